@@ -1,0 +1,67 @@
+# outbox: a plain PGXS makefile.
+#
+#   make && sudo make install    build and install into the PostgreSQL of pg_config
+#   make installcheck            the PGXS convention: regression, isolation and
+#                                TAP tests against installed files
+#   make demo                    the story, on a throwaway PostgreSQL and Redis
+#   make test                    every test tier
+#   make bench                   the ratios in the README
+
+EXTENSION = outbox
+MODULE_big = outbox
+DATA = $(wildcard sql/outbox--*.sql)
+PGFILEDESC = "outbox - transactional outbox for Redis"
+
+OBJS = \
+	src/apply.o \
+	src/catalog.o \
+	src/enqueue.o \
+	src/guc.o \
+	src/launcher.o \
+	src/link.o \
+	src/outbox.o \
+	src/plan.o \
+	src/queue.o \
+	src/recover.o \
+	src/redis.o \
+	src/redis_url.o \
+	src/relay.o \
+	src/rotate.o \
+	src/shmem.o \
+	src/staging.o \
+	src/stats.o \
+	src/target.o \
+	src/target_json.o \
+	src/target_stream.o \
+	src/tick.o \
+	src/wake.o
+
+REGRESS = setup surface errors privileges drop
+REGRESS_OPTS = --inputdir=. --load-extension=outbox
+ISOLATION = late_committer interleaved savepoints
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
+TAP_TESTS ?= 1
+PROVE_TESTS = test/t/*.pl
+EXTRA_CLEAN = tmp_check output_iso results
+
+PG_CONFIG ?= pg_config
+PKG_CONFIG ?= pkg-config
+PG_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags-only-I hiredis)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs hiredis)
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+PROVE_FLAGS += -I test/perl
+
+# PGXS tracks no header dependencies; every file includes outbox.h or its like.
+$(OBJS): $(wildcard src/*.h)
+
+.PHONY: demo test bench
+demo test bench: MAKEOVERRIDES =
+demo:
+	@test/demo/run
+test:
+	@test/run
+bench:
+	@test/bench/run

@@ -1,0 +1,352 @@
+/* outbox 1.0: install script */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION outbox" to load this file. \quit
+
+/*
+ * Functions for users have names that begin with outbox_ and live in the
+ * extension's schema; everything else lives in schema outbox.
+ */
+
+CREATE SCHEMA outbox;
+REVOKE ALL ON SCHEMA outbox FROM PUBLIC;
+COMMENT ON SCHEMA outbox IS
+'tables and views of the outbox extension';
+
+/*
+ * Queues. The id is what staged messages refer to; it is never used again.
+ */
+
+CREATE SEQUENCE outbox.queue_id AS integer;
+REVOKE ALL ON SEQUENCE outbox.queue_id FROM PUBLIC;
+COMMENT ON SEQUENCE outbox.queue_id IS
+'numbers of queues';
+
+CREATE TABLE outbox.queue (
+    id          integer NOT NULL DEFAULT nextval('outbox.queue_id'),
+    name        text COLLATE "C" NOT NULL,
+    target      text NOT NULL,
+    redis_key   text NOT NULL,
+    format      text,
+    maxlen      bigint,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT queue_pkey PRIMARY KEY (id),
+    CONSTRAINT queue_name_key UNIQUE (name),
+    CONSTRAINT queue_target_check CHECK (target IN ('stream', 'list', 'publish')),
+    CONSTRAINT queue_format_check CHECK (format IN ('json', 'raw'))
+);
+ALTER SEQUENCE outbox.queue_id OWNED BY outbox.queue.id;
+REVOKE ALL ON TABLE outbox.queue FROM PUBLIC;
+COMMENT ON TABLE outbox.queue IS
+'queues: named destinations with their settings';
+COMMENT ON COLUMN outbox.queue.id IS
+'what staged messages refer to';
+COMMENT ON COLUMN outbox.queue.name IS
+'what outbox_enqueue() is called with';
+COMMENT ON COLUMN outbox.queue.target IS
+'how a message becomes Redis commands: stream (XADD), list (RPUSH), publish (PUBLISH)';
+COMMENT ON COLUMN outbox.queue.redis_key IS
+'the stream, list or channel in Redis';
+COMMENT ON COLUMN outbox.queue.format IS
+'for list and publish: json, one object with id, type, key, payload, headers; or raw, the payload''s bytes';
+COMMENT ON COLUMN outbox.queue.maxlen IS
+'for stream: trim to about this many entries';
+COMMENT ON COLUMN outbox.queue.created_at IS
+'when the queue was created';
+
+/*
+ * Staging: append-only, emptied by TRUNCATE, so there is nothing to vacuum.
+ */
+
+CREATE SEQUENCE outbox.seq CACHE 1;
+REVOKE ALL ON SEQUENCE outbox.seq FROM PUBLIC;
+COMMENT ON SEQUENCE outbox.seq IS
+'numbers of messages; within a tick they are the order of delivery';
+
+CREATE TABLE outbox.staging_1 (
+    xid         xid8 NOT NULL,
+    seq         bigint NOT NULL,
+    enqueued_at timestamptz NOT NULL,
+    id          uuid NOT NULL,
+    queue       integer NOT NULL,
+    timeline    integer NOT NULL,
+    attempts    smallint NOT NULL,
+    kind        "char" NOT NULL,
+    type        text,
+    key         text,
+    headers     jsonb,
+    payload     bytea NOT NULL
+) USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
+CREATE INDEX staging_1_xid_seq ON outbox.staging_1 (xid, seq) INCLUDE (queue);
+
+CREATE TABLE outbox.staging_2 (LIKE outbox.staging_1)
+    USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
+CREATE INDEX staging_2_xid_seq ON outbox.staging_2 (xid, seq) INCLUDE (queue);
+
+REVOKE ALL ON TABLE outbox.staging_1, outbox.staging_2 FROM PUBLIC;
+COMMENT ON TABLE outbox.staging_1 IS
+'messages that wait, and delivered ones for outbox.retention; append-only, written by outbox_enqueue()';
+COMMENT ON TABLE outbox.staging_2 IS
+'like staging_1; new messages go to one of them until the other one is empty';
+COMMENT ON COLUMN outbox.staging_1.xid IS
+'the top transaction that enqueued the message';
+COMMENT ON COLUMN outbox.staging_1.seq IS
+'the message''s number';
+COMMENT ON COLUMN outbox.staging_1.enqueued_at IS
+'when outbox_enqueue() was called';
+COMMENT ON COLUMN outbox.staging_1.id IS
+'the message''s id, for its consumers';
+COMMENT ON COLUMN outbox.staging_1.queue IS
+'the queue''s id';
+COMMENT ON COLUMN outbox.staging_1.timeline IS
+'the timeline on which the row was written';
+COMMENT ON COLUMN outbox.staging_1.attempts IS
+'how often its delivery has failed';
+COMMENT ON COLUMN outbox.staging_1.kind IS
+'what the payload was given as: b bytea, j jsonb, t text';
+COMMENT ON COLUMN outbox.staging_1.type IS
+'the message''s type, or null';
+COMMENT ON COLUMN outbox.staging_1.key IS
+'messages of a queue with the same key keep their order; or null';
+COMMENT ON COLUMN outbox.staging_1.headers IS
+'an object of strings, or null';
+COMMENT ON COLUMN outbox.staging_1.payload IS
+'the payload as Redis gets it; text and jsonb are UTF-8';
+COMMENT ON INDEX outbox.staging_1_xid_seq IS
+'what ticks are planned from';
+COMMENT ON INDEX outbox.staging_2_xid_seq IS
+'what ticks are planned from';
+
+CREATE TABLE outbox.deferred (
+    LIKE outbox.staging_1,
+    reason      text NOT NULL
+);
+REVOKE ALL ON TABLE outbox.deferred FROM PUBLIC;
+COMMENT ON TABLE outbox.deferred IS
+'messages that can''t just wait in staging';
+COMMENT ON COLUMN outbox.deferred.reason IS
+'restored: out of a dump, waits for outbox_resume()';
+
+/*
+ * What the relay knows of this database. Not in dumps; a copy of the database
+ * has another oid.
+ */
+
+CREATE TABLE outbox.relay_state (
+    source      uuid NOT NULL,
+    database    oid NOT NULL
+);
+REVOKE ALL ON TABLE outbox.relay_state FROM PUBLIC;
+COMMENT ON TABLE outbox.relay_state IS
+'one row: whose messages these are';
+COMMENT ON COLUMN outbox.relay_state.source IS
+'part of the names of the cursors in Redis';
+COMMENT ON COLUMN outbox.relay_state.database IS
+'the database that the source belongs to';
+INSERT INTO outbox.relay_state
+    SELECT gen_random_uuid(), d.oid
+    FROM pg_catalog.pg_database d
+    WHERE d.datname = pg_catalog.current_database();
+
+CREATE SEQUENCE outbox.delivered MINVALUE 0;
+REVOKE ALL ON SEQUENCE outbox.delivered FROM PUBLIC;
+COMMENT ON SEQUENCE outbox.delivered IS
+'register: how many messages have been delivered, written about once a second';
+
+CREATE SEQUENCE outbox.applied MINVALUE 0;
+REVOKE ALL ON SEQUENCE outbox.applied FROM PUBLIC;
+COMMENT ON SEQUENCE outbox.applied IS
+'register: messages of transactions below this one have been delivered';
+
+/*
+ * Dumps hold queues and messages. A restored message waits in outbox.deferred
+ * until outbox_resume().
+ */
+
+SELECT pg_catalog.pg_extension_config_dump('outbox.queue', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.queue_id', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.staging_1', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.staging_2', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', '');
+
+CREATE FUNCTION outbox.hold_restored() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_hold_restored';
+REVOKE ALL ON FUNCTION outbox.hold_restored() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.hold_restored() IS
+'trigger: a message out of a dump waits in outbox.deferred';
+
+CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.staging_1
+    FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
+ALTER TABLE outbox.staging_1 ENABLE ALWAYS TRIGGER hold_restored;
+COMMENT ON TRIGGER hold_restored ON outbox.staging_1 IS
+'a message out of a dump waits in outbox.deferred';
+CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.staging_2
+    FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
+ALTER TABLE outbox.staging_2 ENABLE ALWAYS TRIGGER hold_restored;
+COMMENT ON TRIGGER hold_restored ON outbox.staging_2 IS
+'a message out of a dump waits in outbox.deferred';
+
+CREATE FUNCTION outbox.queue_changed() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_queue_changed';
+REVOKE ALL ON FUNCTION outbox.queue_changed() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.queue_changed() IS
+'trigger: sessions and the relay read queues again';
+
+CREATE TRIGGER queue_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.queue
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox.queue_changed();
+ALTER TABLE outbox.queue ENABLE ALWAYS TRIGGER queue_changed;
+COMMENT ON TRIGGER queue_changed ON outbox.queue IS
+'sessions and the relay read queues again';
+
+/*
+ * Queues: create and drop. With the owner's rights, so that EXECUTE is all
+ * that has to be granted.
+ */
+
+CREATE FUNCTION @extschema@.outbox_create_queue(
+    name text,
+    target text DEFAULT 'stream',
+    redis_key text DEFAULT NULL,
+    format text DEFAULT NULL,
+    maxlen bigint DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_create_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint) IS
+'create a queue; redis_key defaults to its name';
+
+CREATE FUNCTION @extschema@.outbox_drop_queue(
+    name text,
+    force boolean DEFAULT false)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_drop_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) IS
+'drop a queue; with force also if messages wait, which are given up';
+
+/*
+ * Enqueue: jsonb, text (what an untyped literal becomes) and bytea.
+ */
+
+CREATE FUNCTION @extschema@.outbox_enqueue(
+    queue text,
+    payload jsonb,
+    type text DEFAULT NULL,
+    key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    id uuid DEFAULT NULL)
+    RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_enqueue_jsonb';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid) IS
+'enqueue a message, to be delivered if this transaction commits; returns its id';
+
+CREATE FUNCTION @extschema@.outbox_enqueue(
+    queue text,
+    payload text,
+    type text DEFAULT NULL,
+    key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    id uuid DEFAULT NULL)
+    RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_enqueue_text';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid) IS
+'enqueue a message, to be delivered if this transaction commits; returns its id';
+
+CREATE FUNCTION @extschema@.outbox_enqueue(
+    queue text,
+    payload bytea,
+    type text DEFAULT NULL,
+    key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    id uuid DEFAULT NULL)
+    RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_enqueue_bytea';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid) IS
+'enqueue a message, to be delivered if this transaction commits; returns its id';
+
+CREATE FUNCTION @extschema@.outbox_resume()
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_resume';
+REVOKE ALL ON FUNCTION @extschema@.outbox_resume() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_resume() IS
+'release messages that are held because this database was restored, copied, set back or superseded';
+
+/*
+ * Monitoring.
+ */
+
+CREATE FUNCTION outbox.relay_status(
+    OUT state text,
+    OUT since timestamptz,
+    OUT why text,
+    OUT pid integer,
+    OUT waiting bigint,
+    OUT oldest interval,
+    OUT delivered bigint,
+    OUT last_error text,
+    OUT last_error_at timestamptz,
+    OUT last_success timestamptz)
+    RETURNS record
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'outbox_relay_status';
+REVOKE ALL ON FUNCTION outbox.relay_status() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.relay_status() IS
+'the relay of this database, as view outbox.status shows it';
+
+CREATE VIEW outbox.status AS
+    SELECT * FROM outbox.relay_status();
+REVOKE ALL ON outbox.status FROM PUBLIC;
+COMMENT ON VIEW outbox.status IS
+'one row: how the delivery of this database''s messages is';
+COMMENT ON COLUMN outbox.status.state IS
+'running, waiting for redis, held, fenced, starting, not running';
+COMMENT ON COLUMN outbox.status.since IS
+'since when it is in this state';
+COMMENT ON COLUMN outbox.status.why IS
+'the reason, where there is one';
+COMMENT ON COLUMN outbox.status.pid IS
+'the relay''s process';
+COMMENT ON COLUMN outbox.status.waiting IS
+'messages committed and not delivered yet, counted about once a second';
+COMMENT ON COLUMN outbox.status.oldest IS
+'how long the oldest of them has waited, about';
+COMMENT ON COLUMN outbox.status.delivered IS
+'messages delivered in all';
+COMMENT ON COLUMN outbox.status.last_error IS
+'what Redis or the network last refused with';
+COMMENT ON COLUMN outbox.status.last_error_at IS
+'when that was';
+COMMENT ON COLUMN outbox.status.last_success IS
+'when Redis last acknowledged a message';
+
+GRANT USAGE ON SCHEMA outbox TO pg_monitor;
+GRANT EXECUTE ON FUNCTION outbox.relay_status() TO pg_monitor;
+GRANT SELECT ON outbox.status TO pg_monitor;
+
+/*
+ * Start the relay when this commits, or warn that there is none.
+ */
+
+CREATE FUNCTION outbox.request_relay() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_request_relay_start';
+REVOKE ALL ON FUNCTION outbox.request_relay() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.request_relay() IS
+'ask the launcher for this database''s relay';
+
+SELECT outbox.request_relay();

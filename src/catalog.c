@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *	  The extension's relations.
+ *
+ * Design notes
+ *
+ * Looking up names for every message would cost more than inserting it, so
+ * the OIDs are kept until a relation cache invalidation concerns one of them.
+ * Whatever else is cached about them (queue settings, the relay's list of
+ * queues) remembers the epoch it was read in.  A change of outbox.queue's rows
+ * sends such an invalidation too, see outbox_queue_changed().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "catalog.h"
+
+#include "catalog/namespace.h"
+#include "commands/extension.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+
+static const char *const relation_names[OUTBOX_NRELATIONS] = {
+	[OUTBOX_REL_STAGING_1] = "staging_1",
+	[OUTBOX_REL_STAGING_2] = "staging_2",
+	[OUTBOX_REL_STAGING_1_INDEX] = "staging_1_xid_seq",
+	[OUTBOX_REL_STAGING_2_INDEX] = "staging_2_xid_seq",
+	[OUTBOX_REL_QUEUE] = "queue",
+	[OUTBOX_REL_QUEUE_INDEX] = "queue_name_key",
+	[OUTBOX_REL_SEQ] = "seq",
+	[OUTBOX_REL_DELIVERED] = "delivered",
+	[OUTBOX_REL_APPLIED] = "applied"
+};
+
+static Oid	relids[OUTBOX_NRELATIONS];
+static bool loaded = false;
+static bool registered = false;
+static uint64 epoch = 1;
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	if (!loaded)
+		return;
+	for (int i = 0; i < OUTBOX_NRELATIONS; i++)
+	{
+		if (relid == InvalidOid || relid == relids[i])
+		{
+			loaded = false;
+			epoch++;
+			return;
+		}
+	}
+}
+
+bool
+outbox_catalog_load(void)
+{
+	Oid			schema;
+
+	if (loaded)
+		return true;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		registered = true;
+	}
+	if (!OidIsValid(get_extension_oid(OUTBOX_EXTENSION, true)))
+		return false;
+	schema = get_namespace_oid(OUTBOX_SCHEMA, true);
+	if (!OidIsValid(schema))
+		return false;
+
+	/* set first: an invalidation that comes meanwhile must not be missed */
+	loaded = true;
+	for (int i = 0; i < OUTBOX_NRELATIONS; i++)
+	{
+		relids[i] = get_relname_relid(relation_names[i], schema);
+		if (!OidIsValid(relids[i]))
+			loaded = false;
+	}
+	return loaded;
+}
+
+Oid
+outbox_relid(OutboxRelation which)
+{
+	/* twice: an invalidation may arrive while names are looked up */
+	if (!outbox_catalog_load() && !outbox_catalog_load())
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed in this database",
+						OUTBOX_EXTENSION),
+				 errhint("Run CREATE EXTENSION %s.", OUTBOX_EXTENSION)));
+	return relids[which];
+}
+
+void
+outbox_catalog_forget(void)
+{
+	loaded = false;
+	epoch++;
+}
+
+uint64
+outbox_catalog_epoch(void)
+{
+	return epoch;
+}

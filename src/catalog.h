@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *	  The extension's relations.
+ *
+ * Purpose: find them by name once, and notice when they change.
+ * Process: backend and relay.
+ * Transaction: the caller's.
+ * Memory: static.
+ * Errors: UNDEFINED_OBJECT if the extension isn't in this database.
+ * Locks: none kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_CATALOG_H
+#define OUTBOX_CATALOG_H
+
+#include "outbox.h"
+
+typedef enum OutboxRelation
+{
+	OUTBOX_REL_STAGING_1,
+	OUTBOX_REL_STAGING_2,
+	OUTBOX_REL_STAGING_1_INDEX,
+	OUTBOX_REL_STAGING_2_INDEX,
+	OUTBOX_REL_QUEUE,
+	OUTBOX_REL_QUEUE_INDEX,
+	OUTBOX_REL_SEQ,
+	OUTBOX_REL_DELIVERED,
+	OUTBOX_REL_APPLIED,
+	OUTBOX_NRELATIONS
+} OutboxRelation;
+
+/* false if the extension isn't there */
+extern bool outbox_catalog_load(void);
+
+extern Oid	outbox_relid(OutboxRelation which);
+
+/* look all up again next time */
+extern void outbox_catalog_forget(void);
+
+/* moves on whenever one of the relations has changed */
+extern uint64 outbox_catalog_epoch(void);
+
+#endif							/* OUTBOX_CATALOG_H */

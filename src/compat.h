@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Every test of a PostgreSQL or hiredis version, and nothing else.
+ *
+ * PostgreSQL 15 to 19; hiredis 0.14 and 1.x.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_COMPAT_H
+#define OUTBOX_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "outbox needs PostgreSQL 15 or newer"
+#endif
+
+/* 18: modules carry a name and a version */
+#if PG_VERSION_NUM >= 180000
+#define OUTBOX_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "outbox", .version = "1.0")
+#else
+#define OUTBOX_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* 16: relation files are "locators" and "numbers" */
+#if PG_VERSION_NUM >= 160000
+#define outbox_relation_file(rel) ((rel)->rd_locator.relNumber)
+#else
+#define outbox_relation_file(rel) ((rel)->rd_node.relNode)
+#endif
+
+/* 17: processes are found by ProcNumber, wait events have names */
+#if PG_VERSION_NUM >= 170000
+#define outbox_my_procno() ((uint32) MyProcNumber)
+#define outbox_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define outbox_my_procno() ((uint32) MyProc->pgprocno)
+#define outbox_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* 18: an index scan may be instrumented; 19: and takes flags */
+#if PG_VERSION_NUM >= 190000
+#define outbox_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
+#define outbox_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define outbox_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 18: base64 is made of unsigned bytes */
+#if PG_VERSION_NUM >= 180000
+#define outbox_b64_encode(src, len, dst, size) \
+	pg_b64_encode((const uint8 *) (src), len, dst, size)
+#else
+#define outbox_b64_encode(src, len, dst, size) \
+	pg_b64_encode(src, len, dst, size)
+#endif
+
+#endif							/* OUTBOX_COMPAT_H */

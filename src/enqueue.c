@@ -1,0 +1,237 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue.c
+ *	  outbox_enqueue(): check a message, stage it, ask for a wake.
+ *
+ * Design notes
+ *
+ * This runs in the caller's transaction, and what can be refused is refused
+ * here, where somebody can be told: once staged, a message will be sent.  So
+ * all text is checked to be UTF-8 for Redis, sizes are limited, and headers
+ * are an object of strings.
+ *
+ * The payload is staged as the bytes that Redis will get.  Type, key and
+ * headers stay in the server's encoding, to be readable in the tables.
+ *
+ * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 12 bits of
+ * the fraction of one, the rest random.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "queue.h"
+#include "staging.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "wake.h"
+
+/* arguments of outbox_enqueue() */
+enum
+{
+	ARG_QUEUE,
+	ARG_PAYLOAD,
+	ARG_TYPE,
+	ARG_KEY,
+	ARG_HEADERS,
+	ARG_ID
+};
+
+PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
+PG_FUNCTION_INFO_V1(outbox_enqueue_jsonb);
+PG_FUNCTION_INFO_V1(outbox_enqueue_text);
+
+static void
+make_uuid_v7(pg_uuid_t *uuid)
+{
+	/* microseconds since 1970 */
+	uint64		now = GetCurrentTimestamp() +
+		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	uint64		ms = now / 1000;
+	uint32		fraction = (now % 1000) * 4096 / 1000;
+
+	if (!pg_strong_random(&uuid->data[8], UUID_LEN - 8))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	for (int i = 0; i < 6; i++)
+		uuid->data[i] = (unsigned char) (ms >> (40 - 8 * i));
+	uuid->data[6] = 0x70 | (fraction >> 8);
+	uuid->data[7] = fraction & 0xff;
+	uuid->data[8] = 0x80 | (uuid->data[8] & 0x3f);
+}
+
+/*
+ * Text as UTF-8.  What has no UTF-8 is an error of the conversion's.
+ */
+static struct varlena *
+text_to_utf8(text *t)
+{
+	char	   *utf8;
+
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return t;
+	utf8 = pg_server_to_any(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), PG_UTF8);
+	if (utf8 == VARDATA_ANY(t))
+		return t;
+	return cstring_to_text(utf8);
+}
+
+static void
+headers_error(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("headers must be an object of strings"),
+			 errdetail_internal("%s", detail),
+			 errhint("For example headers => '{\"traceparent\": \"00-...\"}'.")));
+}
+
+static void
+check_headers(Jsonb *headers)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	if (!JB_ROOT_IS_OBJECT(headers))
+		headers_error("This is not an object.");
+
+	it = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && v.type != jbvString)
+			headers_error("One of the values is not a string.");
+		if (token == WJB_KEY || token == WJB_VALUE)
+			(void) pg_server_to_any(v.val.string.val, v.val.string.len,
+									PG_UTF8);
+	}
+}
+
+static struct varlena *
+optional_text(FunctionCallInfo fcinfo, int n)
+{
+	text	   *t;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	t = PG_GETARG_TEXT_PP(n);
+	(void) text_to_utf8(t);		/* can it be? */
+	return t;
+}
+
+static Size
+size_of(const struct varlena *v)
+{
+	return v != NULL ? VARSIZE_ANY_EXHDR(v) : 0;
+}
+
+static void
+check_size(const OutboxMessage *msg)
+{
+	Size		size = size_of(msg->payload) + size_of(msg->type) +
+		size_of(msg->key) + size_of(msg->headers);
+
+	if (size > (Size) outbox_max_message_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("message is too large"),
+				 errdetail("It has %zu bytes, the limit is %d.",
+						   size, outbox_max_message_size),
+				 errhint("The limit is the setting \"outbox.max_message_size\".")));
+}
+
+static const OutboxQueue *
+queue_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(ARG_QUEUE))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("queue must not be null")));
+	return outbox_queue_use(text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUEUE)));
+}
+
+static struct varlena *
+payload_argument(FunctionCallInfo fcinfo, char kind)
+{
+	if (PG_ARGISNULL(ARG_PAYLOAD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("payload must not be null"),
+				 errhint("An empty payload is ''.")));
+
+	if (kind == OUTBOX_KIND_BYTEA)
+		return PG_GETARG_BYTEA_PP(ARG_PAYLOAD);
+	if (kind == OUTBOX_KIND_TEXT)
+		return text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
+	else
+	{
+		Jsonb	   *jsonb = PG_GETARG_JSONB_P(ARG_PAYLOAD);
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		(void) JsonbToCString(&buf, &jsonb->root, VARSIZE(jsonb));
+		return text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
+	}
+}
+
+static Datum
+enqueue(FunctionCallInfo fcinfo, char kind)
+{
+	OutboxMessage msg = {0};
+	pg_uuid_t  *id;
+
+	PreventCommandDuringRecovery("outbox_enqueue()");
+	PreventCommandIfReadOnly("outbox_enqueue()");
+	PreventCommandIfParallelMode("outbox_enqueue()");
+
+	msg.queue = queue_argument(fcinfo)->id;
+	msg.kind = kind;
+	msg.payload = payload_argument(fcinfo, kind);
+	msg.type = optional_text(fcinfo, ARG_TYPE);
+	msg.key = optional_text(fcinfo, ARG_KEY);
+	if (!PG_ARGISNULL(ARG_HEADERS))
+	{
+		Jsonb	   *headers = PG_GETARG_JSONB_P(ARG_HEADERS);
+
+		check_headers(headers);
+		msg.headers = (struct varlena *) headers;
+	}
+	check_size(&msg);
+
+	if (PG_ARGISNULL(ARG_ID))
+		make_uuid_v7(&msg.id);
+	else
+		msg.id = *PG_GETARG_UUID_P(ARG_ID);
+
+	outbox_staging_insert(&msg);
+	outbox_wake_at_commit();
+
+	id = palloc(sizeof(pg_uuid_t));
+	*id = msg.id;
+	PG_RETURN_UUID_P(id);
+}
+
+Datum
+outbox_enqueue_bytea(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, OUTBOX_KIND_BYTEA);
+}
+
+Datum
+outbox_enqueue_jsonb(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, OUTBOX_KIND_JSONB);
+}
+
+Datum
+outbox_enqueue_text(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, OUTBOX_KIND_TEXT);
+}

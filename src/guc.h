@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  Settings.
+ *
+ * Purpose: define them, keep their values.
+ * Process: all.  Transaction: none needed.  Memory: the settings machinery's.
+ * Errors: a value that can't be used is refused where it is set.  Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_GUC_H
+#define OUTBOX_GUC_H
+
+#include "outbox.h"
+
+extern int	outbox_max_message_size;	/* bytes */
+extern char *outbox_redis_url;
+extern int	outbox_retention;			/* seconds */
+
+extern void outbox_define_settings(void);
+
+#endif							/* OUTBOX_GUC_H */

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.c
+ *	  The module: wiring only.
+ *
+ * Design notes
+ *
+ * With shared_preload_libraries the launcher is registered, shared memory
+ * asked for and the hook set.  Loaded later, by a session's first call, the
+ * library can stage messages but not wake anybody; the relay of a server that
+ * preloads it will find them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox.h"
+
+#include "fmgr.h"
+#include "guc.h"
+#include "launcher.h"
+#include "miscadmin.h"
+#include "shmem.h"
+
+OUTBOX_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	outbox_define_settings();
+
+	/* pg_upgrade: nothing may be delivered while tables are in transit */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+
+	outbox_shmem_init_hooks();
+	outbox_install_drop_hook();
+	outbox_register_launcher();
+}

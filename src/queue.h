@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *	  A queue's settings: create, drop, look up.
+ *
+ * Purpose: the rows of outbox.queue, checked on the way in, cached on the way
+ *	  out.
+ * Process: backend; outbox_queue_list() the relay.
+ * Transaction: the caller's.
+ * Memory: looked-up queues live until the next invalidation, so for the
+ *	  calling function; a list is palloc'ed in the current context.
+ * Errors: UNDEFINED_OBJECT, DUPLICATE_OBJECT, INVALID_PARAMETER_VALUE,
+ *	  OBJECT_IN_USE.
+ * Locks: outbox_queue_use() takes a lock on the queue, held to the end of the
+ *	  transaction, that outbox_drop_queue() conflicts with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_QUEUE_H
+#define OUTBOX_QUEUE_H
+
+#include "outbox.h"
+
+#include "nodes/pg_list.h"
+
+extern const OutboxQueue *outbox_queue_use(const char *name);
+extern List *outbox_queue_list(void);
+
+#endif							/* OUTBOX_QUEUE_H */

@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * redis_url.c
+ *	  Where Redis is: a URL taken apart.
+ *
+ * Design notes
+ *
+ * The forms are those of redis-cli -u and the client libraries:
+ *
+ *		redis://[user[:password]@]host[:port][/db]	redis://:password@host/0
+ *		unix:///path?db=n
+ *
+ * User and password are percent-encoded where they hold reserved characters.
+ * An IPv6 address stands in brackets.  No complaint quotes any part of the
+ * URL, because complaints are logged and the URL may hold a password.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "redis_url.h"
+
+#include <limits.h>
+
+#define DEFAULT_PORT 6379
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/*
+ * Decode %XX in place.  False if a percent sign isn't followed by two digits
+ * or stands for a zero byte.
+ */
+static bool
+decode_percent(char *s)
+{
+	char	   *to = s;
+
+	for (; *s != '\0'; s++)
+	{
+		if (*s == '%')
+		{
+			int			hi = hex_digit(s[1]);
+			int			lo = hi < 0 ? -1 : hex_digit(s[2]);
+
+			if (lo < 0 || (hi == 0 && lo == 0))
+				return false;
+			*to++ = (char) (hi << 4 | lo);
+			s += 2;
+		}
+		else
+			*to++ = *s;
+	}
+	*to = '\0';
+	return true;
+}
+
+static bool
+parse_int(const char *s, int max, int *result)
+{
+	int			n = 0;
+
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+	{
+		if (*s < '0' || *s > '9' || n > max)
+			return false;
+		n = n * 10 + (*s - '0');
+	}
+	*result = n;
+	return n <= max;
+}
+
+/* cut the string at the last (or first) occurrence of c; the rest, or NULL */
+static char *
+cut(char *s, char c, bool last)
+{
+	char	   *at = last ? strrchr(s, c) : strchr(s, c);
+
+	if (at == NULL)
+		return NULL;
+	*at = '\0';
+	return at + 1;
+}
+
+static const char *
+parse_unix(OutboxRedisUrl *u, char *rest)
+{
+	char	   *query = cut(rest, '?', false);
+
+	if (rest[0] != '/')
+		return "A unix URL needs an absolute path: unix:///path/to/socket.";
+	u->path = rest;
+	if (query != NULL &&
+		(strncmp(query, "db=", 3) != 0 ||
+		 !parse_int(query + 3, INT_MAX / 100, &u->db)))
+		return "The only parameter of a unix URL is db=n.";
+	return NULL;
+}
+
+static const char *
+parse_host(OutboxRedisUrl *u, char *host)
+{
+	char	   *port;
+
+	if (host[0] == '[')
+	{
+		char	   *end = strchr(host, ']');
+
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return "An IPv6 address stands in brackets: [::1]:6379.";
+		port = end[1] == ':' ? end + 2 : NULL;
+		*end = '\0';
+		host++;
+	}
+	else
+		port = cut(host, ':', false);
+
+	if (host[0] == '\0')
+		return "The URL has no host.";
+	u->host = host;
+	if (port != NULL && (!parse_int(port, 65535, &u->port) || u->port == 0))
+		return "The port must be a number from 1 to 65535.";
+	return NULL;
+}
+
+static const char *
+parse_redis(OutboxRedisUrl *u, char *rest)
+{
+	char	   *host = cut(rest, '@', true);
+	char	   *db;
+
+	if (host != NULL)
+	{
+		char	   *password = cut(rest, ':', false);
+
+		if (!decode_percent(rest) ||
+			(password != NULL && !decode_percent(password)))
+			return "A percent sign in the user or password must be written as %25.";
+		u->user = rest[0] != '\0' ? rest : NULL;
+		u->password = password;
+		if (password == NULL)
+			return "The user has no password: redis://user:password@host.";
+	}
+	else
+		host = rest;
+
+	db = cut(host, '/', false);
+	if (db != NULL && db[0] != '\0' && !parse_int(db, INT_MAX / 100, &u->db))
+		return "The part after the host must be a database number.";
+	return parse_host(u, host);
+}
+
+/*
+ * Take a URL apart; see the header for who frees what.
+ */
+OutboxRedisUrl *
+outbox_parse_redis_url(const char *url, const char **complaint)
+{
+	OutboxRedisUrl *u = calloc(1, sizeof(OutboxRedisUrl) + strlen(url) + 1);
+
+	*complaint = "Out of memory.";
+	if (u == NULL)
+		return NULL;
+	u->port = DEFAULT_PORT;
+	strcpy(u->buffer, url);
+
+	if (strncmp(url, "redis://", 8) == 0)
+		*complaint = parse_redis(u, u->buffer + 8);
+	else if (strncmp(url, "unix://", 7) == 0)
+		*complaint = parse_unix(u, u->buffer + 7);
+	else
+		*complaint = "The URL must start with redis:// or unix://.";
+
+	if (*complaint == NULL)
+		return u;
+	free(u);
+	return NULL;
+}

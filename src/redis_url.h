@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * redis_url.h
+ *	  Where Redis is: a URL taken apart.
+ *
+ * Purpose: read redis://[user[:password]@]host[:port][/db] and
+ *	  unix:///path?db=n.
+ * Process: all.  Transaction: none needed.
+ * Memory: the parts are malloc'ed as one piece, as a setting's check hook
+ *	  wants it; free() the result.
+ * Errors: NULL, and a sentence about what is wrong.  It never quotes the URL,
+ *	  which may hold a password.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_REDIS_URL_H
+#define OUTBOX_REDIS_URL_H
+
+#include "outbox.h"
+
+typedef struct OutboxRedisUrl
+{
+	const char *path;			/* a unix socket, or NULL */
+	const char *host;
+	int			port;
+	const char *user;			/* or NULL */
+	const char *password;		/* or NULL */
+	int			db;
+	char		buffer[FLEXIBLE_ARRAY_MEMBER];
+} OutboxRedisUrl;
+
+extern OutboxRedisUrl *outbox_parse_redis_url(const char *url,
+											  const char **complaint);
+
+#endif							/* OUTBOX_REDIS_URL_H */

@@ -1,0 +1,617 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay.c
+ *	  The worker that delivers one database's messages: the loop.
+ *
+ * Design notes
+ *
+ *		   commit ──► wake
+ *						│
+ *		┌───────────────▼──────────────────────────────┐
+ *		│ link		connect, answers, cursors	link.c │
+ *		│ deliver	plan, read, send	plan.c apply.c │
+ *		│ chores	count, rotate, publish	  rotate.c │
+ *		│ wait		latch and socket				   │
+ *		└──────────────────────────────────────────────┘
+ *
+ * There is no transaction but within a step, and no step waits for Redis: the
+ * loop waits, with no transaction, on the latch and the socket together.
+ *
+ * Ticks are a millisecond apart at least.  The first commit after a pause is
+ * delivered at once; under load commits gather for that long, and don't even
+ * try to wake the relay meanwhile.  Otherwise thousands of commits a second
+ * would each pay for waking it, and the relay for a transaction and a script
+ * call a message.
+ *
+ * If the process dies at any point, the next one reads the cursors and goes on
+ * from there.  What it keeps in memory is either in staging or in Redis, or is
+ * a count that is made anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog.h"
+#include "executor/spi.h"
+#include "guc.h"
+#include "launcher.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define TICK_INTERVAL_US	1000
+#define CHORES_INTERVAL_MS	1000
+
+/* requests under way, of all queues together */
+#define MAX_INFLIGHT		16
+
+/* bytes that Redis hasn't taken yet; hiredis moves them after each write */
+#define MAX_UNSENT			(512 * 1024)
+
+static void
+relay_detach(int code, Datum arg)
+{
+	OutboxSlot *slot = (OutboxSlot *) DatumGetPointer(arg);
+
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
+	slot->pid = 0;
+	slot->npublished = -1;
+	if (slot->outcome == OUTBOX_OUTCOME_NONE)
+		slot->outcome = OUTBOX_OUTCOME_EXITED;
+	slot->state = OUTBOX_NOT_RUNNING;
+	slot->since = GetCurrentTimestamp();
+	strlcpy(slot->why, "the relay has ended and is about to be started again",
+			OUTBOX_TEXT_SIZE);
+	LWLockRelease(outbox_shared->lock);
+	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
+}
+
+/*
+ * The slot that the launcher has given us, if it still wants us in it.
+ */
+static OutboxSlot *
+relay_attach(const OutboxRelayArgs *args)
+{
+	OutboxSlot *slot = &outbox_shared->slots[args->slot];
+	bool		ours;
+
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	ours = slot->generation == args->generation &&
+		pg_atomic_read_u32(&slot->database) == args->database &&
+		slot->pid == 0;
+	if (ours)
+	{
+		slot->pid = MyProcPid;
+		slot->state = OUTBOX_STARTING;
+		slot->since = GetCurrentTimestamp();
+		slot->why[0] = '\0';
+		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
+	}
+	LWLockRelease(outbox_shared->lock);
+	if (!ours)
+		proc_exit(0);
+	before_shmem_exit(relay_detach, PointerGetDatum(slot));
+	return slot;
+}
+
+/*
+ * This database hasn't got the extension: end, not to be started again.
+ */
+static void
+leave(Relay *relay)
+{
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	relay->slot->outcome = OUTBOX_OUTCOME_NOT_NEEDED;
+	LWLockRelease(outbox_shared->lock);
+	proc_exit(0);
+}
+
+/*
+ * A transaction whose settings no ALTER DATABASE has a say in.
+ */
+static void
+fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"synchronous_commit", "off"},
+		{"lock_timeout", "0"},
+		{"statement_timeout", "0"},
+		{"row_security", "off"},
+		{"search_path", "pg_catalog, pg_temp"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
+						PGC_S_OVERRIDE);
+}
+
+static void
+begin_step(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end_step(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
+ * Whose messages are these?  Reads outbox.relay_state, which is neither in
+ * dumps nor true in a copy of the database.
+ */
+static void
+read_relay_state(Relay *relay)
+{
+	HeapTuple	tup;
+	TupleDesc	desc;
+	char	   *source;
+	bool		changed;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute("SELECT source::text, database FROM outbox.relay_state",
+					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	{
+		SPI_finish();
+		outbox_hold(relay, OUTBOX_HELD, "this database has no relay state");
+		return;
+	}
+	tup = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	source = SPI_getvalue(tup, desc, 1);
+	changed = strcmp(source, relay->source) != 0;
+	strlcpy(relay->source, source, sizeof(relay->source));
+	if (DatumGetObjectId(SPI_getbinval(tup, desc, 2, &isnull)) != MyDatabaseId)
+		outbox_hold(relay, OUTBOX_HELD,
+					"this database is a copy of another one");
+	else if (changed)
+		relay->hold = 0;
+	SPI_finish();
+
+	/* other cursors */
+	if (changed)
+		outbox_drop_queues(relay);
+}
+
+/*
+ * Begin a step that reads the extension's tables, with its state and queues up
+ * to date.  Leaves if the extension is gone.
+ */
+static void
+begin_catalog_step(Relay *relay)
+{
+	begin_step();
+	if (!outbox_catalog_load())
+	{
+		end_step();
+		leave(relay);
+	}
+	if (relay->queues_stale ||
+		relay->queues_epoch != outbox_catalog_epoch() || relay->hold)
+	{
+		MemoryContext old = MemoryContextSwitchTo(relay->scratch);
+
+		read_relay_state(relay);
+		outbox_refresh_queues(relay);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+look_at_catalog(Relay *relay)
+{
+	begin_catalog_step(relay);
+	end_step();
+}
+
+static void
+read_first_state(Relay *relay)
+{
+	relay->timeline = GetWALInsertionTimeLine();
+	relay->queues_stale = true;
+	begin_catalog_step(relay);
+	SPI_connect();
+	outbox_read_registers(relay);
+	SPI_finish();
+	end_step();
+	pg_atomic_write_u64(&relay->slot->delivered, relay->delivered);
+}
+
+static bool
+has_plan(const RelayQueue *queue)
+{
+	return queue->state == QUEUE_FLOWING && !queue->dropped &&
+		queue->next < queue->nplan &&
+		queue->inflight < OUTBOX_QUEUE_INFLIGHT;
+}
+
+static bool
+may_send(Relay *relay)
+{
+	return relay->inflight < MAX_INFLIGHT &&
+		outbox_redis_unsent() < MAX_UNSENT;
+}
+
+/*
+ * Places in a plan are good as long as the tables are the same files.
+ */
+static void
+check_files(Relay *relay, OutboxStaging *staging)
+{
+	bool		same = true;
+	ListCell   *lc;
+
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		same &= relay->files[i] == outbox_relation_file(staging->table[i]);
+	if (same)
+		return;
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->next < queue->nplan)
+		{
+			outbox_discard_plan(queue);
+			queue->finished = false;
+		}
+	}
+	relay->look = true;
+}
+
+/*
+ * Send batches, one of each queue in turn, as many as may be under way.
+ */
+static void
+send_batches(Relay *relay, OutboxStaging *staging, bool planned)
+{
+	bool		any = true;
+
+	while (any && may_send(relay))
+	{
+		ListCell   *lc;
+
+		any = false;
+		foreach(lc, relay->queues)
+		{
+			RelayQueue *queue = lfirst(lc);
+
+			if (!has_plan(queue) || !may_send(relay))
+				continue;
+			outbox_send_batch(relay, queue, staging);
+			any = true;
+			/* with an older plan there may be rows that came meanwhile */
+			if (queue->next == queue->nplan && !planned)
+				relay->look = true;
+		}
+	}
+}
+
+/*
+ * Deliver what can be.  False if there is nothing to do until something is
+ * heard.
+ */
+static bool
+deliver(Relay *relay, TimestampTz now)
+{
+	OutboxStaging staging;
+	bool		plan;
+	bool		send = false;
+	ListCell   *lc;
+
+	if (!relay->ready || relay->hold)
+		return false;
+	foreach(lc, relay->queues)
+		send |= has_plan(lfirst(lc));
+	send &= may_send(relay);
+	plan = relay->look && now - relay->looked_at >= TICK_INTERVAL_US;
+	if (!send && !plan)
+		return false;
+
+	begin_catalog_step(relay);
+	if (!outbox_staging_open(&staging, GetActiveSnapshot()))
+	{
+		end_step();
+		return true;
+	}
+	if (send)
+		check_files(relay, &staging);
+	if (plan)
+	{
+		relay->look = false;
+		relay->looked_at = now;
+		outbox_plan(relay, &staging);
+	}
+	send_batches(relay, &staging, plan);
+	outbox_staging_close(&staging);
+	end_step();
+
+	/* a row of a queue that isn't known yet */
+	relay->look |= relay->queues_stale;
+	return true;
+}
+
+/*
+ * What status shows of the backlog.
+ */
+static void
+publish(Relay *relay)
+{
+	OutboxSlot *slot = relay->slot;
+	uint64		waiting = 0;
+	TimestampTz oldest = 0;
+	RelayQueue *blocked = NULL;
+	int			n = 0;
+	ListCell   *lc;
+
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->dropped)
+			continue;
+		if (queue->waiting > 0)
+		{
+			waiting += queue->waiting;
+			if (oldest == 0 || queue->oldest < oldest)
+				oldest = queue->oldest;
+		}
+		if (queue->state == QUEUE_BLOCKED || queue->failures > 0)
+			blocked = queue;
+		if (n < OUTBOX_MAX_PUBLISHED)
+		{
+			slot->published[n].queue = queue->settings.id;
+			slot->published[n].waiting = Max(queue->waiting, 0);
+		}
+		n++;
+	}
+	slot->npublished = n <= OUTBOX_MAX_PUBLISHED ? n : -1;
+	if (slot->state == OUTBOX_RUNNING)
+	{
+		if (blocked != NULL)
+			snprintf(slot->why, OUTBOX_TEXT_SIZE,
+					 "queue \"%.80s\" stands still: %s",
+					 blocked->settings.name, blocked->error);
+		else
+			slot->why[0] = '\0';
+	}
+	LWLockRelease(outbox_shared->lock);
+	pg_atomic_write_u64(&slot->waiting, waiting);
+	pg_atomic_write_u64(&slot->oldest, oldest);
+}
+
+static void
+count_backlog(Relay *relay)
+{
+	OutboxStaging staging;
+
+	begin_step();
+	if (outbox_catalog_load() &&
+		outbox_staging_open(&staging, GetActiveSnapshot()))
+	{
+		if (relay->recount)
+			outbox_recount(relay, &staging);
+		else
+			outbox_census(relay, &staging);
+		relay->recount = false;
+		outbox_staging_close(&staging);
+	}
+	end_step();
+}
+
+/*
+ * All cursors have been read and nothing waits to be sent.
+ */
+static bool
+nothing_to_do(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->state == QUEUE_UNKNOWN || queue->state == QUEUE_ASKED ||
+			(queue->state == QUEUE_FLOWING && !queue->finished))
+			return false;
+	}
+	return relay->inflight == 0;
+}
+
+/*
+ * A finished tick without anything in flight is settled.
+ */
+static void
+settle_idle_queues(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->dropped && queue->inflight == 0)
+		{
+			outbox_free_queue(relay, queue);
+			break;				/* one at a time: the list has changed */
+		}
+		if (queue->state != QUEUE_FLOWING || !queue->finished ||
+			queue->inflight > 0 || queue->next < queue->nplan ||
+			queue->settled == queue->cur)
+			continue;
+		outbox_snap_unref(queue->settled);
+		queue->settled = outbox_snap_ref(queue->cur);
+	}
+}
+
+/*
+ * What is done about once a second, and when a census is asked for.
+ */
+static void
+chores(Relay *relay, TimestampTz now)
+{
+	pg_atomic_write_u32(&relay->slot->census_wanted, 0);
+	look_at_catalog(relay);
+	settle_idle_queues(relay);
+	count_backlog(relay);
+	publish(relay);
+	pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
+	if (relay->well)
+	{
+		outbox_write_registers(relay);
+		outbox_rotate(relay, now);
+	}
+	/* COMMIT PREPARED wakes nobody */
+	relay->look = true;
+	pgstat_report_stat(false);
+}
+
+/*
+ * Wait until there is something to do.
+ */
+static void
+wait_for_work(Relay *relay, TimestampTz chores_at)
+{
+	static uint32 wait_event = 0;
+	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+	pgsocket	sock = outbox_redis_socket();
+	TimestampTz now = GetCurrentTimestamp();
+	long		timeout = TimestampDifferenceMilliseconds(now, chores_at);
+	int			got;
+
+	if (wait_event == 0)
+		wait_event = outbox_wait_event("OutboxRelayMain");
+	if (sock != PGINVALID_SOCKET)
+		events |= outbox_redis_wait_events();
+	else if (!relay->hold)
+		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, relay->link_at));
+
+	if (relay->look && relay->ready && may_send(relay))
+	{
+		/* the next tick is near: nobody needs to wake us for it */
+		pg_atomic_write_u32(&relay->slot->deaf, 1);
+		timeout = Min(timeout, 1);
+	}
+
+	if (sock != PGINVALID_SOCKET)
+		got = WaitLatchOrSocket(MyLatch, events, sock, timeout, wait_event);
+	else
+		got = WaitLatch(MyLatch, events, timeout, wait_event);
+	if (got & WL_LATCH_SET)
+	{
+		ResetLatch(MyLatch);
+		relay->look = true;
+	}
+}
+
+static Relay *
+make_relay(const OutboxRelayArgs *args)
+{
+	Relay	   *relay;
+	HASHCTL		ctl;
+
+	relay = MemoryContextAllocZero(TopMemoryContext, sizeof(Relay));
+	relay->context = AllocSetContextCreate(TopMemoryContext, "outbox relay",
+										   ALLOCSET_DEFAULT_SIZES);
+	relay->scratch = AllocSetContextCreate(TopMemoryContext,
+										   "outbox relay turn",
+										   ALLOCSET_DEFAULT_SIZES);
+	relay->batch = AllocSetContextCreate(TopMemoryContext,
+										 "outbox relay batch",
+										 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(relay->context);
+	dlist_init(&relay->requests);
+	initStringInfo(&relay->args.data);
+	initStringInfo(&relay->seqs);
+	initStringInfo(&relay->command);
+	ctl.keysize = sizeof(int32);
+	ctl.entrysize = sizeof(QueueById);
+	ctl.hcxt = relay->context;
+	relay->by_id = hash_create("outbox relay queues", 64, &ctl,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	relay->slot = relay_attach(args);
+	return relay;
+}
+
+void
+outbox_relay_main(Datum main_arg)
+{
+	OutboxRelayArgs args;
+	Relay	   *relay;
+	char	   *url;
+	TimestampTz chores_at = 0;
+	bool		worked;
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+	fix_settings();
+
+	relay = make_relay(&args);
+	read_first_state(relay);
+	url = MemoryContextStrdup(relay->context, outbox_redis_url);
+
+	for (;;)
+	{
+		TimestampTz now;
+
+		MemoryContextSwitchTo(relay->scratch);
+		MemoryContextReset(relay->scratch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			if (strcmp(url, outbox_redis_url) != 0)
+			{
+				pfree(url);
+				url = MemoryContextStrdup(relay->context, outbox_redis_url);
+				outbox_link_changed(relay);
+			}
+		}
+
+		now = GetCurrentTimestamp();
+		if (relay->look && pg_atomic_exchange_u32(&relay->slot->told, 0) != 0)
+			outbox_catalog_forget();
+		if (relay->look && (!relay->ready || relay->hold))
+		{
+			relay->look = false;
+			look_at_catalog(relay);
+		}
+		outbox_run_link(relay, now);
+		worked = deliver(relay, now);
+		if (relay->ready && !relay->well && !relay->hold &&
+			nothing_to_do(relay))
+			outbox_link_well(relay);
+		if (now >= chores_at ||
+			pg_atomic_read_u32(&relay->slot->census_wanted))
+		{
+			chores(relay, now);
+			chores_at = TimestampTzPlusMilliseconds(now, CHORES_INTERVAL_MS);
+		}
+		else if (!worked)
+			wait_for_work(relay, chores_at);
+	}
+}

@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * target_stream.c
+ *	  A message as a stream entry.
+ *
+ * Design notes
+ *
+ * Fields in this order, absent ones left out:
+ *
+ *		id			the message's UUID
+ *		type
+ *		key
+ *		payload		the bytes
+ *		h:<name>	one for each header
+ *
+ * The script gets runs of messages with the same fields: the run's shape, its
+ * number of messages, then their values.  The names of the fields are in the
+ * script.  The shape is made of a letter for each field but the id: "p", "tp",
+ * "kp", "tkp".  Entries with headers, and those that trim the stream, have the
+ * shape "g": for each the number of arguments, then all that follows the key
+ * in its XADD.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "target.h"
+
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+enum
+{
+	SHAPE_TYPE = 1,
+	SHAPE_KEY = 2,
+	SHAPE_PLAIN = 4,			/* so that no shape is 0 */
+	SHAPE_GENERAL = 8
+};
+
+static const char *const shape_names[] = {
+	[SHAPE_PLAIN] = "p",
+	[SHAPE_PLAIN | SHAPE_TYPE] = "tp",
+	[SHAPE_PLAIN | SHAPE_KEY] = "kp",
+	[SHAPE_PLAIN | SHAPE_TYPE | SHAPE_KEY] = "tkp",
+	[SHAPE_GENERAL] = "g"
+};
+
+/* the count of a run has a fixed width, as it is written over */
+#define RUN_COUNT_WIDTH 4
+
+static int
+find_shape(const OutboxQueue *queue, const OutboxMessage *msg)
+{
+	if (msg->headers != NULL || queue->maxlen > 0)
+		return SHAPE_GENERAL;
+	return SHAPE_PLAIN | (msg->type != NULL ? SHAPE_TYPE : 0) |
+		(msg->key != NULL ? SHAPE_KEY : 0);
+}
+
+/*
+ * Count the message in the current run, or begin a new one.
+ */
+static void
+count_in_run(OutboxArgs *args, int shape)
+{
+	int			n;
+
+	if (args->run_shape != shape)
+	{
+		args->run_shape = shape;
+		args->run_count = 0;
+		outbox_add_arg(args, shape_names[shape], strlen(shape_names[shape]));
+		outbox_add_arg(args, "0000", RUN_COUNT_WIDTH);
+		/* before the \r\n */
+		args->run_count_at = args->data.len - 2 - RUN_COUNT_WIDTH;
+	}
+
+	n = ++args->run_count;
+	for (int i = RUN_COUNT_WIDTH - 1; i >= 0; i--)
+	{
+		args->data.data[args->run_count_at + i] = '0' + n % 10;
+		n /= 10;
+	}
+}
+
+static void
+add_bytes(OutboxArgs *args, OutboxBytes bytes)
+{
+	outbox_add_arg(args, bytes.data, bytes.len);
+}
+
+/* a value, and the field's name before it if the shape calls for it */
+static void
+add_value(OutboxArgs *args, int shape, const char *name, OutboxBytes value)
+{
+	if (shape == SHAPE_GENERAL)
+		outbox_add_arg(args, name, strlen(name));
+	add_bytes(args, value);
+}
+
+static void
+add_headers(OutboxArgs *args, Jsonb *headers)
+{
+	JsonbIterator *it = JsonbIteratorInit(&headers->root);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	StringInfoData name;
+
+	initStringInfo(&name);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		OutboxBytes bytes;
+
+		if (token != WJB_KEY && token != WJB_VALUE)
+			continue;
+		bytes = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
+		if (token == WJB_KEY)
+		{
+			resetStringInfo(&name);
+			appendStringInfoString(&name, "h:");
+			appendBinaryStringInfo(&name, bytes.data, bytes.len);
+			bytes = (OutboxBytes) {name.data, name.len};
+		}
+		add_bytes(args, bytes);
+	}
+}
+
+static void
+add_number(OutboxArgs *args, int64 n)
+{
+	char		buf[MAXINT8LEN + 1];
+
+	outbox_add_arg(args, buf, pg_lltoa(n, buf));
+}
+
+/*
+ * What stands between the key and the fields of a general XADD, preceded by
+ * the number of all arguments.
+ */
+static void
+begin_general(OutboxArgs *args, const OutboxQueue *queue,
+			  const OutboxMessage *msg, Jsonb *headers)
+{
+	int			fields = 2 + (msg->type != NULL) + (msg->key != NULL) +
+		(headers != NULL ? JB_ROOT_COUNT(headers) : 0);
+
+	add_number(args, (queue->maxlen > 0 ? 3 : 0) + 1 + 2 * fields);
+	if (queue->maxlen > 0)
+	{
+		outbox_add_arg(args, "MAXLEN", 6);
+		outbox_add_arg(args, "~", 1);
+		add_number(args, queue->maxlen);
+	}
+	outbox_add_arg(args, "*", 1);
+}
+
+void
+outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
+					 const OutboxMessage *msg)
+{
+	int			shape = find_shape(queue, msg);
+	Jsonb	   *headers = msg->headers == NULL ? NULL : (Jsonb *)
+		PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
+	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+	OutboxBytes payload = {
+		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
+	};
+
+	count_in_run(args, shape);
+	if (shape == SHAPE_GENERAL)
+		begin_general(args, queue, msg, headers);
+
+	outbox_uuid_text(&msg->id, id);
+	add_value(args, shape, "id", (OutboxBytes) {id, OUTBOX_UUID_TEXT_LEN});
+	if (msg->type != NULL)
+		add_value(args, shape, "type", outbox_text_bytes(msg->type));
+	if (msg->key != NULL)
+		add_value(args, shape, "key", outbox_text_bytes(msg->key));
+	add_value(args, shape, "payload", payload);
+	if (headers != NULL)
+		add_headers(args, headers);
+}

@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * wake.c
+ *	  Wake the relay if, and only if, this transaction commits.
+ *
+ * Design notes
+ *
+ * A flag per backend, looked at in a transaction callback that is registered
+ * once.  At XACT_EVENT_COMMIT the transaction's rows are visible to a new
+ * snapshot, so whoever is woken finds them.  The callback may not fail: it
+ * reads shared memory and sets a latch.
+ *
+ * PREPARE TRANSACTION drops the flag, and COMMIT PREPARED may run in any
+ * session; such messages are found by the relay's own looking around, which
+ * it does every second.
+ *
+ * Whoever changes queues or drops the extension tells the relay by a second
+ * flag: cache invalidations are sent after this callback, so the relay must
+ * not trust its caches when it is woken for that.
+ *
+ * While Redis is away the relay is deaf to commits, so that an outage costs
+ * callers nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "wake.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "shmem.h"
+
+typedef enum WakeFlag
+{
+	WAKE_NOT,
+	WAKE_DELIVER,
+	WAKE_TELL
+} WakeFlag;
+
+static bool registered = false;
+static WakeFlag wake_flag = WAKE_NOT;
+
+static void
+wake_relay(bool tell)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+
+	if (slot == NULL)
+		outbox_request_relay(MyDatabaseId);
+	else
+	{
+		if (tell)
+			pg_atomic_write_u32(&slot->told, 1);
+		if (tell || pg_atomic_read_u32(&slot->deaf) == 0)
+			outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
+	}
+}
+
+static void
+wake_callback(XactEvent event, void *arg)
+{
+	WakeFlag	flag = wake_flag;
+
+	if (flag == WAKE_NOT || event == XACT_EVENT_PRE_COMMIT ||
+		event == XACT_EVENT_PRE_PREPARE)
+		return;
+	wake_flag = WAKE_NOT;
+	if (event == XACT_EVENT_COMMIT)
+		wake_relay(flag == WAKE_TELL);
+}
+
+static void
+set_flag(WakeFlag flag)
+{
+	if (!registered)
+	{
+		RegisterXactCallback(wake_callback, NULL);
+		registered = true;
+	}
+	wake_flag = Max(wake_flag, flag);
+}
+
+void
+outbox_wake_at_commit(void)
+{
+	set_flag(WAKE_DELIVER);
+}
+
+void
+outbox_tell_at_commit(void)
+{
+	set_flag(WAKE_TELL);
+}
+
+void
+outbox_tell_now(void)
+{
+	wake_relay(true);
+}

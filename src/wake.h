@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * wake.h
+ *	  Wake the relay if, and only if, this transaction commits.
+ *
+ * Purpose: the commit itself starts the delivery.
+ * Process: backend.
+ * Transaction: the caller's.
+ * Memory: none.
+ * Errors: none thrown at commit.
+ * Locks: none at commit, unless the relay has to be started.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_WAKE_H
+#define OUTBOX_WAKE_H
+
+#include "outbox.h"
+
+/* there is something to deliver */
+extern void outbox_wake_at_commit(void);
+
+/* something else has changed: wake the relay also while Redis is away */
+extern void outbox_tell_at_commit(void);
+
+/* wake it now */
+extern void outbox_tell_now(void);
+
+#endif							/* OUTBOX_WAKE_H */
