@@ -15,6 +15,7 @@ PGFILEDESC = "outbox - transactional outbox for Redis"
 OBJS = \
 	src/apply.o \
 	src/catalog.o \
+	src/census.o \
 	src/enqueue.o \
 	src/guc.o \
 	src/launcher.o \
@@ -22,10 +23,12 @@ OBJS = \
 	src/outbox.o \
 	src/plan.o \
 	src/queue.o \
+	src/reach.o \
 	src/recover.o \
 	src/redis.o \
 	src/redis_url.o \
 	src/relay.o \
+	src/relay_queues.o \
 	src/rotate.o \
 	src/shmem.o \
 	src/staging.o \
@@ -36,7 +39,7 @@ OBJS = \
 	src/tick.o \
 	src/wake.o
 
-REGRESS = setup surface errors privileges drop
+REGRESS = surface errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso

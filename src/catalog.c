@@ -17,8 +17,10 @@
 
 #include "catalog/namespace.h"
 #include "commands/extension.h"
+#include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_STAGING_1] = "staging_1",
@@ -27,6 +29,7 @@ static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_STAGING_2_INDEX] = "staging_2_xid_seq",
 	[OUTBOX_REL_QUEUE] = "queue",
 	[OUTBOX_REL_QUEUE_INDEX] = "queue_name_key",
+	[OUTBOX_REL_RELAY_STATE] = "relay_state",
 	[OUTBOX_REL_SEQ] = "seq",
 	[OUTBOX_REL_DELIVERED] = "delivered",
 	[OUTBOX_REL_APPLIED] = "applied"
@@ -100,6 +103,14 @@ outbox_catalog_forget(void)
 {
 	loaded = false;
 	epoch++;
+}
+
+bool
+outbox_lock_relation(OutboxRelation which)
+{
+	return loaded &&
+		ConditionalLockRelationOid(relids[which], AccessShareLock) &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relids[which]));
 }
 
 uint64

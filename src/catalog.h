@@ -25,6 +25,7 @@ typedef enum OutboxRelation
 	OUTBOX_REL_STAGING_2_INDEX,
 	OUTBOX_REL_QUEUE,
 	OUTBOX_REL_QUEUE_INDEX,
+	OUTBOX_REL_RELAY_STATE,
 	OUTBOX_REL_SEQ,
 	OUTBOX_REL_DELIVERED,
 	OUTBOX_REL_APPLIED,
@@ -35,6 +36,13 @@ typedef enum OutboxRelation
 extern bool outbox_catalog_load(void);
 
 extern Oid	outbox_relid(OutboxRelation which);
+
+/*
+ * Take AccessShareLock if nobody is in the way and the relation exists.  The
+ * relay never waits for a lock: a user's DDL that waits for one of the relay's
+ * would be a deadlock.
+ */
+extern bool outbox_lock_relation(OutboxRelation which);
 
 /* look all up again next time */
 extern void outbox_catalog_forget(void);

@@ -374,19 +374,23 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Are there rows of a queue, of this transaction's own or of any?
+ */
 static bool
-has_staged_rows(int32 queue)
+has_rows(int32 queue, bool own)
 {
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(queue)};
-	bool		found;
+	Oid			types[2] = {INT4OID, BOOLOID};
+	Datum		values[2] = {Int32GetDatum(queue), BoolGetDatum(own)};
 
-	SPI_execute_with_args("SELECT FROM outbox.staging_1 WHERE queue = $1 UNION ALL"
-						  " SELECT FROM outbox.staging_2 WHERE queue = $1 UNION ALL"
-						  " SELECT FROM outbox.deferred WHERE queue = $1 LIMIT 1",
-						  1, types, values, NULL, true, 1);
-	found = SPI_processed > 0;
-	return found;
+	SPI_execute_with_args("SELECT FROM ("
+						  "SELECT xid FROM outbox.staging_1 WHERE queue = $1 UNION ALL "
+						  "SELECT xid FROM outbox.staging_2 WHERE queue = $1 UNION ALL "
+						  "SELECT xid FROM outbox.deferred WHERE queue = $1) AS r "
+						  "WHERE NOT $2 OR xid = pg_current_xact_id_if_assigned() "
+						  "LIMIT 1",
+						  2, types, values, NULL, true, 1);
+	return SPI_processed > 0;
 }
 
 /*
@@ -429,9 +433,16 @@ ask_waiting(int32 queue)
 static void
 check_nothing_waits(const OutboxQueue *queue)
 {
-	int64		waiting = has_staged_rows(queue->id) ?
-		ask_waiting(queue->id) : 0;
+	int64		waiting;
 
+	if (has_rows(queue->id, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("queue \"%s\" has messages waiting", queue->name),
+				 errdetail("This transaction has enqueued to it."),
+				 errhint("Drop it in another transaction, or give the messages up with force => true.")));
+
+	waiting = has_rows(queue->id, false) ? ask_waiting(queue->id) : 0;
 	if (waiting == 0)
 		return;
 	ereport(ERROR,

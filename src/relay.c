@@ -53,6 +53,7 @@
 
 #define TICK_INTERVAL_US	1000
 #define CHORES_INTERVAL_MS	1000
+#define LOCK_RETRY_MS		50
 
 /* requests under way, of all queues together */
 #define MAX_INFLIGHT		16
@@ -195,9 +196,10 @@ read_relay_state(Relay *relay)
 
 /*
  * Begin a step that reads the extension's tables, with its state and queues up
- * to date.  Leaves if the extension is gone.
+ * to date.  Leaves if the extension is gone.  False if somebody else's lock is
+ * in the way; there is no step then.
  */
-static void
+static bool
 begin_catalog_step(Relay *relay)
 {
 	begin_step();
@@ -205,6 +207,13 @@ begin_catalog_step(Relay *relay)
 	{
 		end_step();
 		leave(relay);
+	}
+	if (!outbox_lock_relation(OUTBOX_REL_QUEUE) ||
+		!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
+	{
+		end_step();
+		outbox_catalog_forget();
+		return false;
 	}
 	if (relay->queues_stale ||
 		relay->queues_epoch != outbox_catalog_epoch() || relay->hold)
@@ -215,26 +224,34 @@ begin_catalog_step(Relay *relay)
 		outbox_refresh_queues(relay);
 		MemoryContextSwitchTo(old);
 	}
+	return true;
 }
 
-static void
+static bool
 look_at_catalog(Relay *relay)
 {
-	begin_catalog_step(relay);
+	if (!begin_catalog_step(relay))
+		return false;
 	end_step();
+	return true;
 }
 
-static void
+/*
+ * False if somebody else's lock is in the way.
+ */
+static bool
 read_first_state(Relay *relay)
 {
 	relay->timeline = GetWALInsertionTimeLine();
 	relay->queues_stale = true;
-	begin_catalog_step(relay);
+	if (!begin_catalog_step(relay))
+		return false;
 	SPI_connect();
 	outbox_read_registers(relay);
 	SPI_finish();
 	end_step();
 	pg_atomic_write_u64(&relay->slot->delivered, relay->delivered);
+	return true;
 }
 
 static bool
@@ -327,11 +344,12 @@ deliver(Relay *relay, TimestampTz now)
 	if (!send && !plan)
 		return false;
 
-	begin_catalog_step(relay);
+	if (!begin_catalog_step(relay))
+		return false;
 	if (!outbox_staging_open(&staging, GetActiveSnapshot()))
 	{
 		end_step();
-		return true;
+		return false;
 	}
 	if (send)
 		check_files(relay, &staging);
@@ -348,56 +366,6 @@ deliver(Relay *relay, TimestampTz now)
 	/* a row of a queue that isn't known yet */
 	relay->look |= relay->queues_stale;
 	return true;
-}
-
-/*
- * What status shows of the backlog.
- */
-static void
-publish(Relay *relay)
-{
-	OutboxSlot *slot = relay->slot;
-	uint64		waiting = 0;
-	TimestampTz oldest = 0;
-	RelayQueue *blocked = NULL;
-	int			n = 0;
-	ListCell   *lc;
-
-	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->dropped)
-			continue;
-		if (queue->waiting > 0)
-		{
-			waiting += queue->waiting;
-			if (oldest == 0 || queue->oldest < oldest)
-				oldest = queue->oldest;
-		}
-		if (queue->state == QUEUE_BLOCKED || queue->failures > 0)
-			blocked = queue;
-		if (n < OUTBOX_MAX_PUBLISHED)
-		{
-			slot->published[n].queue = queue->settings.id;
-			slot->published[n].waiting = Max(queue->waiting, 0);
-		}
-		n++;
-	}
-	slot->npublished = n <= OUTBOX_MAX_PUBLISHED ? n : -1;
-	if (slot->state == OUTBOX_RUNNING)
-	{
-		if (blocked != NULL)
-			snprintf(slot->why, OUTBOX_TEXT_SIZE,
-					 "queue \"%.80s\" stands still: %s",
-					 blocked->settings.name, blocked->error);
-		else
-			slot->why[0] = '\0';
-	}
-	LWLockRelease(outbox_shared->lock);
-	pg_atomic_write_u64(&slot->waiting, waiting);
-	pg_atomic_write_u64(&slot->oldest, oldest);
 }
 
 static void
@@ -471,10 +439,11 @@ static void
 chores(Relay *relay, TimestampTz now)
 {
 	pg_atomic_write_u32(&relay->slot->census_wanted, 0);
-	look_at_catalog(relay);
+	if (!look_at_catalog(relay))
+		return;
 	settle_idle_queues(relay);
 	count_backlog(relay);
-	publish(relay);
+	outbox_publish(relay);
 	pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
 	if (relay->well)
 	{
@@ -570,7 +539,14 @@ outbox_relay_main(Datum main_arg)
 	fix_settings();
 
 	relay = make_relay(&args);
-	read_first_state(relay);
+	while (!read_first_state(relay))
+	{
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOCK_RETRY_MS, outbox_wait_event("OutboxRelayMain"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 	url = MemoryContextStrdup(relay->context, outbox_redis_url);
 
 	for (;;)
@@ -597,8 +573,7 @@ outbox_relay_main(Datum main_arg)
 			outbox_catalog_forget();
 		if (relay->look && (!relay->ready || relay->hold))
 		{
-			relay->look = false;
-			look_at_catalog(relay);
+			relay->look = !look_at_catalog(relay);
 		}
 		outbox_run_link(relay, now);
 		worked = deliver(relay, now);

@@ -105,6 +105,16 @@ typedef struct RelayQueue
 	TimestampTz oldest;			/* of those, about */
 } RelayQueue;
 
+/* the transactions to look at, see reach.c */
+typedef struct OutboxReach
+{
+	uint64		from;			/* all from here on */
+	uint64		below;			/* up to here */
+	uint64	   *xids;			/* and these */
+	int			nxids;
+	int			size;
+} OutboxReach;
+
 typedef struct QueueById
 {
 	int32		id;
@@ -191,16 +201,29 @@ typedef struct Relay
 	StringInfoData command;
 } Relay;
 
-/* plan.c: which rows each queue gets next. In a transaction. */
+/* relay_queues.c: the list of queues. In a transaction. */
+extern RelayQueue *outbox_find_queue(Relay *relay, int32 id);
 extern void outbox_refresh_queues(Relay *relay);
 extern void outbox_drop_queues(Relay *relay);
-extern bool outbox_plan(Relay *relay, OutboxStaging *staging);
+extern void outbox_free_queue(Relay *relay, RelayQueue *queue);
+
+/* reach.c: what became visible between snapshots. In a transaction. */
+extern OutboxSnap *outbox_take_snapshot(XLogRecPtr *lsn);
+extern void outbox_reach_cover(OutboxReach *reach, const OutboxSnap *prev,
+							   const OutboxSnap *cur);
+extern void outbox_reach_scan(OutboxReach *reach, OutboxStaging *staging,
+							  OutboxStagedVisit visit, void *arg);
+
+/* census.c: count what waits, and publish it. The counts in a transaction. */
 extern void outbox_census(Relay *relay, OutboxStaging *staging);
 extern void outbox_recount(Relay *relay, OutboxStaging *staging);
+extern void outbox_publish(Relay *relay);
+
+/* plan.c: which rows each queue gets next. In a transaction. */
+extern bool outbox_plan(Relay *relay, OutboxStaging *staging);
 extern void outbox_discard_plan(RelayQueue *queue);
 extern void outbox_set_tick(RelayQueue *queue, OutboxSnap *prev,
 							OutboxSnap *cur, XLogRecPtr lsn, uint64 seq);
-extern void outbox_free_queue(Relay *relay, RelayQueue *queue);
 
 /* apply.c: batches out, answers in. */
 extern void outbox_send_handshake(Relay *relay, const OutboxRedisUrl *url);

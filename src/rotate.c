@@ -306,7 +306,9 @@ outbox_write_registers(Relay *relay)
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (outbox_catalog_load())
+	if (outbox_catalog_load() &&
+		outbox_lock_relation(OUTBOX_REL_DELIVERED) &&
+		outbox_lock_relation(OUTBOX_REL_APPLIED))
 	{
 		write_register(OUTBOX_REL_DELIVERED, relay->delivered);
 		if (applied > relay->applied_written)

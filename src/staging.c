@@ -100,8 +100,7 @@ outbox_staging_insert(OutboxMessage *msg)
 }
 
 /*
- * Open the staging tables.  False if one is gone: the extension is being
- * dropped.
+ * Open the staging tables.  False if somebody holds a lock that conflicts.
  */
 bool
 outbox_staging_open(OutboxStaging *staging, Snapshot snapshot)
@@ -110,15 +109,16 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot)
 	staging->snapshot = snapshot;
 	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
 	{
-		staging->table[i] = try_table_open(outbox_relid(OUTBOX_REL_STAGING_1 + i),
-										   AccessShareLock);
-		if (staging->table[i] == NULL)
+		if (!outbox_lock_relation(OUTBOX_REL_STAGING_1 + i) ||
+			!outbox_lock_relation(OUTBOX_REL_STAGING_1_INDEX + i))
 		{
 			outbox_staging_close(staging);
 			return false;
 		}
+		staging->table[i] = table_open(outbox_relid(OUTBOX_REL_STAGING_1 + i),
+									   NoLock);
 		staging->index[i] = index_open(outbox_relid(OUTBOX_REL_STAGING_1_INDEX + i),
-									   AccessShareLock);
+									   NoLock);
 		staging->slot[i] = table_slot_create(staging->table[i], NULL);
 	}
 	return true;

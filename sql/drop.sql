@@ -1,0 +1,31 @@
+-- Dropping queues and the extension; the extension in a schema of its own.
+SET client_min_messages = warning;
+SELECT outbox_drop_queue(name, force => true)
+FROM outbox.queue WHERE name LIKE 'r\_%' ORDER BY id;
+SELECT count(*) FROM outbox.queue;
+
+-- dropped queues are forgotten by sessions that have used them
+SELECT outbox_enqueue('r_stream', 'x');
+
+-- a queue without messages needs no force
+SELECT outbox_create_queue('r_stream');
+SELECT outbox_drop_queue('r_stream');
+
+-- a queue made again is another queue: nothing of the old one is left
+SELECT outbox_create_queue('r_stream');
+SELECT count(*) FROM outbox.staging_1 WHERE queue = (SELECT id FROM outbox.queue);
+SELECT outbox_drop_queue('r_stream');
+
+DROP EXTENSION outbox;
+SELECT count(*) FROM pg_namespace WHERE nspname = 'outbox';
+SELECT count(*) FROM pg_proc WHERE proname LIKE 'outbox\_%';
+
+CREATE SCHEMA messaging;
+CREATE EXTENSION outbox SCHEMA messaging;
+SELECT n.nspname, count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+WHERE proname LIKE 'outbox\_%' GROUP BY 1;
+SELECT messaging.outbox_create_queue('r_stream');
+SELECT messaging.outbox_enqueue('r_stream', 'x') IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_stream', 'x');
+DROP EXTENSION outbox;
+DROP SCHEMA messaging;

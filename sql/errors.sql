@@ -1,0 +1,82 @@
+-- What is refused, with which SQLSTATE, message and hint; and that nothing is
+-- staged by it.
+SET client_min_messages = warning;
+
+CREATE FUNCTION try(command text) RETURNS TABLE (code text, message text, hint text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    RETURN QUERY SELECT '00000', 'accepted', '';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE,
+        message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RETURN NEXT;
+END $$;
+
+CREATE TEMP TABLE before AS
+    SELECT (SELECT count(*) FROM outbox.staging_1) +
+           (SELECT count(*) FROM outbox.staging_2) AS n;
+
+\x on
+-- enqueue
+SELECT * FROM try($$SELECT outbox_enqueue('nowhere', 'x')$$);
+SELECT * FROM try($$SELECT outbox_enqueue(NULL, 'x')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', NULL::text)$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', NULL::jsonb)$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', repeat('x', 1024 * 1024 + 1))$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', type => repeat('x', 1024 * 1024))$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '[]')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '"a"')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '{"a": 1}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '{"a": "b", "c": {"d": "e"}}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '{"a": null}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue(repeat('x', 100000), 'x')$$) \gset t_
+SELECT :'t_code' AS code;
+
+-- queues
+SELECT * FROM try($$SELECT outbox_create_queue('r_stream')$$);
+SELECT * FROM try($$SELECT outbox_create_queue('')$$);
+SELECT * FROM try($$SELECT outbox_create_queue(NULL)$$);
+SELECT * FROM try($$SELECT outbox_create_queue(repeat('x', 201))$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', 'kafka')$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', NULL)$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', 'list', format => 'xml')$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', 'stream', format => 'json')$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', 'list', maxlen => 10)$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', maxlen => 0)$$);
+SELECT * FROM try($$SELECT outbox_create_queue('r_x', redis_key => '')$$);
+SELECT * FROM try($$SELECT outbox_drop_queue('nowhere')$$);
+SELECT * FROM try($$SELECT outbox_drop_queue(NULL)$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_raw', 'x'); SELECT outbox_drop_queue('r_raw')$$);
+\x off
+
+-- 200 characters are not too many, whatever they are
+SELECT outbox_create_queue(repeat('ü', 200));
+SELECT outbox_drop_queue(repeat('ü', 200));
+
+-- read-only transactions
+BEGIN READ ONLY;
+SELECT outbox_enqueue('r_stream', 'x');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT outbox_create_queue('r_x');
+ROLLBACK;
+
+-- settings: checked where they are set, and the value isn't quoted
+SET outbox.redis_url = 'redis://localhost';
+ALTER SYSTEM SET outbox.redis_url = 'http://user:secret@localhost';
+ALTER SYSTEM SET outbox.redis_url = 'redis://:secret@';
+ALTER SYSTEM SET outbox.redis_url = 'redis://localhost:0';
+ALTER SYSTEM SET outbox.redis_url = 'redis://localhost:6379/first';
+ALTER SYSTEM SET outbox.redis_url = 'unix://relative/path';
+ALTER SYSTEM SET outbox.redis_url = 'redis://user:100%@localhost';
+SET outbox.nonsense = 1;
+
+-- triggers called as functions
+SELECT outbox.hold_restored();
+SELECT outbox.queue_changed();
+
+SELECT (SELECT count(*) FROM outbox.staging_1) +
+       (SELECT count(*) FROM outbox.staging_2) = n AS nothing_staged
+FROM before;
+DROP FUNCTION try(text);

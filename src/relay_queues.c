@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay_queues.c
+ *	  The relay's list of queues.
+ *
+ * Design notes
+ *
+ * The list follows outbox.queue.  It is read again when a cache invalidation
+ * or a wake says so, and when a row turns up whose queue isn't in it: commits
+ * become visible before their invalidations arrive.
+ *
+ * A dropped queue stays in memory while answers for it are awaited.  Its rows
+ * in staging belong to no queue then, and go with the next TRUNCATE.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay.h"
+
+#include "catalog.h"
+#include "queue.h"
+#include "utils/memutils.h"
+
+/*
+ * A queue by its id, or NULL.
+ */
+RelayQueue *
+outbox_find_queue(Relay *relay, int32 id)
+{
+	QueueById  *entry;
+
+	/* rows of one queue tend to come together */
+	if (relay->last_found != NULL && relay->last_found->settings.id == id)
+		return relay->last_found;
+
+	entry = hash_search(relay->by_id, &id, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		/* created after the list was read, or dropped */
+		relay->queues_stale = true;
+		return NULL;
+	}
+	return relay->last_found = entry->queue;
+}
+
+/*
+ * The cursor lives in the slot of the queue's own key: with the tag that the
+ * key has, or with the key as the tag.
+ */
+static char *
+make_cursor_key(Relay *relay, const OutboxQueue *queue)
+{
+	const char *open = strchr(queue->redis_key, '{');
+	const char *close = open != NULL ? strchr(open, '}') : NULL;
+	bool		tagged = close != NULL && close > open + 1;
+
+	return psprintf(tagged ? "%s:outbox:%s:%d" : "{%s}:outbox:%s:%d",
+					queue->redis_key, relay->source, queue->id);
+}
+
+/* a text setting as Redis gets it */
+static char *
+utf8_copy(const char *s)
+{
+	OutboxBytes bytes = outbox_utf8_bytes(s, strlen(s));
+
+	return pnstrdup(bytes.data, bytes.len);
+}
+
+static void
+add_queue(Relay *relay, const OutboxQueue *settings)
+{
+	MemoryContext context = AllocSetContextCreate(relay->context,
+												  "outbox relay queue",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	RelayQueue *queue = palloc0(sizeof(RelayQueue));
+	QueueById  *entry;
+
+	queue->context = context;
+	queue->settings = *settings;
+	queue->settings.name = pstrdup(settings->name);
+	queue->settings.redis_key = utf8_copy(settings->redis_key);
+	queue->cursor_key = make_cursor_key(relay, &queue->settings);
+	queue->state = QUEUE_UNKNOWN;
+
+	MemoryContextSwitchTo(relay->context);
+	relay->queues = lappend(relay->queues, queue);
+	entry = hash_search(relay->by_id, &settings->id, HASH_ENTER, NULL);
+	entry->queue = queue;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+drop_queue(Relay *relay, RelayQueue *queue)
+{
+	queue->dropped = true;
+	outbox_discard_plan(queue);
+	hash_search(relay->by_id, &queue->settings.id, HASH_REMOVE, NULL);
+	relay->last_found = NULL;
+}
+
+/*
+ * Drop all queues, to be read again.
+ */
+void
+outbox_drop_queues(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (!queue->dropped)
+			drop_queue(relay, queue);
+	}
+	relay->queues_stale = true;
+}
+
+/*
+ * Free a dropped queue that has nothing in flight.
+ */
+void
+outbox_free_queue(Relay *relay, RelayQueue *queue)
+{
+	Assert(queue->dropped && queue->inflight == 0);
+	relay->queues = list_delete_ptr(relay->queues, queue);
+	outbox_discard_plan(queue);
+	outbox_snap_unref(queue->prev);
+	outbox_snap_unref(queue->cur);
+	outbox_snap_unref(queue->acked.prev);
+	outbox_snap_unref(queue->acked.cur);
+	outbox_snap_unref(queue->settled);
+	outbox_snap_unref(queue->before_loss.prev);
+	outbox_snap_unref(queue->before_loss.cur);
+	MemoryContextDelete(queue->context);
+}
+
+/*
+ * Bring the list of queues up to date.
+ */
+void
+outbox_refresh_queues(Relay *relay)
+{
+	ListCell   *lc;
+	List	   *fresh;
+
+	if (!relay->queues_stale && relay->queues_epoch == outbox_catalog_epoch())
+		return;
+	relay->queues_stale = false;
+	relay->queues_epoch = outbox_catalog_epoch();
+	fresh = outbox_queue_list();
+
+	foreach(lc, relay->queues)
+		((RelayQueue *) lfirst(lc))->listed = false;
+
+	foreach(lc, fresh)
+	{
+		OutboxQueue *settings = lfirst(lc);
+		QueueById  *entry = hash_search(relay->by_id, &settings->id, HASH_FIND,
+										NULL);
+		RelayQueue *queue = entry != NULL ? entry->queue : NULL;
+
+		/* another key has another cursor */
+		if (queue != NULL && strcmp(queue->settings.redis_key,
+									utf8_copy(settings->redis_key)) != 0)
+		{
+			drop_queue(relay, queue);
+			queue = NULL;
+		}
+		if (queue == NULL)
+		{
+			add_queue(relay, settings);
+			queue = llast(relay->queues);
+		}
+		queue->listed = true;
+		queue->settings.target = settings->target;
+		queue->settings.format = settings->format;
+		queue->settings.maxlen = settings->maxlen;
+	}
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->listed || queue->dropped)
+			continue;
+		drop_queue(relay, queue);
+		outbox_send_forget(relay, queue);
+	}
+}
