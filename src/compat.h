@@ -32,10 +32,19 @@
 /* 17: processes are found by ProcNumber, wait events have names */
 #if PG_VERSION_NUM >= 170000
 #define outbox_my_procno() ((uint32) MyProcNumber)
+#define outbox_my_lxid() (MyProc->vxid.lxid)
 #define outbox_wait_event(name) WaitEventExtensionNew(name)
 #else
 #define outbox_my_procno() ((uint32) MyProc->pgprocno)
+#define outbox_my_lxid() (MyProc->lxid)
 #define outbox_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* 17: wait event sets belong to resource owners */
+#if PG_VERSION_NUM >= 170000
+#define outbox_create_wait_set(n) CreateWaitEventSet(NULL, n)
+#else
+#define outbox_create_wait_set(n) CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
 /* 18: an index scan may be instrumented; 19: and takes flags */

@@ -47,6 +47,28 @@ PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
 PG_FUNCTION_INFO_V1(outbox_enqueue_jsonb);
 PG_FUNCTION_INFO_V1(outbox_enqueue_text);
 
+/*
+ * Eight random bytes.  They are drawn in advance, as asking for few costs as
+ * much as asking for many.
+ */
+static void
+take_random(unsigned char *dst)
+{
+	static unsigned char pool[64 * 8];
+	static int	left = 0;
+
+	if (left == 0)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = sizeof(pool);
+	}
+	left -= 8;
+	memcpy(dst, pool + left, 8);
+}
+
 static void
 make_uuid_v7(pg_uuid_t *uuid)
 {
@@ -56,10 +78,7 @@ make_uuid_v7(pg_uuid_t *uuid)
 	uint64		ms = now / 1000;
 	uint32		fraction = (now % 1000) * 4096 / 1000;
 
-	if (!pg_strong_random(&uuid->data[8], UUID_LEN - 8))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+	take_random(&uuid->data[8]);
 	for (int i = 0; i < 6; i++)
 		uuid->data[i] = (unsigned char) (ms >> (40 - 8 * i));
 	uuid->data[6] = 0x70 | (fraction >> 8);

@@ -44,12 +44,6 @@ set_state(Relay *relay, OutboxRelayState state, const char *why)
 						   state == OUTBOX_RUNNING ? "running" : why);
 }
 
-static bool
-link_is_idle(Relay *relay)
-{
-	return outbox_redis_socket() == PGINVALID_SOCKET;
-}
-
 static void
 close_link(Relay *relay)
 {
@@ -57,6 +51,7 @@ close_link(Relay *relay)
 
 	outbox_redis_disconnect();
 	outbox_drop_requests(relay);
+	relay->linked = relay->greeted = false;
 	relay->ready = relay->well = false;
 	relay->trouble[0] = '\0';
 	foreach(lc, relay->queues)
@@ -120,7 +115,7 @@ outbox_link_changed(Relay *relay)
 	relay->backoff_ms = 0;
 	relay->link_at = 0;
 	relay->last_trouble[0] = '\0';
-	if (!link_is_idle(relay))
+	if (relay->linked)
 		close_link(relay);
 }
 
@@ -160,7 +155,7 @@ connect_now(Relay *relay, TimestampTz now)
 	const char *complaint;
 	OutboxRedisUrl *url = outbox_parse_redis_url(outbox_redis_url, &complaint);
 
-	relay->trouble[0] = '\0';
+	relay->linked = true;
 	if (url == NULL)
 		outbox_redis_set_error(complaint);
 	if (url == NULL || !outbox_redis_connect(url))
@@ -210,27 +205,25 @@ outbox_run_link(Relay *relay, TimestampTz now)
 {
 	if (relay->hold)
 	{
-		if (!link_is_idle(relay))
-		{
+		if (relay->linked)
 			close_link(relay);
-			relay->greeted = false;
-		}
 		set_state(relay, relay->hold, relay->hold_why);
 		return;
 	}
-	if (link_is_idle(relay))
-	{
-		relay->greeted = false;
-		if (now >= relay->link_at)
-			connect_now(relay, now);
-		if (link_is_idle(relay))
-			return;
-	}
-
-	if (!outbox_redis_io())
-	{
-		outbox_link_down(relay, now);
+	if (!relay->linked && now >= relay->link_at)
+		connect_now(relay, now);
+	if (!relay->linked)
 		return;
+
+	if (relay->heard || relay->inflight > 0 || outbox_redis_unsent() > 0 ||
+		!outbox_redis_connected())
+	{
+		relay->heard = false;
+		if (!outbox_redis_io())
+		{
+			outbox_link_down(relay, now);
+			return;
+		}
 	}
 	if (!outbox_redis_connected())
 	{

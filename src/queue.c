@@ -37,6 +37,7 @@
 #include "shmem.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -222,15 +223,30 @@ find_queue_or_error(const char *name)
 const OutboxQueue *
 outbox_queue_use(const char *name)
 {
+	/* the lock taken last: messages tend to come in rows */
+	static LocalTransactionId locked_lxid = InvalidLocalTransactionId;
+	static SubTransactionId locked_subxid = InvalidSubTransactionId;
+	static int32 locked_queue = 0;
+
 	for (;;)
 	{
 		const OutboxQueue *queue = find_queue_or_error(name);
 		uint64		epoch = outbox_catalog_epoch();
 
+		/* a subtransaction's lock goes with it */
+		if (locked_queue == queue->id && locked_lxid == outbox_my_lxid() &&
+			locked_subxid == GetCurrentSubTransactionId())
+			return queue;
+
 		LockDatabaseObject(outbox_relid(OUTBOX_REL_QUEUE), queue->id, 0,
 						   AccessShareLock);
 		if (epoch == outbox_catalog_epoch())
+		{
+			locked_queue = queue->id;
+			locked_lxid = outbox_my_lxid();
+			locked_subxid = GetCurrentSubTransactionId();
 			return queue;
+		}
 		/* it may have been dropped before we had the lock: look again */
 	}
 }

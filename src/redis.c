@@ -38,6 +38,7 @@
 static redisContext *context = NULL;
 static bool connecting = false;
 static size_t unsent = 0;
+static uint64 number = 0;		/* of connects and disconnects */
 static char error_text[256];
 
 void
@@ -61,6 +62,7 @@ outbox_redis_disconnect(void)
 	context = NULL;
 	connecting = false;
 	unsent = 0;
+	number++;
 	ReleaseExternalFD();
 }
 
@@ -97,6 +99,7 @@ outbox_redis_connect(const OutboxRedisUrl *url)
 	if (context->err)
 		return fail(context->errstr);
 	connecting = true;
+	number++;
 	if (url->path == NULL)
 	{
 		int			on = 1;
@@ -132,6 +135,15 @@ outbox_redis_wait_events(void)
 	return WL_SOCKET_READABLE | (unsent > 0 ? WL_SOCKET_WRITEABLE : 0);
 }
 
+/*
+ * Changes with every connection: a new socket may have the old one's number.
+ */
+uint64
+outbox_redis_number(void)
+{
+	return number;
+}
+
 size_t
 outbox_redis_unsent(void)
 {
@@ -159,6 +171,24 @@ finish_connect(void)
 }
 
 /*
+ * Write what is buffered, as far as it goes.  False if the connection is gone.
+ */
+bool
+outbox_redis_flush(void)
+{
+	int			done = 0;
+
+	if (context == NULL)
+		return false;
+	if (unsent == 0 || connecting)
+		return true;
+	if (redisBufferWrite(context, &done) != REDIS_OK)
+		return fail(context->errstr);
+	unsent = done ? 0 : sdslen(context->obuf);
+	return true;
+}
+
+/*
  * Move bytes: finish connecting, write what is buffered, read what is there.
  * False if the connection is gone.
  */
@@ -173,14 +203,8 @@ outbox_redis_io(void)
 			return context != NULL;
 	}
 
-	if (unsent > 0)
-	{
-		int			done = 0;
-
-		if (redisBufferWrite(context, &done) != REDIS_OK)
-			return fail(context->errstr);
-		unsent = done ? 0 : sdslen(context->obuf);
-	}
+	if (!outbox_redis_flush())
+		return false;
 
 	/* one read a call; the socket stays readable while there is more */
 	if (redisBufferRead(context) != REDIS_OK)

@@ -42,7 +42,9 @@ extern void outbox_redis_set_error(const char *error);
 
 extern pgsocket outbox_redis_socket(void);
 extern int	outbox_redis_wait_events(void);
+extern uint64 outbox_redis_number(void);
 extern size_t outbox_redis_unsent(void);
+extern bool outbox_redis_flush(void);
 extern bool outbox_redis_io(void);
 
 extern void outbox_redis_append(const char *data, size_t len);

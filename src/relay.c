@@ -356,10 +356,11 @@ deliver(Relay *relay, TimestampTz now)
 	if (plan)
 	{
 		relay->look = false;
-		relay->looked_at = now;
-		outbox_plan(relay, &staging);
+		if (outbox_plan(relay, &staging))
+			relay->looked_at = now;
 	}
 	send_batches(relay, &staging, plan);
+	(void) outbox_redis_flush();
 	outbox_staging_close(&staging);
 	end_step();
 
@@ -456,25 +457,56 @@ chores(Relay *relay, TimestampTz now)
 }
 
 /*
+ * The wait event set lives as long as the socket: making one for every wait
+ * would take most of the time between a commit and its delivery.
+ */
+static void
+prepare_wait_set(Relay *relay)
+{
+	pgsocket	sock = outbox_redis_socket();
+	int			events = outbox_redis_wait_events();
+
+	if (relay->wait_set != NULL && relay->wait_link != outbox_redis_number())
+	{
+		FreeWaitEventSet(relay->wait_set);
+		relay->wait_set = NULL;
+	}
+	if (relay->wait_set == NULL)
+	{
+		relay->wait_set = outbox_create_wait_set(3);
+		AddWaitEventToSet(relay->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
+						  MyLatch, NULL);
+		AddWaitEventToSet(relay->wait_set, WL_EXIT_ON_PM_DEATH,
+						  PGINVALID_SOCKET, NULL, NULL);
+		if (sock != PGINVALID_SOCKET)
+			relay->wait_pos = AddWaitEventToSet(relay->wait_set, events, sock,
+												NULL, NULL);
+		relay->wait_link = outbox_redis_number();
+		relay->wait_events = events;
+	}
+	else if (sock != PGINVALID_SOCKET && relay->wait_events != events)
+	{
+		ModifyWaitEvent(relay->wait_set, relay->wait_pos, events, NULL);
+		relay->wait_events = events;
+	}
+}
+
+/*
  * Wait until there is something to do.
  */
 static void
 wait_for_work(Relay *relay, TimestampTz chores_at)
 {
 	static uint32 wait_event = 0;
-	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
-	pgsocket	sock = outbox_redis_socket();
 	TimestampTz now = GetCurrentTimestamp();
 	long		timeout = TimestampDifferenceMilliseconds(now, chores_at);
-	int			got;
+	WaitEvent	events[2];
+	int			n;
 
 	if (wait_event == 0)
 		wait_event = outbox_wait_event("OutboxRelayMain");
-	if (sock != PGINVALID_SOCKET)
-		events |= outbox_redis_wait_events();
-	else if (!relay->hold)
+	if (outbox_redis_socket() == PGINVALID_SOCKET && !relay->hold)
 		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, relay->link_at));
-
 	if (relay->look && relay->ready && may_send(relay))
 	{
 		/* the next tick is near: nobody needs to wake us for it */
@@ -482,14 +514,18 @@ wait_for_work(Relay *relay, TimestampTz chores_at)
 		timeout = Min(timeout, 1);
 	}
 
-	if (sock != PGINVALID_SOCKET)
-		got = WaitLatchOrSocket(MyLatch, events, sock, timeout, wait_event);
-	else
-		got = WaitLatch(MyLatch, events, timeout, wait_event);
-	if (got & WL_LATCH_SET)
+	prepare_wait_set(relay);
+	n = WaitEventSetWait(relay->wait_set, timeout, events, lengthof(events),
+						 wait_event);
+	for (int i = 0; i < n; i++)
 	{
-		ResetLatch(MyLatch);
-		relay->look = true;
+		if (events[i].events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			relay->look = true;
+		}
+		else
+			relay->heard = true;
 	}
 }
 

@@ -23,6 +23,7 @@
 #include "lib/ilist.h"
 #include "redis.h"
 #include "shmem.h"
+#include "storage/latch.h"
 #include "staging.h"
 #include "target.h"
 #include "tick.h"
@@ -163,6 +164,7 @@ typedef struct Relay
 	TimestampTz progress_at;	/* last sent into silence, or answered */
 
 	/* the link */
+	bool		linked;			/* there is, or was, a connection */
 	bool		greeted;		/* the handshake is sent */
 	bool		ready;			/* the handshake is done */
 	bool		well;			/* ... and Redis does what it is asked */
@@ -175,6 +177,13 @@ typedef struct Relay
 	/* nothing may be delivered: the state and the reason */
 	OutboxRelayState hold;		/* OUTBOX_HELD, OUTBOX_FENCED or 0 */
 	char		hold_why[OUTBOX_TEXT_SIZE];
+
+	/* waiting */
+	WaitEventSet *wait_set;
+	uint64		wait_link;		/* the connection that it waits on */
+	int			wait_pos;
+	int			wait_events;
+	bool		heard;			/* something has happened on the socket */
 
 	/* looking for new rows */
 	bool		look;
