@@ -49,11 +49,20 @@ EXTRA_CLEAN = tmp_check output_iso results
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags-only-I hiredis)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs hiredis)
+PG_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags-only-I hiredis 2>/dev/null)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null)
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+.DEFAULT_GOAL := all
+ifneq ($(PGXS),)
 include $(PGXS)
+else
+# "make demo" and "make test" install PostgreSQL's packages first
+all install installcheck:
+	@echo "$(PG_CONFIG) is missing: install the PostgreSQL server headers" >&2
+	@exit 1
+endif
 
 PROVE_FLAGS += -I test/perl
 
@@ -61,10 +70,11 @@ PROVE_FLAGS += -I test/perl
 $(OBJS): $(wildcard src/*.h)
 
 .PHONY: demo test bench
-demo test bench: MAKEOVERRIDES =
 demo:
 	@test/demo/run
 test:
+	@test/packages
 	@test/run
 bench:
+	@test/packages
 	@test/bench/run

@@ -447,6 +447,7 @@ static void
 batch_applied(Relay *relay, RelayQueue *queue, Request *request)
 {
 	OutboxPosition old = queue->acked;
+	uint64		waiting;
 
 	queue->acked.prev = outbox_snap_ref(request->pos.prev);
 	queue->acked.cur = outbox_snap_ref(request->pos.cur);
@@ -463,6 +464,9 @@ batch_applied(Relay *relay, RelayQueue *queue, Request *request)
 	}
 	queue->waiting -= request->count;
 	queue->oldest = request->newest;
+	waiting = pg_atomic_read_u64(&relay->slot->waiting);
+	pg_atomic_write_u64(&relay->slot->waiting,
+						waiting - Min(waiting, request->count));
 	relay->delivered += request->count;
 	pg_atomic_write_u64(&relay->slot->delivered, relay->delivered);
 	pg_atomic_write_u64(&relay->slot->last_success, relay->progress_at);
