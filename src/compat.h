@@ -29,11 +29,17 @@
 #define outbox_relation_file(rel) ((rel)->rd_node.relNode)
 #endif
 
+/* 16: varlena access has a header of its own */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* 17: processes are found by ProcNumber, wait events have names */
 #if PG_VERSION_NUM >= 170000
 #define outbox_my_procno() ((uint32) MyProcNumber)
 #define outbox_my_lxid() (MyProc->vxid.lxid)
 #define outbox_wait_event(name) WaitEventExtensionNew(name)
+#include "utils/wait_event.h"
 #else
 #define outbox_my_procno() ((uint32) MyProc->pgprocno)
 #define outbox_my_lxid() (MyProc->lxid)
