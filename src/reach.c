@@ -19,6 +19,7 @@
 
 #include "access/transam.h"
 #include "access/xlog.h"
+#include "lib/qunique.h"
 #include "utils/snapmgr.h"
 
 /*
@@ -56,13 +57,15 @@ outbox_take_snapshot(XLogRecPtr *lsn)
 	FullTransactionId next = ReadNextFullTransactionId();
 	OutboxSnap *snap;
 	uint64	   *xip = palloc(sizeof(uint64) * (snapshot->xcnt + 1));
+	int			n = snapshot->xcnt;
 
 	*lsn = GetXLogInsertRecPtr();
-	for (int i = 0; i < snapshot->xcnt; i++)
+	for (int i = 0; i < n; i++)
 		xip[i] = full_xid(snapshot->xip[i], next);
-	qsort(xip, snapshot->xcnt, sizeof(uint64), compare_xids);
-	snap = outbox_snap_make(full_xid(snapshot->xmax, next), snapshot->xcnt,
-							xip);
+	qsort(xip, n, sizeof(uint64), compare_xids);
+	/* while a transaction is being prepared it may be listed twice */
+	n = qunique(xip, n, sizeof(uint64), compare_xids);
+	snap = outbox_snap_make(full_xid(snapshot->xmax, next), n, xip);
 	pfree(xip);
 	return snap;
 }

@@ -351,8 +351,7 @@ deliver(Relay *relay, TimestampTz now)
 		end_step();
 		return false;
 	}
-	if (send)
-		check_files(relay, &staging);
+	check_files(relay, &staging);
 	if (plan)
 	{
 		relay->look = false;
