@@ -42,7 +42,8 @@ OBJS = \
 REGRESS = surface errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints
-ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
+	--load-extension=outbox
 TAP_TESTS ?= 1
 PROVE_TESTS = test/t/*.pl
 EXTRA_CLEAN = tmp_check output_iso results

@@ -20,7 +20,6 @@
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_STAGING_1] = "staging_1",
@@ -108,9 +107,9 @@ outbox_catalog_forget(void)
 bool
 outbox_lock_relation(OutboxRelation which)
 {
+	/* whoever dropped it sent an invalidation before letting go of the lock */
 	return loaded &&
-		ConditionalLockRelationOid(relids[which], AccessShareLock) &&
-		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relids[which]));
+		ConditionalLockRelationOid(relids[which], AccessShareLock) && loaded;
 }
 
 uint64

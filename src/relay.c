@@ -208,18 +208,18 @@ begin_catalog_step(Relay *relay)
 		end_step();
 		leave(relay);
 	}
-	if (!outbox_lock_relation(OUTBOX_REL_QUEUE) ||
-		!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
-	{
-		end_step();
-		outbox_catalog_forget();
-		return false;
-	}
 	if (relay->queues_stale ||
 		relay->queues_epoch != outbox_catalog_epoch() || relay->hold)
 	{
 		MemoryContext old = MemoryContextSwitchTo(relay->scratch);
 
+		if (!outbox_lock_relation(OUTBOX_REL_QUEUE) ||
+			!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
+		{
+			end_step();
+			outbox_catalog_forget();
+			return false;
+		}
 		read_relay_state(relay);
 		outbox_refresh_queues(relay);
 		MemoryContextSwitchTo(old);

@@ -1,0 +1,61 @@
+"""growth: the time per message, of a large backlog against a small one.
+
+Two million messages against 20,000, staged and drained as in delivery.py; the
+small one several times before and after the large one, since it lasts only
+some tens of milliseconds.  While the large one drains, the relay's memory is
+watched: RssAnon is what it allocated; VmHWM also counts the pages of shared
+buffers that it has touched.
+"""
+
+import threading
+
+from delivery import drain
+from report import compare
+
+STREAM = "bench_growth"
+
+
+class MemoryWatch(threading.Thread):
+    """The largest RssAnon seen, looked at every 20 ms; VmHWM from the kernel."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.path = f"/proc/{pid}/status"
+        self.done = threading.Event()
+        self.anon_kb = self.high_water_kb = 0
+
+    def run(self):
+        while not self.done.wait(0.02):
+            self.look()
+
+    def look(self):
+        try:
+            with open(self.path) as f:
+                fields = dict(line.split(":", 1) for line in f)
+        except OSError:
+            return
+        self.anon_kb = max(self.anon_kb, int(fields["RssAnon"].split()[0]))
+        self.high_water_kb = int(fields["VmHWM"].split()[0])
+
+    def finish(self):
+        self.done.set()
+        self.join()
+        self.look()
+
+
+def run(bench):
+    large, small = (100_000, 5_000) if bench.quick else (2_000_000, 20_000)
+    bench.postgres.psql(f"SELECT outbox_create_queue('{STREAM}')")
+    few = [drain(bench, STREAM, small) for _ in range(5)]
+    watch = MemoryWatch(bench.relay_pid())
+    watch.start()
+    many = drain(bench, STREAM, large, 1800)
+    watch.finish()
+    few += [drain(bench, STREAM, small) for _ in range(5)]
+    few_us = sorted(1e6 / rate for rate in few)
+    line = compare(f"growth, {large:,} against {small:,}",
+                   [1e6 / many] * len(few_us), few_us, "us/msg", "<= 1.2")
+    note = (f"growth: relay memory at a backlog of {large:,}: "
+            f"{watch.anon_kb / 1024:.1f} MB of its own (RssAnon), "
+            f"{watch.high_water_kb / 1024:.1f} MB with shared buffers (VmHWM)")
+    return [line], [note]

@@ -1,0 +1,78 @@
+"""pinned xmin: the delivery rate while somebody holds an old snapshot.
+
+Two clients commit a million messages in transactions of 100 and the relay
+delivers them meanwhile; the rate is end to end, from the first entry to the
+last.  Once as is, once with a REPEATABLE READ transaction open that took its
+snapshot before the first message and keeps it to the end.  The retention is
+two seconds on both sides, so that staging is rotated many times while the
+snapshot is held.  The rates of the first and the last quarter go into a note: a
+design that rots gets slower and slower.
+"""
+
+import time
+
+from report import compare
+from servers import BenchError
+
+STREAM = "bench_pinned"
+CLIENTS = 2
+PER_TRANSACTION = 100
+SCRIPT = (f"SELECT count(outbox_enqueue('{STREAM}', :payload)) "
+          f"FROM generate_series(1, {PER_TRANSACTION});\n")
+DEAD_TUPLES = """
+SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables
+WHERE schemaname = 'outbox'
+"""
+
+
+def deliver(bench, messages):
+    """(rate, rate of the first quarter, rate of the last quarter)"""
+    load = bench.postgres.start_pgbench(
+        SCRIPT, CLIENTS, ("-t", messages // PER_TRANSACTION // CLIENTS),
+        variables=[("payload", "x" * 200)])
+    seen = []
+    end = time.monotonic() + 900
+    while True:
+        count = bench.redis.stream_length(STREAM)
+        if count > 0:
+            seen.append((time.monotonic(), count))
+        if count >= messages:
+            break
+        if time.monotonic() > end:
+            raise BenchError(f"only {count} of {messages} messages arrived")
+        time.sleep(0.05)
+    bench.postgres.finish_pgbench(load)
+    rate = messages / bench.redis.stream_seconds(STREAM)
+    bench.redis.command("DEL", STREAM)
+    return rate, slope(seen, 0, messages / 4), slope(seen, messages * 3 / 4, messages)
+
+
+def slope(seen, low, high):
+    part = [s for s in seen if low <= s[1] <= high]
+    if len(part) < 2:
+        return 0.0
+    return (part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0])
+
+
+def run(bench):
+    messages = 100_000 if bench.quick else 1_000_000
+    pg = bench.postgres
+    pg.psql(f"SELECT outbox_create_queue('{STREAM}')")
+    pg.set("outbox.retention", "2s")
+    deliver(bench, messages // 10)      # files and caches as in the later runs
+    pinned, free = [], []
+    for _ in range(1 if bench.quick else 3):
+        pg.psql("CHECKPOINT")
+        session = pg.open_session(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;")
+        pinned.append(deliver(bench, messages))
+        dead = pg.psql(DEAD_TUPLES)
+        pg.close_session(session)
+        pg.psql("CHECKPOINT")
+        free.append(deliver(bench, messages))
+    pg.reset("outbox.retention")
+    line = compare("pinned xmin", [r[0] for r in pinned], [r[0] for r in free],
+                   "msg/s", ">= 0.95")
+    first, last = pinned[-1][1:]
+    return [line], [f"pinned xmin: first quarter {first:,.0f} msg/s, last quarter "
+                    f"{last:,.0f} msg/s; dead tuples in outbox.* at its end: {dead}"]

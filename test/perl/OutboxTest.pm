@@ -1,0 +1,378 @@
+# OutboxTest: what the TAP tests share.
+#
+# A test starts a private redis-server (OutboxTest::Redis) and a private
+# PostgreSQL node that preloads the extension, does its worst, and lets audit()
+# compare what arrived with the journal, a table that is written in the
+# transactions that enqueue (OutboxTest::Checker).  Nothing here sleeps for a
+# fixed time: eventually{} looks until it sees or the time is up.
+#
+# Children are forked for writers that outlive a crash of the server.  They
+# exec at once, so that no END block of the test runs twice.
+
+package OutboxTest;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+use OutboxTest::Checker;
+use OutboxTest::Proxy;
+use OutboxTest::Redis;
+
+our @EXPORT = qw(
+  new_node install ask status relay_pid wait_relay configure
+  eventually seconds session
+  put load settle audit
+  kill_hard server_pids gone anonymous_memory log_of
+);
+
+# A test that is interrupted must still stop its servers.
+$SIG{INT} //= $SIG{TERM} = sub { exit 1 };
+
+my (%writers, $last);    # pid => file that ends it; what diagnostics look at
+
+# A started node.  redis: a server, or url: an URL; conf: further settings;
+# streaming: allow standbys.
+sub new_node
+{
+	my ($name, %opt) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $url = $opt{url} // $opt{redis}->url;
+
+	# The locale of the environment must not decide the encoding.
+	$node->init(
+		allows_streaming => $opt{streaming},
+		extra => [ '--locale=C', '--encoding=UTF8' ]);
+	$node->append_conf('postgresql.conf', <<"EOC");
+shared_preload_libraries = 'outbox'
+outbox.redis_url = '$url'
+max_connections = 40
+shared_buffers = 32MB
+log_statement = none
+restart_after_crash = on
+EOC
+	$node->append_conf('postgresql.conf', $opt{conf}) if $opt{conf};
+	$node->start;
+	return $node;
+}
+
+my $journal_sql = <<'EOC';
+CREATE TABLE journal (
+	n bigserial PRIMARY KEY,
+	id uuid NOT NULL,
+	queue text NOT NULL,
+	xid xid8 NOT NULL,
+	snap pg_snapshot NOT NULL,
+	body text NOT NULL,
+	at timestamptz NOT NULL DEFAULT clock_timestamp());
+
+-- One message and its journal row, in one statement: the snapshot is older
+-- than the enqueue.
+CREATE FUNCTION put(queue text, body text) RETURNS void
+LANGUAGE sql AS $$
+	INSERT INTO journal (id, queue, xid, snap, body)
+	SELECT outbox_enqueue(put.queue, put.body), put.queue,
+		pg_current_xact_id(), pg_current_snapshot(), put.body;
+$$;
+
+-- Transactions of one to five messages, a random while between enqueue and
+-- end, one in ten rolled back, savepoints kept and rolled back.
+CREATE PROCEDURE writer(w int, rounds int, queues text[], max_delay float)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR r IN 1 .. rounds LOOP
+		FOR m IN 1 .. 1 + floor(random() * 5) LOOP
+			BEGIN
+				PERFORM put(queues[1 + floor(random() * array_length(queues, 1))],
+							format('writer %s round %s message %s of backend %s',
+								   w, r, m, pg_backend_pid()));
+				IF random() < 0.1 THEN
+					RAISE EXCEPTION 'undo the savepoint';
+				END IF;
+			EXCEPTION WHEN raise_exception THEN
+				NULL;
+			END;
+		END LOOP;
+		PERFORM pg_sleep(random() * max_delay);
+		IF random() < 0.1 THEN
+			ROLLBACK;
+		ELSE
+			COMMIT;
+		END IF;
+	END LOOP;
+END $$;
+EOC
+
+# Extension, journal, and queues (streams of the same name) in a database.
+sub install
+{
+	my ($node, $db, @queues) = @_;
+	$node->safe_psql($db, 'CREATE EXTENSION outbox');
+	$node->safe_psql($db, $journal_sql);
+	$node->safe_psql($db, join '', map { "SELECT outbox_create_queue('$_');" } @queues);
+	wait_relay($node, $db);
+	$last = [ $node, $db ];
+	return;
+}
+
+# The answer to a query, or empty while the server can't say.
+sub ask
+{
+	my ($node, $db, $query) = @_;
+	my ($rc, $out) = $node->psql($db, $query);
+	return $rc == 0 ? $out : '';
+}
+
+# One column of outbox.status, or several joined by "|".
+sub status
+{
+	my ($node, $db, $columns) = @_;
+	return ask($node, $db, "SELECT $columns FROM outbox.status");
+}
+
+# The pid of a database's relay; empty when there is none.
+sub relay_pid
+{
+	my ($node, $db) = @_;
+	return ask($node, 'postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'outbox relay' AND datname = '$db'");
+}
+
+# Change settings without a restart.
+sub configure
+{
+	my ($node, %settings) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET $_ = '$settings{$_}'") for sort keys %settings;
+	$node->reload;
+	return;
+}
+
+sub wait_relay
+{
+	my ($node, $db) = @_;
+	my $pid;
+	_wait_for(sub { $pid = relay_pid($node, $db) })
+	  or die "no relay for database \"$db\"\n";
+	return $pid;
+}
+
+sub _wait_for
+{
+	my ($true) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $nap = 0.005;
+	while (1)
+	{
+		my $value = $true->();
+		return $value if $value;
+		return if time > $deadline;
+		sleep $nap;
+		$nap = $nap * 1.5 if $nap < 0.1;
+	}
+}
+
+# A test: the block becomes true, sooner or later.
+sub eventually (&$)
+{
+	my ($block, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $value = _wait_for($block);
+	ok($value, $name) or _explain();
+	return $value;
+}
+
+sub _explain
+{
+	return unless $last;
+	my ($node, $db) = @$last;
+	my ($rc, $out, $err) = $node->psql($db, 'SELECT * FROM outbox.status', extra_params => ['-x']);
+	diag("outbox.status of $db:\n", $rc == 0 ? $out : $err);
+	return;
+}
+
+# How long a block took.
+sub seconds (&)
+{
+	my ($block) = @_;
+	my $start = time;
+	$block->();
+	return time - $start;
+}
+
+# A session that stays open.
+sub session
+{
+	my ($node, $db) = @_;
+	my $session = $node->background_psql($db, on_error_stop => 0);
+	$session->set_query_timer_restart;    # time out queries, not sessions
+	return $session;
+}
+
+# Enqueue bodies to a queue, each in a transaction of its own.
+sub put
+{
+	my ($node, $db, $queue, @bodies) = @_;
+	$node->safe_psql($db, join '', map { "SELECT put('$queue', '$_');\n" } @bodies);
+	return;
+}
+
+# Writers that go on, also over crashes of the server, until stop() is called.
+sub load
+{
+	my ($node, $db, %opt) = @_;
+	my $queues = join ',', @{ $opt{queues} };
+	my $delay = $opt{max_delay} // 0.02;
+	my $rounds = $opt{rounds} // 20;
+	my $end = PostgreSQL::Test::Utils::tempdir_short() . '/end';
+	my $load = bless { end => $end, pids => [] }, 'OutboxTest::Load';
+
+	for my $w (1 .. $opt{writers})
+	{
+		my $pid = fork // die "could not fork: $!";
+		if ($pid == 0)
+		{
+			# A server that is restarting refuses connections; don't spin.
+			exec 'sh', '-c',
+			  'until [ -e "$1" ]; do psql -XAtq -v ON_ERROR_STOP=1 -d "$2" -c "$3" || sleep 0.05; done',
+			  'writer', $end, $node->connstr($db),
+			  "CALL writer($w, $rounds, '{$queues}', $delay)"
+			  or POSIX::_exit(127);
+		}
+		$writers{$pid} = $end;
+		push @{ $load->{pids} }, $pid;
+	}
+	return $load;
+}
+
+sub OutboxTest::Load::stop
+{
+	my ($self) = @_;
+	append_to_file($self->{end}, 'end');
+	for my $pid (@{ $self->{pids} })
+	{
+		waitpid $pid, 0;
+		delete $writers{$pid};
+	}
+	return;
+}
+
+# Put a last message in each queue and wait until it has arrived: by the
+# promise of order nothing that comes before it is still on its way.
+my $settled = 0;
+
+sub settle
+{
+	my ($node, $db, $redis, @queues) = @_;
+	my $mark = 'last message ' . ++$settled;
+	put($node, $db, $_, $mark) for @queues;
+	for my $queue (@queues)
+	{
+		my $seen = _wait_for(
+			sub {
+				my $end = $redis->cmd('XREVRANGE', $queue, '+', '-', 'COUNT', 1);
+				return @$end && { @{ $end->[0][1] } }->{payload} eq $mark;
+			});
+		next if $seen;
+		diag("the last message has not arrived in \"$queue\"");
+		_explain();
+	}
+	return;
+}
+
+# A test: after settling, Redis has the journal's messages, each once, none
+# other, all in the promised order.  at_least guards against a run in which
+# nothing happened.  Returns the number of messages.
+sub audit
+{
+	my ($node, $db, $redis, $queues, $at_least, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	settle($node, $db, $redis, @$queues);
+	my @journal;
+	for my $line (split /\n/,
+		$node->safe_psql($db, 'SELECT n, id, queue, xid, snap, body FROM journal ORDER BY n'))
+	{
+		my %row;
+		@row{qw(n id queue xid snap body)} = split /\|/, $line, 6;
+		push @journal, \%row;
+	}
+	my %got = map { $_ => [ $redis->arrived($_) ] } @$queues;
+	my @faults = OutboxTest::Checker::faults(\@journal, \%got);
+	push @faults, 'only ' . @journal . " messages, too few for this test"
+	  if @journal < $at_least;
+	ok(!@faults, $name) or diag(scalar @faults, " faults:\n", join "\n", @faults[ 0 .. ($#faults < 9 ? $#faults : 9) ]);
+	note(scalar @journal, ' messages');
+	return scalar @journal;
+}
+
+# All processes of a node, the postmaster first.
+sub server_pids
+{
+	my ($node) = @_;
+	my $postmaster = $node->{_pid};
+	my @pids = ($postmaster);
+	for my $file (glob '/proc/[0-9]*/stat')
+	{
+		open my $fh, '<', $file or next;
+		my $stat = <$fh> // next;
+		my ($pid, $parent) = $stat =~ /^(\d+) \(.*\) \S (\d+)/s or next;
+		push @pids, $pid if $parent == $postmaster;
+	}
+	return @pids;
+}
+
+# The end of the machine, as far as processes can have it: freeze all, so that
+# none writes anything more on seeing another die, then kill all.
+sub kill_hard
+{
+	my ($node) = @_;
+	kill 'STOP', $node->{_pid};
+	my @pids = server_pids($node);
+	kill 'STOP', @pids;
+	kill 'KILL', reverse @pids;
+	$node->kill9;
+	_wait_for(sub { !grep { !gone($_) } @pids }) or die "the server survived being killed\n";
+
+	# Dead processes may stay in the table for seconds until init reaps them,
+	# and a postmaster takes its lock files for those of a living one.
+	unlink $node->data_dir . '/postmaster.pid',
+	  $node->host . '/.s.PGSQL.' . $node->port . '.lock';
+	return;
+}
+
+# A process has ended (or waits to be reaped).
+sub gone
+{
+	my ($pid) = @_;
+	open my $fh, '<', "/proc/$pid/stat" or return 1;
+	return (<$fh> // ') Z') =~ /^.*\) Z/s;
+}
+
+# What a process has allocated, in MB; shared buffers that it has touched are
+# not its own.
+sub anonymous_memory
+{
+	my ($pid) = @_;
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m;
+	return $kb / 1024;
+}
+
+sub log_of { my ($node) = @_; return slurp_file($node->logfile); }
+
+END
+{
+	my $status = $?;
+	for my $pid (keys %writers)
+	{
+		append_to_file($writers{$pid}, 'end');
+		kill 'TERM', $pid;
+		waitpid $pid, 0;
+	}
+	$? = $status;
+}
+
+1;

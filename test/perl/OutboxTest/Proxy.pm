@@ -1,0 +1,198 @@
+# OutboxTest::Proxy: a TCP proxy in front of a unix socket that cuts
+# connections after an exact number of bytes.
+#
+# The client side of a cut connection gets a reset (SO_LINGER 0).  The server
+# side gets an ordinary end of file and is then drained: so the server really
+# executes all that was forwarded, and a cut in the direction of the replies
+# is the case in which work was done and the answer was lost.
+#
+# A plan is a list of cuts, [ 'c2s' | 's2c', bytes ], used up one after the
+# other; bytes are counted over all connections since the cut before.  After
+# the last one everything passes.  The proxy is a child process: the tests
+# block in psql while it works.
+
+package OutboxTest::Proxy;
+
+use strict;
+use warnings;
+use IO::Handle;
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
+use POSIX ();
+use Socket qw(SOL_SOCKET SO_LINGER SHUT_WR AF_UNIX SOCK_STREAM PF_UNSPEC);
+
+my @proxies;
+
+sub start
+{
+	my ($class, $upstream) = @_;
+	my $listen = IO::Socket::INET->new(
+		Listen => 64,
+		LocalAddr => '127.0.0.1',
+		LocalPort => 0) or die "could not listen: $!";
+	socketpair(my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC)
+	  or die "socketpair: $!";
+
+	my $pid = fork // die "could not fork: $!";
+	if ($pid == 0)
+	{
+		close $ours;
+		$SIG{PIPE} = 'IGNORE';
+		eval { _serve($listen, $theirs, $upstream); 1 } or print STDERR "proxy: $@";
+		POSIX::_exit(0);    # not the END blocks of the test
+	}
+	close $theirs;
+	my $self = bless { pid => $pid, control => $ours, port => $listen->sockport }, $class;
+	push @proxies, $self;
+	return $self;
+}
+
+sub port { return $_[0]{port}; }
+
+# Replace the plan.
+sub plan
+{
+	my ($self, @cuts) = @_;
+	return $self->_ask(join ' ', 'plan', map { @$_ } @cuts);
+}
+
+# cuts: made so far; planned: still to come; connections: accepted so far;
+# c2s, s2c: bytes forwarded so far.
+sub stat
+{
+	my ($self) = @_;
+	my %stat;
+	@stat{qw(cuts planned connections c2s s2c)} = split ' ', $self->_ask('stat');
+	return \%stat;
+}
+
+sub stop
+{
+	my ($self) = @_;
+	return unless $self->{pid};
+	kill 'KILL', $self->{pid};
+	waitpid delete $self->{pid}, 0;
+	return;
+}
+
+sub _ask
+{
+	my ($self, $question) = @_;
+	syswrite $self->{control}, "$question\n";
+	my $answer = readline $self->{control};
+	die "the proxy is gone\n" unless defined $answer;
+	chomp $answer;
+	return $answer;
+}
+
+END
+{
+	my $status = $?;
+	$_->stop for @proxies;
+	$? = $status;
+}
+
+# In the child from here on.
+
+my (%stat, @plan);    # of this proxy
+my %peer;             # socket => [ the other side, direction, pair's client ]
+my $select;
+
+sub _serve
+{
+	my ($listen, $control, $upstream) = @_;
+
+	%stat = (cuts => 0, connections => 0, c2s => 0, s2c => 0);
+	$select = IO::Select->new($listen, $control);
+	while (1)
+	{
+		for my $fh ($select->can_read)
+		{
+			if ($fh == $listen) { _accept($listen, $upstream); }
+			elsif ($fh == $control) { _obey($control) or return; }
+			elsif ($select->exists($fh)) { _forward($fh); }
+		}
+	}
+}
+
+sub _obey
+{
+	my ($control) = @_;
+	my $line = readline $control;
+	return 0 unless defined $line;    # the test is gone
+	my ($verb, @args) = split ' ', $line;
+	if ($verb eq 'plan')
+	{
+		@plan = ();
+		push @plan, [ splice @args, 0, 2 ] while @args;
+	}
+	syswrite $control,
+	  join(' ', $stat{cuts}, scalar @plan, @stat{qw(connections c2s s2c)}) . "\n";
+	return 1;
+}
+
+sub _accept
+{
+	my ($listen, $upstream) = @_;
+	my $client = $listen->accept or return;
+	my $server = IO::Socket::UNIX->new(Peer => $upstream);
+	return unless $server;    # nobody there: the client sees the end
+	$stat{connections}++;
+	$peer{$client} = [ $server, 'c2s', $client ];
+	$peer{$server} = [ $client, 's2c', $client ];
+	$select->add($client, $server);
+	return;
+}
+
+sub _forward
+{
+	my ($from) = @_;
+	my ($to, $direction, $client) = @{ $peer{$from} // [] };
+	my $n = sysread $from, my $bytes, 65536;
+
+	if (!defined $to)    # a cut connection's server, being drained
+	{
+		_forget($from) unless $n;
+		return;
+	}
+	return _end($client, 0) unless $n;
+
+	my $cut = @plan && $plan[0][0] eq $direction && $n >= $plan[0][1];
+	substr $bytes, $plan[0][1], $n, '' if $cut;
+	$plan[0][1] -= $n if @plan && $plan[0][0] eq $direction && !$cut;
+	$stat{$direction} += length $bytes;
+	while (length $bytes)
+	{
+		my $written = syswrite $to, $bytes;
+		return _end($client, 0) unless $written;
+		substr $bytes, 0, $written, '';
+	}
+	return unless $cut;
+	shift @plan;
+	$stat{cuts}++;
+	return _end($client, 1);
+}
+
+sub _end
+{
+	my ($client, $reset) = @_;
+	my $server = $peer{$client}[0];
+
+	setsockopt $client, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) if $reset;
+	_forget($client);
+	delete $peer{$server};    # still selected: drained to its end
+	shutdown $server, SHUT_WR;
+	return;
+}
+
+sub _forget
+{
+	my ($fh) = @_;
+	$select->remove($fh);
+	delete $peer{$fh};
+	close $fh;
+	return;
+}
+
+1;

@@ -1,0 +1,59 @@
+-- Who may do what, as the catalogue has it: nothing for PUBLIC, status for
+-- pg_monitor.  That EXECUTE on outbox_enqueue() is enough for a producer is
+-- shown by test/t/073_privileges.pl.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS outbox;
+SELECT no_plan();
+
+CREATE TEMP VIEW member AS
+SELECT d.classid, d.objid, pg_describe_object(d.classid, d.objid, 0) AS what
+FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'outbox';
+
+-- A missing list of privileges means the defaults, which for functions are
+-- EXECUTE for PUBLIC.  acldefault() spells them out.
+CREATE TEMP VIEW privilege AS
+SELECT what, a.* FROM member
+	JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid,
+	aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+UNION ALL
+SELECT what, a.* FROM member
+	JOIN pg_class c ON classid = 'pg_class'::regclass AND objid = c.oid,
+	aclexplode(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))) a
+UNION ALL
+SELECT what, a.* FROM member
+	JOIN pg_namespace n ON classid = 'pg_namespace'::regclass AND objid = n.oid,
+	aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a;
+
+SELECT isnt_empty('TABLE privilege', 'there are privileges to look at');
+SELECT is_empty($$SELECT what, privilege_type FROM privilege WHERE grantee = 0$$, 'nothing is granted to PUBLIC');
+SELECT is_empty(
+	$$SELECT what, pg_get_userbyid(grantee), privilege_type FROM privilege
+	  WHERE grantee NOT IN (0, (SELECT extowner FROM pg_extension WHERE extname = 'outbox'))
+		AND (pg_get_userbyid(grantee), privilege_type) NOT IN (('pg_monitor', 'SELECT'), ('pg_monitor', 'USAGE'), ('pg_monitor', 'EXECUTE'))$$,
+	'nobody but the owner and pg_monitor has any privilege');
+SELECT is_empty(
+	$$SELECT what FROM privilege WHERE is_grantable AND grantee <> (SELECT extowner FROM pg_extension WHERE extname = 'outbox')$$,
+	'none that could be passed on');
+
+SELECT is_empty(
+	$$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'outbox'::regnamespace
+		AND relkind IN ('r', 'v', 'S') AND relname <> 'status'
+		AND CASE WHEN relkind = 'S' THEN has_sequence_privilege('pg_monitor', oid, 'USAGE, SELECT, UPDATE')
+			ELSE has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END$$,
+	'pg_monitor has no privilege on what is beneath the status');
+SELECT table_privs_are('outbox', 'status', 'pg_monitor', ARRAY['SELECT']);
+SELECT schema_privs_are('outbox', 'pg_monitor', ARRAY['USAGE']);
+
+-- Each default of a user-made role.
+CREATE ROLE outbox_nobody;
+SELECT is_empty(
+	$$SELECT what FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
+	  WHERE has_function_privilege('outbox_nobody', p.oid, 'EXECUTE')$$,
+	'a new role may call nothing');
+SELECT schema_privs_are('outbox', 'outbox_nobody', ARRAY[]::text[]);
+SELECT throws_ok($$SET LOCAL ROLE outbox_nobody; SELECT outbox_enqueue('q', 'x')$$, '42501');
+
+SELECT * FROM finish();
+ROLLBACK;

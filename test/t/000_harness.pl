@@ -1,0 +1,130 @@
+# The tests' own tools: the checker finds each kind of fault in a made-up
+# history, the client carries bytes unchanged, the private server can be
+# killed, frozen and set back, and the proxy cuts after exactly N bytes.
+# Needs no PostgreSQL server: it must pass before any other result counts.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use IO::Socket::INET;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Transactions 10, 11 and 12 overlap; 13 begins when 10 and 11 have committed;
+# 12 stays open and enqueues again when 13 has committed.
+my @journal = map { my %r; @r{qw(n id queue xid snap body)} = @$_; \%r } (
+	[ 1, 'a1', 'q', 10, '10:10:', 'A1' ],
+	[ 2, 'b1', 'q', 11, '10:10:', 'B1' ],
+	[ 3, 'o1', 'q', 12, '10:10:', 'O1' ],
+	[ 4, 'a2', 'q', 10, '10:10:', 'A2' ],
+	[ 5, 'c1', 'q', 13, '12:14:12', 'C1' ],
+	[ 6, 'c2', 'q', 13, '12:14:12', 'C2' ],
+	[ 7, 'o2', 'q', 12, '12:14:', 'O2' ],
+	[ 8, 'r1', 'r', 13, '12:14:12', 'R1' ]);
+my %body = map { $_->{id} => $_->{body} } @journal;
+
+sub kinds
+{
+	my ($q, $r) = @_;
+	my %got = (
+		q => [ map { [ $_, $body{$_} // 'unknown' ] } split ' ', $q ],
+		r => [ map { [ $_, $body{$_} // 'unknown' ] } split ' ', $r // 'r1' ]);
+	return join ' ', map { /^(\w+)/ } OutboxTest::Checker::faults(\@journal, \%got);
+}
+
+is(kinds('a1 a2 b1 c1 c2 o1 o2'), '', 'a correct history');
+is(kinds('a1 b1 a2 c1 c2 o1 o2'), '', 'overlapping transactions may mix');
+is(kinds('b1 o1 a1 a2 c1 c2 o2'), '', 'of overlapping transactions any may come first');
+is(kinds('a1 a2 b1 c1 o1 o2'), 'lost', 'a lost message');
+is(kinds('a1 a2 b1 c1 c2 o1 o2', ''), 'lost', 'a queue that is empty');
+is(kinds('a1 a2 b1 b1 c1 c2 o1 o2'), 'duplicate', 'a duplicate at once');
+is(kinds('a1 a2 b1 c1 c2 o1 o2 a1'), 'duplicate', 'a duplicate much later');
+is(kinds('a1 a2 b1 c1 x c2 o1 o2'), 'phantom', 'a message that never was');
+is(kinds('a1 a2 b1 c1 c2 o1 o2 r1'), 'phantom', 'a message in the wrong queue');
+is(kinds('a2 a1 b1 c1 c2 o1 o2'), 'order', 'order within a transaction');
+is(kinds('a1 a2 b1 c2 c1 o1 o2'), 'order', 'order within a transaction, at its end');
+is(kinds('a1 a2 c1 b1 c2 o1 o2'), 'order', 'a transaction that began after another committed comes first');
+is(kinds('a1 c1 c2 a2 b1 o1 o2'), 'order order', 'each message that came too early counts');
+is(kinds('a1 a2 b1 o1 o2 c1 c2'), 'order', 'a late message of a long transaction overtakes one committed before it');
+
+$body{c1} = 'changed';
+is(kinds('a1 a2 b1 c1 c2 o1 o2'), 'garbled', 'a changed payload');
+
+# The client.
+my $redis = OutboxTest::Redis->start;
+my $bytes = join '', map { chr } 0 .. 255;
+my $long = $bytes x 5000;    # several reads
+is($redis->cmd('SET', 'k', $long), 'OK', 'SET');
+ok($redis->cmd('GET', 'k') eq $long, 'all bytes come back');
+is($redis->cmd('GET', 'none'), undef, 'nil');
+$redis->cmd('XADD', 's', '*', 'id', 'i', 'payload', "\0\r\n\xff");
+is_deeply([ $redis->arrived('s') ], [ [ 'i', "\0\r\n\xff" ] ], 'a nested reply');
+isa_ok($redis->client->try('NONSENSE'), 'OutboxTest::Redis::Error', 'an error reply');
+ok(!eval { $redis->cmd('XLEN', 'k') } && $@ =~ /WRONGTYPE/, 'an error reply as an exception');
+is($redis->calls('xadd'), 1, 'calls are counted');
+
+# The server.
+$redis->remember;
+$redis->cmd('SET', 'k2', 'v');
+$redis->come_back_as_remembered;
+is($redis->cmd('EXISTS', 'k2'), 0, 'a write after the copy is lost');
+is($redis->cmd('EXISTS', 'k'), 1, 'a write before the copy is not');
+my $old = $redis->client;
+$redis->pause;
+{
+	local $OutboxTest::Redis::Client::timeout = 0.2;
+	ok(!eval { $old->cmd('PING') } && $@ =~ /does not answer/, 'a frozen server does not answer');
+}
+$redis->resume;
+is($old->reply, 'PONG', 'it answers late');
+$redis->kill9;
+ok(!eval { $redis->client }, 'a killed server is gone');
+$redis->start_again;
+
+# The proxy: what the client gets, what the server has executed.
+my $proxy = OutboxTest::Proxy->start($redis->socket);
+
+sub talk
+{
+	my ($request) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $proxy->port)
+	  or die "connect: $!";
+	syswrite $socket, $request;
+	my $got = '';
+	my $n;
+	1 while $n = sysread $socket, $got, 4096, length $got and $got !~ /end\r\n/;
+	return ($got, defined $n ? '' : $!{ECONNRESET} ? 'reset' : "$!");
+}
+
+my $incr = "INCR n\r\n";
+my $done = 0;
+my @s2c = (0, 1, 3, 4, 5, 8);
+$redis->cmd('SET', 'n', 0);
+for my $after (@s2c)
+{
+	$proxy->plan([ 's2c', $after ]);
+	$redis->cmd('SET', 'n', 0);
+	my ($got, $why) = talk($incr x 3);
+	is(length($got) . " $why", "$after reset", "cut after $after bytes of the replies");
+	eventually { $redis->cmd('GET', 'n') == 3 } 'the server has executed everything';
+}
+for my $after (0, 1, 7, 8, 9, 23)
+{
+	$proxy->plan([ 'c2s', $after ]);
+	$redis->cmd('SET', 'n', 0);
+	my ($got, $why) = talk($incr x 3);
+	is($why, 'reset', "cut after $after bytes of the requests");
+	my $whole = int($after / 8);
+	eventually { $redis->cmd('GET', 'n') == $whole } "the server has executed $whole of 3";
+}
+is(join(',', @{ $proxy->stat }{qw(cuts planned)}), '12,0', 'the proxy has counted its cuts');
+$proxy->plan([ 'c2s', 12 ], [ 'c2s', 4 ]);
+is((talk("ECHO end\r\n"))[0], "\$3\r\nend\r\n", 'a connection within the plan passes');
+is((talk("ECHO end\r\n"))[1], 'reset', 'bytes count over connections');
+is((talk("ECHO end\r\n"))[1], 'reset', 'the next cut follows');
+is((talk("ECHO end\r\n"))[0], "\$3\r\nend\r\n", 'afterwards everything passes');
+$proxy->stop;
+
+done_testing();

@@ -1,0 +1,157 @@
+# Promise: atomic (I1 no phantom, I2 no loss).  A message of a transaction,
+# savepoint or exception block that is rolled back never existed; one that
+# commits arrives, once, wherever the enqueue was called from; and the commit
+# itself wakes the relay.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+my $db = 'postgres';
+install($node, $db, 'emails');
+
+# The bodies that have arrived, after a last message that follows them all.
+sub bodies
+{
+	settle($node, $db, $redis, 'emails');
+	my @bodies = map { $_->[1] } $redis->arrived('emails');
+	pop @bodies;
+	$redis->cmd('DEL', 'emails');
+	return join ' ', @bodies;
+}
+
+sub is_delivered
+{
+	my ($sql, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($rc, undef, $err) = $node->psql($db, $sql, on_error_stop => 0);
+	note($err) if $err;
+	return is(bodies(), $expected, $name);
+}
+
+is_delivered("SELECT outbox_enqueue('emails', 'a');", 'a', 'commit of a single statement');
+is_delivered("BEGIN; SELECT outbox_enqueue('emails', 'a'); SELECT outbox_enqueue('emails', 'b'); COMMIT;",
+	'a b', 'commit of a block, in order');
+is_delivered("BEGIN; SELECT outbox_enqueue('emails', 'a'); ROLLBACK;", '', 'rollback');
+is_delivered("BEGIN; SELECT outbox_enqueue('emails', 'a'); SELECT 1/0; COMMIT;", '', 'a failed transaction');
+is_delivered("SELECT outbox_enqueue('emails', 'a'), 1/(random()*0)::int;", '', 'a failed statement');
+is_delivered(<<'EOC', 'a c e', 'savepoints');
+BEGIN;
+SELECT outbox_enqueue('emails', 'a');
+SAVEPOINT s;
+SELECT outbox_enqueue('emails', 'b');
+ROLLBACK TO s;
+SELECT outbox_enqueue('emails', 'c');
+SAVEPOINT t;
+SAVEPOINT u;
+SELECT outbox_enqueue('emails', 'd');
+RELEASE u;
+ROLLBACK TO t;
+SAVEPOINT v;
+SELECT outbox_enqueue('emails', 'e');
+RELEASE v;
+COMMIT;
+EOC
+is_delivered(<<'EOC', 'inner', 'only a savepoint enqueues');
+BEGIN; SAVEPOINT s; SELECT outbox_enqueue('emails', 'inner'); RELEASE s; COMMIT;
+EOC
+is_delivered(<<'EOC', '', 'only a savepoint enqueues, and is rolled back');
+BEGIN; SAVEPOINT s; SELECT outbox_enqueue('emails', 'inner'); ROLLBACK TO s; COMMIT;
+EOC
+is_delivered(<<'EOC', 'a handled c', 'exceptions in PL/pgSQL');
+DO $$
+BEGIN
+	PERFORM outbox_enqueue('emails', 'a'::text);
+	BEGIN
+		PERFORM outbox_enqueue('emails', 'b'::text);
+		RAISE EXCEPTION 'no';
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM outbox_enqueue('emails', 'handled'::text);
+	END;
+	PERFORM outbox_enqueue('emails', 'c'::text);
+END $$;
+EOC
+is_delivered(<<'EOC', 'one three', 'commit and rollback in a DO block');
+DO $$
+BEGIN
+	PERFORM outbox_enqueue('emails', 'one'::text); COMMIT;
+	PERFORM outbox_enqueue('emails', 'two'::text); ROLLBACK;
+	PERFORM outbox_enqueue('emails', 'three'::text);
+END $$;
+EOC
+is_delivered(<<'EOC', 'row1 row2', 'triggers, of a role that may do nothing else');
+CREATE ROLE producer;
+CREATE TABLE users (name text);
+GRANT INSERT ON users TO producer;
+CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+$$ BEGIN PERFORM outbox_enqueue('emails', NEW.name); RETURN NULL; END $$;
+CREATE TRIGGER announce AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION announce();
+SET ROLE producer;
+INSERT INTO users VALUES ('row1'), ('row2');
+EOC
+is_delivered(<<'EOC', 'deferred', 'a constraint trigger that fires at commit');
+RESET ROLE;
+CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION announce();
+BEGIN; UPDATE users SET name = 'deferred' WHERE name = 'row1'; COMMIT;
+EOC
+is_delivered(<<'EOC', 'kept', 'a commit after a rollback in the same session');
+BEGIN; SELECT outbox_enqueue('emails', 'gone'); ROLLBACK;
+BEGIN; SELECT outbox_enqueue('emails', 'kept'); COMMIT;
+EOC
+is_delivered(<<'EOC', 'r1 r2 s1', 'REPEATABLE READ and SERIALIZABLE');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT outbox_enqueue('emails', 'r1'); SELECT outbox_enqueue('emails', 'r2'); COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT outbox_enqueue('emails', 's1'); COMMIT;
+EOC
+
+# More subtransactions than fit in shared memory, while a snapshot is taken.
+my $many = session($node, $db);
+$many->query_safe('BEGIN');
+$many->query_safe(<<'EOC');
+DO $$
+BEGIN
+	FOR i IN 1 .. 200 LOOP
+		BEGIN
+			PERFORM outbox_enqueue('emails', i::text);
+			IF i % 10 = 0 THEN RAISE EXCEPTION 'no'; END IF;
+		EXCEPTION WHEN raise_exception THEN NULL;
+		END;
+	END LOOP;
+END $$
+EOC
+is(bodies(), '', 'nothing of a transaction with 200 open subtransactions');
+$many->query_safe('COMMIT');
+is(bodies(), join(' ', grep { $_ % 10 } 1 .. 200), 'all of it when it commits, but for what was rolled back');
+$many->quit;
+
+# A session that ends in the middle takes its messages with it.
+my $dying = session($node, $db);
+$dying->query_safe('BEGIN');
+$dying->query_safe("SELECT outbox_enqueue('emails', 'never')");
+$dying->quit;
+is(bodies(), '', 'a session that ends in a transaction');
+
+# The wake: without it a message waits until the relay happens to look, which
+# it does every few seconds.  The median forgives a busy machine.
+my @took;
+my $session = session($node, $db);
+for my $i (1 .. 15)
+{
+	push @took, seconds {
+		$session->query_safe("SELECT outbox_enqueue('emails', 'wake $i')");
+		my $look = 0;
+		1 until $redis->count('emails') == $i || ++$look > 200_000;
+	};
+}
+$session->quit;
+@took = sort { $a <=> $b } @took;
+cmp_ok($took[7], '<', 0.1, "the commit wakes the relay (median $took[7] s)");
+
+done_testing();

@@ -1,0 +1,100 @@
+# Promise: a Redis that hangs (accepts, and never answers) is felt by no caller
+# (I7), and neither SIGTERM of the relay nor a fast shutdown waits for it for
+# more than a second.  What it does when it wakes, with requests of long dead
+# connections in its buffers, doubles nothing (I3).
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Time::HiRes qw(time sleep);
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+my $db = 'postgres';
+install($node, $db, 'q', 'r');
+
+my $commits = <<'EOC';
+DO $$
+BEGIN
+	FOR i IN 1 .. 300 LOOP
+		PERFORM put(CASE i % 3 WHEN 0 THEN 'q' ELSE 'r' END, 'commit ' || i);
+		COMMIT;
+	END LOOP;
+END $$
+EOC
+$node->safe_psql($db, $commits);    # warm up
+my $answering = seconds { $node->safe_psql($db, $commits) };
+settle($node, $db, $redis, 'q', 'r');
+
+$redis->pause;
+my $hung = seconds { $node->safe_psql($db, $commits) };
+cmp_ok($hung, '<', 3 * $answering + 0.5, "300 commits are as fast while Redis hangs ($answering s, $hung s)");
+
+# End the relay in every situation in which it can wait for Redis.
+sub ends_at_once
+{
+	my ($name) = @_;
+	my $pid = wait_relay($node, $db);
+	# Let it get stuck: it is when it has nothing to do but wait.
+	eventually {
+		ask($node, $db, "SELECT wait_event IS NOT NULL FROM pg_stat_activity WHERE pid = $pid") eq 't'
+	} "$name: the relay waits";
+	my $start = time;
+	$node->safe_psql($db, "SELECT pg_terminate_backend($pid)");
+	sleep 0.01 until gone($pid) || time - $start > 20;
+	my $took = time - $start;
+	return cmp_ok($took, '<', 1.5, "$name: SIGTERM is honoured within a second ($took s)");
+}
+
+ends_at_once('waiting for an answer');
+ends_at_once('waiting for the first answer of a connection');
+$redis->resume;
+settle($node, $db, $redis, 'q', 'r');
+
+# More than the socket's buffers hold.
+$redis->pause;
+$node->safe_psql($db, "SELECT put('q', repeat('x', 100000)) FROM generate_series(1, 50)");
+ends_at_once('waiting to write');
+wait_relay($node, $db);
+$redis->resume;
+settle($node, $db, $redis, 'q', 'r');
+
+# A fast shutdown, compared with one while nothing hangs.
+$node->safe_psql($db, 'CHECKPOINT');
+my $easy = seconds { $node->stop('fast') };
+$node->start;
+wait_relay($node, $db);
+settle($node, $db, $redis, 'q', 'r');
+$redis->pause;
+$node->safe_psql($db, $commits);
+$node->safe_psql($db, 'CHECKPOINT');
+my $took = seconds { $node->stop('fast') };
+cmp_ok($took, '<', $easy + 1.5, "a fast shutdown does not wait for Redis ($easy s, $took s)");
+
+# Start over with Redis still hanging, wake it, and look.
+$node->start;
+put($node, $db, 'q', 'enqueued while it hangs');
+wait_relay($node, $db);
+$redis->resume;
+audit($node, $db, $redis, [ 'q', 'r' ], 950, 'after all of this nothing lost, nothing twice, all in order');
+
+# Hanging and waking while writers go on.
+my $load = load($node, $db, writers => 4, queues => [ 'q', 'r' ], max_delay => 0.002);
+for my $round (1 .. 5)
+{
+	my $before = $redis->count('q');
+	eventually { $redis->count('q') > $before + 100 } "round $round: messages flow";
+	$redis->pause;
+	my $n = $node->safe_psql($db, 'SELECT last_value FROM journal_n_seq');
+	eventually { ask($node, $db, 'SELECT last_value FROM journal_n_seq') > $n + 200 } "round $round: writers go on";
+	$redis->resume;
+}
+$load->stop;
+audit($node, $db, $redis, [ 'q', 'r' ], 1500, 'Redis hung again and again');
+
+done_testing();

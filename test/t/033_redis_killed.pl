@@ -1,0 +1,33 @@
+# Promise: once, as long as Redis keeps what it acknowledged (I2, I3).  Redis is
+# killed with -9 at random moments under load; its append-only file keeps what
+# it acknowledged, and of what it did not, some and some not.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'always');
+my $node = new_node('main', redis => $redis);
+my $db = 'postgres';
+install($node, $db, 'q', 'r');
+
+my $load = load($node, $db, writers => 4, queues => [ 'q', 'r' ], max_delay => 0.002);
+for my $round (1 .. 6)
+{
+	my $before = $redis->count('q');
+	my $enough = $before + 50 + int rand 150;
+	eventually { $redis->count('q') > $enough } "round $round: messages flow";
+	$redis->kill9;
+	my $n = $node->safe_psql($db, 'SELECT last_value FROM journal_n_seq');
+	eventually { ask($node, $db, 'SELECT last_value FROM journal_n_seq') > $n + 50 } "round $round: writers go on";
+	$redis->start_again;
+	cmp_ok($redis->count('q'), '>=', $before, "round $round: Redis has kept what it had");
+}
+$load->stop;
+audit($node, $db, $redis, [ 'q', 'r' ], 1000, 'nothing lost, nothing twice, all in order');
+
+done_testing();

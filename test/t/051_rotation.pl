@@ -1,0 +1,87 @@
+# Promise: staging is emptied by TRUNCATE, never below anybody's feet (I2, I6,
+# I7).  What is younger than the retention stays; a table that somebody holds,
+# as pg_dump does, is left alone without making anyone wait, and emptied later.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+my $db = 'postgres';
+install($node, $db, 'q');
+my $staged = '(SELECT id, enqueued_at FROM outbox.staging_1 UNION ALL SELECT id, enqueued_at FROM outbox.staging_2)';
+
+# Retention: at each look all younger messages must be there, while older ones
+# go.
+configure($node, 'outbox.retention' => '1s');
+my $load = load($node, $db, writers => 2, queues => ['q'], max_delay => 0.005);
+my ($missing, $emptied) = (0, 0);
+eventually {
+	$missing += $node->safe_psql($db, "SELECT count(*) FROM journal j WHERE at > now() - interval '1 s'"
+		  . " AND NOT EXISTS (SELECT FROM $staged s WHERE s.id = j.id)");
+	$emptied = $node->safe_psql($db, "SELECT count(*) > 2000 FROM journal j WHERE NOT EXISTS (SELECT FROM $staged s WHERE s.id = j.id)");
+	$emptied eq 't';
+} 'messages older than the retention go';
+is($missing, 0, 'younger ones stay');
+
+# Somebody holds both tables, in the mode of pg_dump.
+my $dump = session($node, $db);
+$dump->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+$dump->query_safe('LOCK TABLE outbox.staging_1, outbox.staging_2 IN ACCESS SHARE MODE');
+my $seen = $dump->query_safe("SELECT count(*) FROM $staged s");
+my $oldest = $node->safe_psql($db, "SELECT min(enqueued_at) FROM $staged s");
+my $waited = 0;
+eventually {
+	$waited += $node->safe_psql($db, q{SELECT count(*) FROM pg_locks WHERE NOT granted AND relation::regclass::text LIKE 'outbox.%'});
+	$node->safe_psql($db, "SELECT now() - '$oldest' > '4 s'") eq 't';
+} 'several times the retention has passed';
+is($waited, 0, 'nobody waits for a lock');
+is($dump->query_safe("SELECT count(*) FROM $staged s"), $seen, 'the holder sees what it saw');
+is($node->safe_psql($db, "SELECT min(enqueued_at) FROM $staged s"), $oldest, 'nothing was emptied');
+my $arrived = $redis->count('q');
+eventually { $redis->count('q') > $arrived + 100 } 'delivery goes on';
+$dump->query_safe('COMMIT');
+$dump->quit;
+eventually { $node->safe_psql($db, "SELECT min(enqueued_at) > '$oldest'::timestamptz + '4 s' FROM $staged s") eq 't' } 'the tables are emptied when they are let go';
+
+# A writer that is slow holds its table too; its messages must survive.
+my $slow = session($node, $db);
+$slow->query_safe('BEGIN');
+$slow->query_safe("SELECT put('q', 'slow')");
+my $began = $node->safe_psql($db, 'SELECT now()');
+eventually { $node->safe_psql($db, "SELECT now() - '$began' > '3 s'") eq 't' } 'the retention passes';
+$slow->query_safe('COMMIT');
+$slow->quit;
+
+# The real pg_dump, several times, with a consistent result each time.
+for my $round (1 .. 3)
+{
+	command_ok([ 'pg_dump', '-Fc', '-f', $node->basedir . "/dump.$round", $node->connstr($db) ], "pg_dump while tables rotate, round $round");
+}
+$load->stop;
+audit($node, $db, $redis, ['q'], 3000, 'nothing lost, nothing twice, all in order');
+
+# Rolled-back rows are rubbish in the staging tables, but only until then.
+$node->safe_psql($db, 'BEGIN; SELECT outbox_enqueue(\'q\', repeat(\'x\', 1000)) FROM generate_series(1, 20000); ROLLBACK');
+eventually {
+	put($node, $db, 'q', 'passing by');
+	$node->safe_psql($db, q{SELECT pg_relation_size('outbox.staging_1') + pg_relation_size('outbox.staging_2') < 1000000}) eq 't'
+} 'rows of a rolled back transaction go too';
+
+# Not while Redis is away, though: nothing that it has not got is emptied.
+$redis->stop;
+put($node, $db, 'q', map { "while away $_" } 1 .. 10);
+my $count = "SELECT count(*) FROM $staged s JOIN journal j USING (id) WHERE body LIKE 'while away%'";
+$began = $node->safe_psql($db, 'SELECT now()');
+eventually { $node->safe_psql($db, "SELECT now() - '$began' > '3 s'") eq 't' } 'the retention passes without Redis';
+is($node->safe_psql($db, $count), 10, 'what Redis has not got stays');
+$redis->start_again;
+settle($node, $db, $redis, 'q');
+is(scalar(grep { $_->[1] =~ /^while away/ } $redis->arrived('q')), 10, 'and is delivered');
+
+done_testing();

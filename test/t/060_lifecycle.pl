@@ -1,0 +1,101 @@
+# Promise: CREATE and DROP EXTENSION start and stop a database's relay without
+# a restart, several databases are served at once, each once (I3), and a relay
+# stands in nobody's way: DROP DATABASE works, with FORCE and without.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+my @dbs = ('one', 'two', 'three');
+
+is(relay_pid($node, 'postgres'), '', 'no relay without the extension');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox launcher'"), 1, 'one launcher');
+
+# Three databases deliver to the same stream.
+$node->safe_psql('postgres', "CREATE DATABASE $_") for @dbs;
+install($node, $_, 'q') for @dbs;
+is($node->safe_psql('postgres', "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_stat_activity WHERE backend_type = 'outbox relay'"),
+	'one three two', 'a relay for each, to be seen in pg_stat_activity');
+is(status($node, 'two', 'pid'), relay_pid($node, 'two'), 'the status has the same pid');
+
+my @loads = map { load($node, $_, writers => 1, queues => ['q'], max_delay => 0.01) } @dbs;
+eventually { $redis->count('q') > 600 } 'messages flow';
+$_->stop for @loads;
+for my $db (@dbs)
+{
+	eventually { status($node, $db, 'waiting') eq '0' } "nothing waits in $db";
+}
+my %arrived;
+$arrived{ $_->[0] }++ for $redis->arrived('q');
+is(scalar(grep { $_ > 1 } values %arrived), 0, 'no message twice');
+my %journal = map { map { ($_ => 1) } split /\n/, $node->safe_psql($_, 'SELECT id FROM journal') } @dbs;
+is_deeply([ sort keys %arrived ], [ sort keys %journal ], 'the messages of all three');
+
+# Each database has cursors of its own beside the stream.
+my %before = map { ($_ => 1) } @{ $redis->cmd('KEYS', '{q}:outbox:*') };
+is(scalar keys %before, 3, 'three cursors');
+
+# DROP EXTENSION ends the relay; CREATE EXTENSION begins anew, as another
+# source: a number that is used again must not look as if it were covered.
+my $old = relay_pid($node, 'one');
+$node->safe_psql('one', 'DROP TABLE journal CASCADE; DROP FUNCTION put; DROP PROCEDURE writer; DROP EXTENSION outbox');
+eventually { gone($old) && relay_pid($node, 'one') eq '' } 'DROP EXTENSION ends the relay';
+is(scalar(grep { relay_pid($node, $_) } @dbs), 2, 'the others have theirs');
+is($node->safe_psql('one', "SELECT count(*) FROM pg_namespace WHERE nspname = 'outbox'"), 0, 'nothing is left in the database');
+$redis->cmd('DEL', 'q');
+install($node, 'one', 'q');
+put($node, 'one', 'q', map { "anew $_" } 1 .. 10);
+audit($node, 'one', $redis, ['q'], 11, 'a new extension delivers from its first message');
+
+# In a transaction that is rolled back nothing starts and nothing stops.
+$node->safe_psql('postgres', 'BEGIN; CREATE EXTENSION outbox; ROLLBACK');
+$node->safe_psql('two', 'BEGIN; DROP EXTENSION outbox CASCADE; ROLLBACK');
+put($node, 'two', 'q', 'after a drop that was rolled back');
+settle($node, 'two', $redis, 'q');
+is(scalar(grep { $_->[1] =~ /^after a drop/ } $redis->arrived('q')), 1, 'a DROP EXTENSION that is rolled back stops nothing for long');
+is(relay_pid($node, 'postgres'), '', 'a CREATE EXTENSION that is rolled back starts nothing');
+
+# Enqueue in the transaction that creates the extension and the queue.
+$node->safe_psql('postgres', <<'EOC');
+BEGIN;
+CREATE SCHEMA app;
+CREATE EXTENSION outbox SCHEMA app;
+SELECT app.outbox_create_queue('at once');
+SELECT app.outbox_enqueue('at once', 'first');
+COMMIT;
+EOC
+eventually { $redis->count('at once') == 1 } 'the first message may be older than the relay';
+
+# Dropping databases, with something under way in them.
+put($node, 'two', 'q', map { "on the way $_" } 1 .. 100);
+my $took = seconds { $node->safe_psql('postgres', 'DROP DATABASE two') };
+cmp_ok($took, '<', 5, "DROP DATABASE ($took s)");
+put($node, 'three', 'q', map { "on the way $_" } 1 .. 100);
+$node->safe_psql('postgres', 'DROP DATABASE three WITH (FORCE)');
+eventually { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox relay'") == 2 } 'their relays are gone, the others are not';
+
+# The same while Redis hangs.
+$node->safe_psql('postgres', 'CREATE DATABASE four');
+install($node, 'four', 'q');
+$redis->pause;
+put($node, 'four', 'q', 'on the way');
+$took = seconds { $node->safe_psql('postgres', 'DROP DATABASE four') };
+cmp_ok($took, '<', 5, "DROP DATABASE while Redis hangs ($took s)");
+$redis->resume;
+
+# A name that is used again gets a relay of its own.
+$node->safe_psql('postgres', 'CREATE DATABASE two');
+$redis->cmd('DEL', 'q');
+install($node, 'two', 'q');
+put($node, 'two', 'q', 'hello');
+audit($node, 'two', $redis, ['q'], 2, 'a database created again');
+
+unlike(log_of($node), qr/PANIC|TRAP|terminated by signal (?!15)/, 'no crash on the way');
+
+done_testing();
