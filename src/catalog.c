@@ -28,6 +28,7 @@ static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_STAGING_2_INDEX] = "staging_2_xid_seq",
 	[OUTBOX_REL_QUEUE] = "queue",
 	[OUTBOX_REL_QUEUE_INDEX] = "queue_name_key",
+	[OUTBOX_REL_DEFERRED] = "deferred",
 	[OUTBOX_REL_RELAY_STATE] = "relay_state",
 	[OUTBOX_REL_SEQ] = "seq",
 	[OUTBOX_REL_DELIVERED] = "delivered",

@@ -146,7 +146,8 @@ outbox_hold(Relay *relay, OutboxRelayState state, const char *why)
 				 errmsg("outbox holds all messages: %s", why),
 				 errhint("If they shall be delivered from here, call outbox_resume().")));
 	relay->hold = state;
-	strlcpy(relay->hold_why, why, sizeof(relay->hold_why));
+	snprintf(relay->hold_why, sizeof(relay->hold_why),
+			 "%s; outbox_resume() delivers from here", why);
 }
 
 static void

@@ -157,37 +157,45 @@ end_step(void)
 }
 
 /*
- * Whose messages are these?  Reads outbox.relay_state, which is neither in
- * dumps nor true in a copy of the database.
+ * Whose messages are these, and may they be delivered from here?  Reads
+ * outbox.relay_state, which is neither in dumps nor true in a copy of the
+ * database.
  */
 static void
 read_relay_state(Relay *relay)
 {
-	HeapTuple	tup;
-	TupleDesc	desc;
-	char	   *source;
-	bool		changed;
-	bool		isnull;
+	const char *why = NULL;
+	bool		changed = false;
 
 	SPI_connect();
-	if (SPI_execute("SELECT source::text, database FROM outbox.relay_state",
+	if (SPI_execute("SELECT source::text, database = (SELECT oid"
+					" FROM pg_database WHERE datname = current_database()),"
+					" EXISTS (SELECT FROM outbox.deferred"
+					" WHERE reason = 'restored')"
+					" FROM outbox.relay_state",
 					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		why = "this database has no relay state";
+	else
 	{
-		SPI_finish();
-		outbox_hold(relay, OUTBOX_HELD, "this database has no relay state");
-		return;
+		HeapTuple	tup = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *source = SPI_getvalue(tup, desc, 1);
+		bool		isnull;
+
+		changed = strcmp(source, relay->source) != 0;
+		strlcpy(relay->source, source, sizeof(relay->source));
+		if (!DatumGetBool(SPI_getbinval(tup, desc, 2, &isnull)))
+			why = "this database is a copy of another one";
+		else if (DatumGetBool(SPI_getbinval(tup, desc, 3, &isnull)))
+			why = "this database has been restored from a dump";
 	}
-	tup = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	source = SPI_getvalue(tup, desc, 1);
-	changed = strcmp(source, relay->source) != 0;
-	strlcpy(relay->source, source, sizeof(relay->source));
-	if (DatumGetObjectId(SPI_getbinval(tup, desc, 2, &isnull)) != MyDatabaseId)
-		outbox_hold(relay, OUTBOX_HELD,
-					"this database is a copy of another one");
-	else if (changed)
-		relay->hold = 0;
 	SPI_finish();
+
+	if (why != NULL)
+		outbox_hold(relay, OUTBOX_HELD, why);
+	else if (changed || relay->hold_by_state)
+		relay->hold = 0;
+	relay->hold_by_state = why != NULL;
 
 	/* other cursors */
 	if (changed)
@@ -214,6 +222,7 @@ begin_catalog_step(Relay *relay)
 		MemoryContext old = MemoryContextSwitchTo(relay->scratch);
 
 		if (!outbox_lock_relation(OUTBOX_REL_QUEUE) ||
+			!outbox_lock_relation(OUTBOX_REL_DEFERRED) ||
 			!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
 		{
 			end_step();
@@ -528,6 +537,17 @@ wait_for_work(Relay *relay, TimestampTz chores_at)
 	}
 }
 
+/*
+ * We have been told to end: leave the registers as they are now.
+ */
+static void
+write_last_words(Relay *relay)
+{
+	HOLD_INTERRUPTS();
+	outbox_write_registers(relay);
+	RESUME_INTERRUPTS();
+}
+
 static Relay *
 make_relay(const OutboxRelayArgs *args)
 {
@@ -590,6 +610,8 @@ outbox_relay_main(Datum main_arg)
 
 		MemoryContextSwitchTo(relay->scratch);
 		MemoryContextReset(relay->scratch);
+		if (ProcDiePending)
+			write_last_words(relay);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

@@ -176,6 +176,7 @@ typedef struct Relay
 
 	/* nothing may be delivered: the state and the reason */
 	OutboxRelayState hold;		/* OUTBOX_HELD, OUTBOX_FENCED or 0 */
+	bool		hold_by_state;	/* found in the database, not in Redis */
 	char		hold_why[OUTBOX_TEXT_SIZE];
 
 	/* waiting */

@@ -192,6 +192,7 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 						  " 'restored')",
 						  Natts_staging, types, values, nulls, false, 0);
 	SPI_finish();
+	outbox_tell_at_commit();
 	PG_RETURN_POINTER(NULL);
 }
 

@@ -51,7 +51,7 @@ def quantile(samples, q):
 
 
 def run(bench):
-    messages, rounds = (200, 2) if bench.quick else (500, 5)
+    messages, rounds = (100, 3) if bench.quick else (250, 10)
     bench.postgres.psql(SETUP)
     ours, other = [], []
     for _ in range(rounds):

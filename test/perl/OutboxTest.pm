@@ -26,7 +26,7 @@ use OutboxTest::Redis;
 our @EXPORT = qw(
   new_node install ask status relay_pid wait_relay configure
   eventually seconds session
-  put load settle audit
+  put load settle journal audit
   kill_hard server_pids gone anonymous_memory log_of
 );
 
@@ -283,6 +283,21 @@ sub settle
 	return;
 }
 
+# The journal, as the checker wants it.
+sub journal
+{
+	my ($node, $db) = @_;
+	my @journal;
+	for my $line (split /\n/,
+		$node->safe_psql($db, 'SELECT n, id, queue, xid, snap, body FROM journal ORDER BY n'))
+	{
+		my %row;
+		@row{qw(n id queue xid snap body)} = split /\|/, $line, 6;
+		push @journal, \%row;
+	}
+	return \@journal;
+}
+
 # A test: after settling, Redis has the journal's messages, each once, none
 # other, all in the promised order.  at_least guards against a run in which
 # nothing happened.  Returns the number of messages.
@@ -292,14 +307,7 @@ sub audit
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	settle($node, $db, $redis, @$queues);
-	my @journal;
-	for my $line (split /\n/,
-		$node->safe_psql($db, 'SELECT n, id, queue, xid, snap, body FROM journal ORDER BY n'))
-	{
-		my %row;
-		@row{qw(n id queue xid snap body)} = split /\|/, $line, 6;
-		push @journal, \%row;
-	}
+	my @journal = @{ journal($node, $db) };
 	my %got = map { $_ => [ $redis->arrived($_) ] } @$queues;
 	my @faults = OutboxTest::Checker::faults(\@journal, \%got);
 	push @faults, 'only ' . @journal . " messages, too few for this test"

@@ -78,6 +78,18 @@ eventually { look() && status($node, $db, 'last_error') =~ /WRONGPASS|password/i
 $redis->cmd('CONFIG', 'SET', 'requirepass', $password);
 eventually { $redis->count('q') == 6 } 'mended';
 
+# A server that has no AUTH repeats what it was given.
+my $stranger = OutboxTest::Redis->start('rename-command' => [ 'AUTH', 'SOMETHING-ELSE' ]);
+my $there = OutboxTest::Proxy->start($stranger->socket);
+is(ref $stranger->client->try('AUTH', $password), 'OutboxTest::Redis::Error', 'a server without AUTH');
+$node->append_conf('postgresql.conf', "outbox.redis_url = 'redis://:$password\@127.0.0.1:" . $there->port . "/0'");
+$node->reload;
+enqueue();
+eventually { look() && status($node, $db, 'last_error') =~ /unknown command/i } 'AUTH is not known';
+$node->append_conf('postgresql.conf', "outbox.redis_url = 'redis://:$password\@$at/0'");
+$node->reload;
+eventually { $redis->count('q') == 7 } 'mended';
+
 # URLs that make no sense.
 for my $bad ("redis://:$password\@host:port", "redis://$password\@host", "http://:$password\@host/", "redis://:$password%zz\@host")
 {

@@ -21,7 +21,8 @@ use Time::HiRes qw(time sleep);
 
 my @servers;
 
-# config: a hash of redis-server directives, added to the few below.
+# config: a hash of redis-server directives, added to the few below; a list is
+# a directive with several values.
 sub start
 {
 	my ($class, %config) = @_;
@@ -53,7 +54,7 @@ sub _launch
 		open STDERR, '>&', \*STDOUT;
 		# The Cluster module keeps files open that must not leak into a
 		# server that outlives a crash of the test; exec closes them.
-		exec @command, map({ ("--$_", $config{$_}) } sort keys %config)
+		exec @command, map({ ("--$_", ref $config{$_} ? @{ $config{$_} } : $config{$_}) } sort keys %config)
 		  or POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;
