@@ -29,6 +29,15 @@
 #define outbox_relation_file(rel) ((rel)->rd_node.relNode)
 #endif
 
+/* 16: what settings keep is allocated by functions of their own */
+#if PG_VERSION_NUM >= 160000
+#define outbox_guc_malloc(size) guc_malloc(LOG, size)
+#define outbox_guc_free(ptr) guc_free(ptr)
+#else
+#define outbox_guc_malloc(size) malloc(size)
+#define outbox_guc_free(ptr) free(ptr)
+#endif
+
 /* 16: varlena access has a header of its own */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

@@ -11,7 +11,10 @@
  * bounds the relay's memory.
  *
  * outbox.redis_url: the one place where Redis is named.  It may hold a
- * password, so only superusers see it and no message quotes it.
+ * password.  Only superusers see it, without the password, and no message
+ * quotes it.  But PostgreSQL logs the new value of whatever a reload changes.
+ * So the value that it knows is the empty string, whatever was set, and the
+ * URL is kept as the check hook's extra.
  *
  * outbox.retention: rows that Redis has acknowledged are kept that long, in
  * case Redis loses its last writes.  More costs disk, less covers less.
@@ -22,19 +25,24 @@
  */
 #include "guc.h"
 
-#include "redis_url.h"
 #include "utils/guc.h"
 
+#define DEFAULT_REDIS_URL "redis://localhost:6379/0"
+
 int			outbox_max_message_size = 1024 * 1024;
-char	   *outbox_redis_url = NULL;
+const OutboxRedisUrl *outbox_redis_server = NULL;
 int			outbox_retention = 60;
+
+static char *redis_url = NULL;	/* always empty, see above */
 
 static bool
 check_redis_url(char **newval, void **extra, GucSource source)
 {
 	const char *complaint;
-	OutboxRedisUrl *url = outbox_parse_redis_url(*newval, &complaint);
+	OutboxRedisUrl *url;
 
+	url = outbox_parse_redis_url((*newval)[0] != '\0' ? *newval :
+								 DEFAULT_REDIS_URL, &complaint);
 	if (url == NULL)
 	{
 		/* the default message would quote the value */
@@ -43,8 +51,21 @@ check_redis_url(char **newval, void **extra, GucSource source)
 		GUC_check_errhint("Use redis://[user[:password]@]host[:port][/db] or unix:///path?db=n.");
 		return false;
 	}
-	free(url);
+	*extra = url;
+	(*newval)[0] = '\0';
 	return true;
+}
+
+static void
+assign_redis_url(const char *newval, void *extra)
+{
+	outbox_redis_server = extra;
+}
+
+static const char *
+show_redis_url(void)
+{
+	return outbox_show_redis_url(outbox_redis_server);
 }
 
 void
@@ -62,11 +83,12 @@ outbox_define_settings(void)
 	DefineCustomStringVariable("outbox.redis_url",
 							   "Where messages are delivered: redis://[user[:password]@]host[:port][/db] or unix:///path?db=n.",
 							   NULL,
-							   &outbox_redis_url,
-							   "redis://localhost:6379/0",
+							   &redis_url,
+							   DEFAULT_REDIS_URL,
 							   PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY,
-							   check_redis_url, NULL, NULL);
+							   check_redis_url, assign_redis_url,
+							   show_redis_url);
 
 	DefineCustomIntVariable("outbox.retention",
 							"How long messages are kept after Redis has acknowledged them.",

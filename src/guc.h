@@ -14,8 +14,11 @@
 
 #include "outbox.h"
 
+#include "redis_url.h"
+
 extern int	outbox_max_message_size;	/* bytes */
-extern char *outbox_redis_url;
+extern const OutboxRedisUrl *outbox_redis_server;	/* good until the next
+													 * reload */
 extern int	outbox_retention;			/* seconds */
 
 extern void outbox_define_settings(void);

@@ -153,29 +153,12 @@ outbox_hold(Relay *relay, OutboxRelayState state, const char *why)
 static void
 connect_now(Relay *relay, TimestampTz now)
 {
-	const char *complaint;
-	OutboxRedisUrl *url = outbox_parse_redis_url(outbox_redis_url, &complaint);
-
+	relay->trouble[0] = '\0';
 	relay->linked = true;
-	if (url == NULL)
-		outbox_redis_set_error(complaint);
-	if (url == NULL || !outbox_redis_connect(url))
-		outbox_link_down(relay, now);
-	else
+	if (outbox_redis_connect(outbox_redis_server))
 		relay->link_at = TimestampTzPlusMilliseconds(now, CONNECT_TIMEOUT_MS);
-	free(url);
-}
-
-static void
-greet(Relay *relay)
-{
-	const char *complaint;
-	OutboxRedisUrl *url = outbox_parse_redis_url(outbox_redis_url, &complaint);
-
-	if (url != NULL)
-		outbox_send_handshake(relay, url);
-	free(url);
-	relay->greeted = true;
+	else
+		outbox_link_down(relay, now);
 }
 
 /*
@@ -236,7 +219,10 @@ outbox_run_link(Relay *relay, TimestampTz now)
 		return;
 	}
 	if (!relay->greeted)
-		greet(relay);
+	{
+		outbox_send_handshake(relay, outbox_redis_server);
+		relay->greeted = true;
+	}
 
 	outbox_read_answers(relay);
 	if (relay->inflight > 0 && relay->trouble[0] == '\0' &&

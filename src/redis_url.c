@@ -20,6 +20,8 @@
 
 #include <limits.h>
 
+#include "utils/guc.h"
+
 #define DEFAULT_PORT 6379
 
 static int
@@ -63,7 +65,7 @@ decode_percent(char *s)
 }
 
 static bool
-parse_int(const char *s, int max, int *result)
+parse_decimal(const char *s, int max, int *result)
 {
 	int			n = 0;
 
@@ -101,7 +103,7 @@ parse_unix(OutboxRedisUrl *u, char *rest)
 	u->path = rest;
 	if (query != NULL &&
 		(strncmp(query, "db=", 3) != 0 ||
-		 !parse_int(query + 3, INT_MAX / 100, &u->db)))
+		 !parse_decimal(query + 3, INT_MAX / 100, &u->db)))
 		return "The only parameter of a unix URL is db=n.";
 	return NULL;
 }
@@ -127,7 +129,7 @@ parse_host(OutboxRedisUrl *u, char *host)
 	if (host[0] == '\0')
 		return "The URL has no host.";
 	u->host = host;
-	if (port != NULL && (!parse_int(port, 65535, &u->port) || u->port == 0))
+	if (port != NULL && (!parse_decimal(port, 65535, &u->port) || u->port == 0))
 		return "The port must be a number from 1 to 65535.";
 	return NULL;
 }
@@ -154,34 +156,52 @@ parse_redis(OutboxRedisUrl *u, char *rest)
 		host = rest;
 
 	db = cut(host, '/', false);
-	if (db != NULL && db[0] != '\0' && !parse_int(db, INT_MAX / 100, &u->db))
+	if (db != NULL && db[0] != '\0' && !parse_decimal(db, INT_MAX / 100, &u->db))
 		return "The part after the host must be a database number.";
 	return parse_host(u, host);
 }
 
 /*
- * Take a URL apart; see the header for who frees what.
+ * Take a URL apart; see the header for its memory.
  */
 OutboxRedisUrl *
 outbox_parse_redis_url(const char *url, const char **complaint)
 {
-	OutboxRedisUrl *u = calloc(1, sizeof(OutboxRedisUrl) + strlen(url) + 1);
+	Size		len = strlen(url) + 1;
+	OutboxRedisUrl *u = outbox_guc_malloc(sizeof(OutboxRedisUrl) + 2 * len);
+	char	   *parts;
 
 	*complaint = "Out of memory.";
 	if (u == NULL)
 		return NULL;
+	memset(u, 0, sizeof(OutboxRedisUrl));
 	u->port = DEFAULT_PORT;
-	strcpy(u->buffer, url);
+	u->url = strcpy(u->buffer, url);
+	parts = strcpy(u->buffer + len, url);
 
 	if (strncmp(url, "redis://", 8) == 0)
-		*complaint = parse_redis(u, u->buffer + 8);
+		*complaint = parse_redis(u, parts + 8);
 	else if (strncmp(url, "unix://", 7) == 0)
-		*complaint = parse_unix(u, u->buffer + 7);
+		*complaint = parse_unix(u, parts + 7);
 	else
 		*complaint = "The URL must start with redis:// or unix://.";
 
 	if (*complaint == NULL)
 		return u;
-	free(u);
+	outbox_guc_free(u);
 	return NULL;
+}
+
+char *
+outbox_show_redis_url(const OutboxRedisUrl *url)
+{
+	bool		brackets;
+
+	if (url->path != NULL || url->password == NULL)
+		return pstrdup(url->url);
+	brackets = strchr(url->host, ':') != NULL;
+	return psprintf("redis://%s:********@%s%s%s:%d/%d",
+					url->user != NULL ? url->user : "",
+					brackets ? "[" : "", url->host, brackets ? "]" : "",
+					url->port, url->db);
 }

@@ -6,8 +6,7 @@
  * Purpose: read redis://[user[:password]@]host[:port][/db] and
  *	  unix:///path?db=n.
  * Process: all.  Transaction: none needed.
- * Memory: the parts are malloc'ed as one piece, as a setting's check hook
- *	  wants it; free() the result.
+ * Memory: one piece, allocated as a setting's check hook has to.
  * Errors: NULL, and a sentence about what is wrong.  It never quotes the URL,
  *	  which may hold a password.
  * Locks: none.
@@ -21,6 +20,7 @@
 
 typedef struct OutboxRedisUrl
 {
+	const char *url;			/* as it was given */
 	const char *path;			/* a unix socket, or NULL */
 	const char *host;
 	int			port;
@@ -32,5 +32,8 @@ typedef struct OutboxRedisUrl
 
 extern OutboxRedisUrl *outbox_parse_redis_url(const char *url,
 											  const char **complaint);
+
+/* without the password; palloc'ed */
+extern char *outbox_show_redis_url(const OutboxRedisUrl *url);
 
 #endif							/* OUTBOX_REDIS_URL_H */

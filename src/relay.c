@@ -602,7 +602,7 @@ outbox_relay_main(Datum main_arg)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	url = MemoryContextStrdup(relay->context, outbox_redis_url);
+	url = MemoryContextStrdup(relay->context, outbox_redis_server->url);
 
 	for (;;)
 	{
@@ -617,10 +617,10 @@ outbox_relay_main(Datum main_arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			if (strcmp(url, outbox_redis_url) != 0)
+			if (strcmp(url, outbox_redis_server->url) != 0)
 			{
 				pfree(url);
-				url = MemoryContextStrdup(relay->context, outbox_redis_url);
+				url = MemoryContextStrdup(relay->context, outbox_redis_server->url);
 				outbox_link_changed(relay);
 			}
 		}
