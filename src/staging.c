@@ -56,6 +56,20 @@ StaticAssertDecl(OUTBOX_REL_STAGING_2 == OUTBOX_REL_STAGING_1 + 1 &&
 				 OUTBOX_REL_STAGING_2_INDEX == OUTBOX_REL_STAGING_1_INDEX + 1,
 				 "staging tables and their indexes are numbered in step");
 
+/*
+ * The library in memory may be of another version than the tables: after an
+ * upgrade, until the server has been restarted and the extension updated.
+ */
+static void
+check_shape(Relation rel)
+{
+	if (RelationGetDescr(rel)->natts != Natts_staging)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("outbox's library and tables are of different versions"),
+				 errhint("Restart the server, then run ALTER EXTENSION outbox UPDATE.")));
+}
+
 static void
 set_varlena(Datum *values, bool *nulls, int column, struct varlena *value)
 {
@@ -119,6 +133,7 @@ outbox_staging_insert(OutboxMessage *msg)
 	rel = table_open(outbox_relid(OUTBOX_REL_STAGING_1 +
 								  outbox_staging_current()),
 					 RowExclusiveLock);
+	check_shape(rel);
 
 	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
@@ -163,6 +178,7 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot)
 		}
 		staging->table[i] = table_open(outbox_relid(OUTBOX_REL_STAGING_1 + i),
 									   NoLock);
+		check_shape(staging->table[i]);
 		staging->index[i] = index_open(outbox_relid(OUTBOX_REL_STAGING_1_INDEX + i),
 									   NoLock);
 		staging->slot[i] = table_slot_create(staging->table[i], NULL);

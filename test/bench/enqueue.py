@@ -24,8 +24,9 @@ both sides.
 import os
 import signal
 import statistics
+from functools import partial
 
-from report import compare
+from report import compare, in_turns
 
 CLIENTS = 4
 PAYLOAD = ('{"user_id": 4711, "username": "alice", "email": '
@@ -75,11 +76,12 @@ class Enqueue:
     def ours_stopped(self, messages, commit):
         pid = self.bench.stop_idle_relay()
         try:
-            return self.rate(OURS, messages, commit)
+            tps = self.rate(OURS, messages, commit)
         finally:
             os.kill(pid, signal.SIGCONT)
-            self.bench.wait_delivered()
-            self.bench.redis.command("DEL", "bench_enqueue")
+        self.bench.wait_delivered()
+        self.bench.redis.command("DEL", "bench_enqueue")
+        return tps
 
     def theirs_alone(self, messages, commit):
         return self.rate(THEIRS, messages, commit)
@@ -102,12 +104,11 @@ def run(bench):
     lines, notes = [], []
     for commit in ("on", "off"):
         for messages in (1, 20):
-            runs = {side: [] for side in ("ours_live", "theirs_live",
-                                          "ours_stopped", "theirs_alone")}
             e.kept_up = {"ours": [], "theirs": []}
-            for _ in range(1 if bench.quick else 9):
-                for side, results in runs.items():
-                    results.append(getattr(e, side)(messages, commit))
+            runs = in_turns(1 if bench.quick else 10, {
+                side: partial(getattr(e, side), messages, commit)
+                for side in ("ours_live", "theirs_live", "theirs_alone",
+                             "ours_stopped")})
             name = f"enqueue {messages}, sync {commit}"
             lines += [
                 compare(f"{name}, both relays", runs["ours_live"],

@@ -6,9 +6,7 @@ notifies, and hand_relay.c listening.  The table's relay runs only in its own
 turns; ours has nothing to do in theirs.  Figures are microseconds and signed.
 """
 
-import statistics
-
-from report import compare
+from report import compare, in_turns
 
 STREAM = "bench_latency"
 HAND = "hand_latency"
@@ -53,10 +51,10 @@ def quantile(samples, q):
 def run(bench):
     messages, rounds = (100, 3) if bench.quick else (250, 10)
     bench.postgres.psql(SETUP)
-    ours, other = [], []
-    for _ in range(rounds):
-        ours.append(measure(bench, STREAM, OURS, messages))
-        other.append(theirs(bench, messages))
+    runs = in_turns(rounds, {
+        "ours": lambda: measure(bench, STREAM, OURS, messages),
+        "theirs": lambda: theirs(bench, messages)})
+    ours, other = runs["ours"], runs["theirs"]
     lines = []
     for q, wanted in ((0.5, "<= 0.5"), (0.99, "")):
         lines.append(compare(f"latency at idle, p{q * 100:.0f}",

@@ -11,7 +11,7 @@ design that rots gets slower and slower.
 
 import time
 
-from report import compare
+from report import compare, in_turns
 from servers import BenchError
 
 STREAM = "bench_pinned"
@@ -19,14 +19,25 @@ CLIENTS = 2
 PER_TRANSACTION = 100
 SCRIPT = (f"SELECT count(outbox_enqueue('{STREAM}', :payload)) "
           f"FROM generate_series(1, {PER_TRANSACTION});\n")
+SNAPSHOT = ("BEGIN ISOLATION LEVEL REPEATABLE READ; "
+            "SELECT count(*) FROM pg_class;")
 DEAD_TUPLES = """
 SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables
 WHERE schemaname = 'outbox'
 """
 
 
+def pinned(bench, messages):
+    session = bench.postgres.open_session(SNAPSHOT)
+    try:
+        return deliver(bench, messages)
+    finally:
+        bench.postgres.close_session(session)
+
+
 def deliver(bench, messages):
     """(rate, rate of the first quarter, rate of the last quarter)"""
+    bench.postgres.psql("CHECKPOINT")
     load = bench.postgres.start_pgbench(
         SCRIPT, CLIENTS, ("-t", messages // PER_TRANSACTION // CLIENTS),
         variables=[("payload", "x" * 200)])
@@ -60,19 +71,13 @@ def run(bench):
     pg.psql(f"SELECT outbox_create_queue('{STREAM}')")
     pg.set("outbox.retention", "2s")
     deliver(bench, messages // 10)      # files and caches as in the later runs
-    pinned, free = [], []
-    for _ in range(1 if bench.quick else 3):
-        pg.psql("CHECKPOINT")
-        session = pg.open_session(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;")
-        pinned.append(deliver(bench, messages))
-        dead = pg.psql(DEAD_TUPLES)
-        pg.close_session(session)
-        pg.psql("CHECKPOINT")
-        free.append(deliver(bench, messages))
+    runs = in_turns(2 if bench.quick else 4, {
+        "pinned": lambda: pinned(bench, messages),
+        "free": lambda: deliver(bench, messages)})
     pg.reset("outbox.retention")
-    line = compare("pinned xmin", [r[0] for r in pinned], [r[0] for r in free],
-                   "msg/s", ">= 0.95")
-    first, last = pinned[-1][1:]
-    return [line], [f"pinned xmin: first quarter {first:,.0f} msg/s, last quarter "
-                    f"{last:,.0f} msg/s; dead tuples in outbox.* at its end: {dead}"]
+    line = compare("pinned xmin", [r[0] for r in runs["pinned"]],
+                   [r[0] for r in runs["free"]], "msg/s", ">= 0.95")
+    note = "; ".join(f"{side}: first quarter {first:,.0f} msg/s, last {last:,.0f}"
+                     for side in runs for _, first, last in runs[side][-1:])
+    dead = pg.psql(DEAD_TUPLES)
+    return [line], [f"pinned xmin, {note}; dead tuples in outbox.* since: {dead}"]

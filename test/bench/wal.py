@@ -8,7 +8,7 @@ deletes each batch in one statement, the thriftiest way to delete.  What emptyin
 costs later is left out on both sides: a TRUNCATE here, VACUUMs there.
 """
 
-from report import compare
+from report import compare, in_turns
 from servers import wait_until
 
 CLIENTS = 4
@@ -63,8 +63,8 @@ def theirs(bench, messages):
 def run(bench):
     messages = 2_000 if bench.quick else 20_000
     bench.postgres.psql(SETUP)
-    mine, hand = [], []
-    for _ in range(1 if bench.quick else 3):
-        mine.append(ours(bench, messages))
-        hand.append(theirs(bench, messages))
-    return [compare("WAL per message", mine, hand, "bytes", "<= 0.9")], []
+    runs = in_turns(1 if bench.quick else 4, {
+        "ours": lambda: ours(bench, messages),
+        "theirs": lambda: theirs(bench, messages)})
+    return [compare("WAL per message", runs["ours"], runs["theirs"], "bytes",
+                    "<= 0.9")], []

@@ -125,6 +125,15 @@ is((talk("ECHO end\r\n"))[0], "\$3\r\nend\r\n", 'a connection within the plan pa
 is((talk("ECHO end\r\n"))[1], 'reset', 'bytes count over connections');
 is((talk("ECHO end\r\n"))[1], 'reset', 'the next cut follows');
 is((talk("ECHO end\r\n"))[0], "\$3\r\nend\r\n", 'afterwards everything passes');
+
+$redis->cmd('SET', 'n', 0);
+$proxy->plan([ 'late', 8 ]);
+is((talk($incr x 3))[1], 'reset', 'a late cut');
+eventually { $redis->cmd('GET', 'n') == 1 } 'what came before it has been executed';
+is((talk("ECHO end\r\n"))[0], "\$3\r\nend\r\n", 'new connections pass');
+is($redis->cmd('GET', 'n'), 1, 'the rest is kept');
+$proxy->release;
+eventually { $redis->cmd('GET', 'n') == 3 } 'and executed later';
 $proxy->stop;
 
 done_testing();

@@ -43,9 +43,12 @@ is(scalar keys %lost, 52, 'commits that the standby has not got');
 $primary->stop('immediate');
 $open->quit;
 
-# Fewer, then more transactions than were lost.
+# Fewer, then more transactions than were lost.  The first ones are there
+# before the relay sees the cursor: it would take them for covered.
+$redis->stop_saved;
 $standby->promote;
 put($standby, $db, 'q', map { "new $_" } 1 .. 10);
+$redis->start_again;
 wait_relay($standby, $db);
 put($standby, $db, 'r', 'new, in the other queue');
 settle($standby, $db, $redis, 'q', 'r');

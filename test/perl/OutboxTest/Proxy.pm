@@ -6,10 +6,14 @@
 # executes all that was forwarded, and a cut in the direction of the replies
 # is the case in which work was done and the answer was lost.
 #
-# A plan is a list of cuts, [ 'c2s' | 's2c', bytes ], used up one after the
-# other; bytes are counted over all connections since the cut before.  After
-# the last one everything passes.  The proxy is a child process: the tests
-# block in psql while it works.
+# A plan is a list of cuts, [ 'c2s' | 's2c' | 'late', bytes ], used up one after
+# the other; bytes are counted over all connections since the cut before.
+# After the last one everything passes.  A cut of the third kind is like "c2s",
+# but what the client had sent beyond it is kept, and reaches the server when
+# release() is called: a packet that was long on its way, or a dead client's
+# last words.
+#
+# The proxy is a child process: the tests block in psql while it works.
 
 package OutboxTest::Proxy;
 
@@ -57,6 +61,9 @@ sub plan
 	return $self->_ask(join ' ', 'plan', map { @$_ } @cuts);
 }
 
+# Let the server have what was kept.
+sub release { my ($self) = @_; return $self->_ask('release'); }
+
 # cuts: made so far; planned: still to come; connections: accepted so far;
 # c2s, s2c: bytes forwarded so far.
 sub stat
@@ -97,6 +104,7 @@ END
 
 my (%stat, @plan);    # of this proxy
 my %peer;             # socket => [ the other side, direction, pair's client ]
+my @late;             # [ server, bytes ]
 my $select;
 
 sub _serve
@@ -126,6 +134,10 @@ sub _obey
 	{
 		@plan = ();
 		push @plan, [ splice @args, 0, 2 ] while @args;
+	}
+	elsif ($verb eq 'release')
+	{
+		_write(@$_) and shutdown($_->[0], SHUT_WR) for splice @late;
 	}
 	syswrite $control,
 	  join(' ', $stat{cuts}, scalar @plan, @stat{qw(connections c2s s2c)}) . "\n";
@@ -158,31 +170,46 @@ sub _forward
 	}
 	return _end($client, 0) unless $n;
 
-	my $cut = @plan && $plan[0][0] eq $direction && $n >= $plan[0][1];
-	substr $bytes, $plan[0][1], $n, '' if $cut;
-	$plan[0][1] -= $n if @plan && $plan[0][0] eq $direction && !$cut;
+	my $kind = @plan ? $plan[0][0] : '';
+	my $counts = $kind eq $direction || $kind eq 'late' && $direction eq 'c2s';
+	my $cut = $counts && $n >= $plan[0][1];
+	my $rest = $cut ? substr $bytes, $plan[0][1], $n, '' : '';
+	$plan[0][1] -= $n if $counts && !$cut;
 	$stat{$direction} += length $bytes;
-	while (length $bytes)
-	{
-		my $written = syswrite $to, $bytes;
-		return _end($client, 0) unless $written;
-		substr $bytes, 0, $written, '';
-	}
+	_write($to, $bytes) or return _end($client, 0);
 	return unless $cut;
 	shift @plan;
 	$stat{cuts}++;
-	return _end($client, 1);
+	return _end($client, 1) unless $kind eq 'late';
+
+	# The rest of what the client is about to say.
+	1 while IO::Select->new($client)->can_read(0.05)
+	  && sysread $client, $rest, 65536, length $rest;
+	push @late, [ $to, $rest ];
+	return _end($client, 1, 1);
+}
+
+sub _write
+{
+	my ($to, $bytes) = @_;
+	while (length $bytes)
+	{
+		my $written = syswrite $to, $bytes;
+		return 0 unless $written;
+		substr $bytes, 0, $written, '';
+	}
+	return 1;
 }
 
 sub _end
 {
-	my ($client, $reset) = @_;
+	my ($client, $reset, $more) = @_;
 	my $server = $peer{$client}[0];
 
 	setsockopt $client, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) if $reset;
 	_forget($client);
 	delete $peer{$server};    # still selected: drained to its end
-	shutdown $server, SHUT_WR;
+	shutdown $server, SHUT_WR unless $more;
 	return;
 }
 
