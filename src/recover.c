@@ -28,7 +28,6 @@
  */
 #include "relay.h"
 
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -120,8 +119,7 @@ reused_from(TimeLineID timeline)
 	Datum		values[1] = {Int32GetDatum((int32) timeline)};
 	uint64		result = 0;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	outbox_begin_step();
 	SPI_connect();
 	SPI_execute_with_args("(SELECT xid FROM outbox.staging_1 WHERE timeline <= $1"
 						  " ORDER BY xid DESC LIMIT 1) UNION ALL "
@@ -138,8 +136,7 @@ reused_from(TimeLineID timeline)
 		result = Max(result, xid + 1);
 	}
 	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	outbox_end_step();
 	return result;
 }
 

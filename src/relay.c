@@ -142,18 +142,27 @@ fix_settings(void)
 						PGC_S_OVERRIDE);
 }
 
-static void
-begin_step(void)
+/*
+ * A step is a transaction.  What it allocates goes with it; afterwards the
+ * caller's context is the current one again (before PostgreSQL 17 it would be
+ * TopMemoryContext, and whatever came next a leak).
+ */
+static MemoryContext step_context = NULL;
+
+void
+outbox_begin_step(void)
 {
+	step_context = CurrentMemoryContext;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-static void
-end_step(void)
+void
+outbox_end_step(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(step_context);
 }
 
 /*
@@ -210,10 +219,10 @@ read_relay_state(Relay *relay)
 static bool
 begin_catalog_step(Relay *relay)
 {
-	begin_step();
+	outbox_begin_step();
 	if (!outbox_catalog_load())
 	{
-		end_step();
+		outbox_end_step();
 		leave(relay);
 	}
 	if (relay->queues_stale ||
@@ -225,7 +234,7 @@ begin_catalog_step(Relay *relay)
 			!outbox_lock_relation(OUTBOX_REL_DEFERRED) ||
 			!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
 		{
-			end_step();
+			outbox_end_step();
 			outbox_catalog_forget();
 			return false;
 		}
@@ -241,7 +250,7 @@ look_at_catalog(Relay *relay)
 {
 	if (!begin_catalog_step(relay))
 		return false;
-	end_step();
+	outbox_end_step();
 	return true;
 }
 
@@ -258,7 +267,7 @@ read_first_state(Relay *relay)
 	SPI_connect();
 	outbox_read_registers(relay);
 	SPI_finish();
-	end_step();
+	outbox_end_step();
 	pg_atomic_write_u64(&relay->slot->delivered, relay->delivered);
 	return true;
 }
@@ -357,7 +366,7 @@ deliver(Relay *relay, TimestampTz now)
 		return false;
 	if (!outbox_staging_open(&staging, GetActiveSnapshot()))
 	{
-		end_step();
+		outbox_end_step();
 		return false;
 	}
 	check_files(relay, &staging);
@@ -370,7 +379,7 @@ deliver(Relay *relay, TimestampTz now)
 	send_batches(relay, &staging, plan);
 	(void) outbox_redis_flush();
 	outbox_staging_close(&staging);
-	end_step();
+	outbox_end_step();
 
 	/* a row of a queue that isn't known yet */
 	relay->look |= relay->queues_stale;
@@ -382,7 +391,7 @@ count_backlog(Relay *relay)
 {
 	OutboxStaging staging;
 
-	begin_step();
+	outbox_begin_step();
 	if (outbox_catalog_load() &&
 		outbox_staging_open(&staging, GetActiveSnapshot()))
 	{
@@ -393,7 +402,7 @@ count_backlog(Relay *relay)
 		relay->recount = false;
 		outbox_staging_close(&staging);
 	}
-	end_step();
+	outbox_end_step();
 }
 
 /*

@@ -269,6 +269,10 @@ extern void outbox_rotate(Relay *relay, TimestampTz now);
 extern void outbox_read_registers(Relay *relay);
 extern void outbox_write_registers(Relay *relay);
 
+/* relay.c: the loop, and its transactions */
+extern void outbox_begin_step(void);
+extern void outbox_end_step(void);
+
 extern PGDLLEXPORT void outbox_relay_main(Datum main_arg);
 
 #endif							/* OUTBOX_RELAY_H */

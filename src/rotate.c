@@ -30,7 +30,6 @@
  */
 #include "relay.h"
 
-#include "access/xact.h"
 #include "catalog.h"
 #include "executor/spi.h"
 #include "guc.h"
@@ -212,8 +211,7 @@ outbox_rotate(Relay *relay, TimestampTz now)
 	int			current = outbox_staging_current();
 	int			truncate = -1;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	outbox_begin_step();
 	if (outbox_catalog_load() &&
 		outbox_staging_open(&staging, GetActiveSnapshot()))
 	{
@@ -230,8 +228,7 @@ outbox_rotate(Relay *relay, TimestampTz now)
 		if (truncate >= 0)
 			truncate_table(relay, truncate);
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	outbox_end_step();
 }
 
 static int64
@@ -304,8 +301,7 @@ outbox_write_registers(Relay *relay)
 	if (relay->delivered == relay->delivered_written)
 		return;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	outbox_begin_step();
 	if (outbox_catalog_load() &&
 		outbox_lock_relation(OUTBOX_REL_DELIVERED) &&
 		outbox_lock_relation(OUTBOX_REL_APPLIED))
@@ -317,7 +313,6 @@ outbox_write_registers(Relay *relay)
 			relay->applied_written = applied;
 		}
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	outbox_end_step();
 	relay->delivered_written = relay->delivered;
 }
