@@ -57,7 +57,7 @@ def table(lines):
     rows = [("benchmark", "outbox", "other", "unit", "ratio", "from..to",
              "wanted", "")]
     rows += [(l.name, figure(l.ours), figure(l.theirs), l.unit,
-              f"{l.ratio:.2f}", f"{l.low:.2f}..{l.high:.2f}", l.wanted, l.verdict)
+              f"{l.ratio:.3f}", f"{l.low:.2f}..{l.high:.2f}", l.wanted, l.verdict)
              for l in lines]
     widths = [max(len(r[i]) for r in rows) for i in range(8)]
     left = (0, 3, 6, 7)
