@@ -66,12 +66,17 @@
 #if PG_VERSION_NUM >= 190000
 #define outbox_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0)
+#define outbox_index_fetch_begin(heap) table_index_fetch_begin(heap, 0)
 #elif PG_VERSION_NUM >= 180000
 #define outbox_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
 #define outbox_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+#if PG_VERSION_NUM < 190000
+#define outbox_index_fetch_begin(heap) table_index_fetch_begin(heap)
 #endif
 
 /* 18: base64 is made of unsigned bytes */

@@ -182,6 +182,7 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot)
 		staging->index[i] = index_open(outbox_relid(OUTBOX_REL_STAGING_1_INDEX + i),
 									   NoLock);
 		staging->slot[i] = table_slot_create(staging->table[i], NULL);
+		staging->fetch[i] = outbox_index_fetch_begin(staging->table[i]);
 	}
 	return true;
 }
@@ -193,6 +194,7 @@ outbox_staging_close(OutboxStaging *staging)
 	{
 		if (staging->table[i] == NULL)
 			break;
+		table_index_fetch_end(staging->fetch[i]);
 		ExecDropSingleTupleTableSlot(staging->slot[i]);
 		index_close(staging->index[i], NoLock);
 		table_close(staging->table[i], NoLock);
@@ -285,6 +287,20 @@ outbox_staging_last_xid(OutboxStaging *staging, int table, uint64 *xid)
 }
 
 /*
+ * Fetch the row at a place into the slot.  As an index scan does: rows of one
+ * page come one after the other, and the page stays pinned meanwhile.
+ */
+static bool
+fetch_row(OutboxStaging *staging, int table, ItemPointerData tid)
+{
+	bool		again = false;
+
+	return table_index_fetch_tuple(staging->fetch[table], &tid,
+								   staging->snapshot, staging->slot[table],
+								   &again, NULL);
+}
+
+/*
  * Is there a row behind an entry, and since when?
  */
 bool
@@ -292,11 +308,9 @@ outbox_staging_visible(OutboxStaging *staging, const OutboxStagedEntry *entry,
 					   TimestampTz *enqueued_at)
 {
 	TupleTableSlot *slot = staging->slot[entry->table];
-	ItemPointerData tid = entry->tid;
 	bool		isnull;
 
-	if (!table_tuple_fetch_row_version(staging->table[entry->table], &tid,
-									   staging->snapshot, slot))
+	if (!fetch_row(staging, entry->table, entry->tid))
 		return false;
 	*enqueued_at = DatumGetTimestampTz(slot_getattr(slot, Anum_staging_enqueued_at,
 													&isnull));
@@ -322,8 +336,7 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 {
 	TupleTableSlot *slot = staging->slot[table];
 
-	if (!table_tuple_fetch_row_version(staging->table[table], tid,
-									   staging->snapshot, slot))
+	if (!fetch_row(staging, table, *tid))
 		return false;
 	slot_getallattrs(slot);
 

@@ -51,6 +51,7 @@ typedef struct OutboxStaging
 	Relation	table[OUTBOX_STAGING_TABLES];
 	Relation	index[OUTBOX_STAGING_TABLES];
 	TupleTableSlot *slot[OUTBOX_STAGING_TABLES];
+	struct IndexFetchTableData *fetch[OUTBOX_STAGING_TABLES];
 	Snapshot	snapshot;
 } OutboxStaging;
 

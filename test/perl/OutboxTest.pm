@@ -43,7 +43,8 @@ sub new_node
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	my $url = $opt{url} // $opt{redis}->url;
 
-	# The locale of the environment must not decide the encoding.
+	# The locale of the environment must not decide the encoding; and a test
+	# that waits for a lock shall fail, not hang.
 	$node->init(
 		allows_streaming => $opt{streaming},
 		extra => [ '--locale=C', '--encoding=UTF8' ]);
@@ -54,6 +55,7 @@ max_connections = 40
 shared_buffers = 32MB
 log_statement = none
 restart_after_crash = on
+lock_timeout = 20s
 EOC
 	$node->append_conf('postgresql.conf', $opt{conf}) if $opt{conf};
 	$node->start;
