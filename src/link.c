@@ -234,6 +234,8 @@ outbox_run_link(Relay *relay, TimestampTz now)
 	else if (relay->ready && !relay->hold)
 	{
 		pg_atomic_write_u32(&relay->slot->deaf, 0);
+		/* a commit that still found us deaf is visible to the next snapshot */
+		pg_memory_barrier();
 		ask_for_cursors(relay, now);
 	}
 }

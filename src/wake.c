@@ -54,6 +54,7 @@ wake_relay(bool tell)
 		outbox_request_relay(MyDatabaseId);
 	else
 	{
+		pg_memory_barrier();
 		if (tell)
 			pg_atomic_write_u32(&slot->told, 1);
 		if (tell || pg_atomic_read_u32(&slot->deaf) == 0)

@@ -67,8 +67,10 @@ my $table = $node->safe_psql($db, q{SELECT relation::regclass FROM pg_locks
 	WHERE mode = 'RowExclusiveLock' AND relation IN ('outbox.staging_1'::regclass, 'outbox.staging_2'::regclass)
 		AND pid = } . $slow_pid);
 eventually { is_due($table) } 'a slow writer: its table is due';
+my $began = $node->safe_psql($db, 'SELECT now()');
 $slow->query_safe('COMMIT');
 $slow->quit;
+eventually { $node->safe_psql($db, "SELECT min(enqueued_at) > '$began'::timestamptz - interval '4 s' FROM $staged s") eq 't' } 'when it has committed, the table is emptied';
 
 # A queue that stands still: what Redis has not got is not emptied, and all
 # that is in the table with it is kept too.
