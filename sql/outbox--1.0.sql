@@ -75,8 +75,7 @@ CREATE TABLE outbox.staging_1 (
     type        text,
     key         text,
     headers     jsonb,
-    payload     bytea,
-    payload_jsonb jsonb
+    payload     bytea NOT NULL
 ) USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 CREATE INDEX staging_1_xid_seq ON outbox.staging_1 (xid, seq) INCLUDE (queue);
 
@@ -112,9 +111,7 @@ COMMENT ON COLUMN outbox.staging_1.key IS
 COMMENT ON COLUMN outbox.staging_1.headers IS
 'an object of strings, or null';
 COMMENT ON COLUMN outbox.staging_1.payload IS
-'the payload as Redis gets it, text in UTF-8; null where it is jsonb';
-COMMENT ON COLUMN outbox.staging_1.payload_jsonb IS
-'a jsonb payload, which the relay turns into text; null where it is text or bytea';
+'the payload as Redis gets it; text and jsonb are UTF-8';
 COMMENT ON INDEX outbox.staging_1_xid_seq IS
 'what ticks are planned from';
 COMMENT ON INDEX outbox.staging_2_xid_seq IS

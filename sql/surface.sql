@@ -16,8 +16,7 @@ SELECT name, target, redis_key, format, maxlen FROM outbox.queue ORDER BY id;
 
 -- what was staged, in order
 CREATE VIEW staged AS
-    SELECT q.name AS queue, s.kind, s.type, s.key, s.headers,
-           coalesce(s.payload, convert_to(s.payload_jsonb::text, 'UTF8')) AS payload,
+    SELECT q.name AS queue, s.kind, s.type, s.key, s.headers, s.payload,
            s.attempts, s.xid, s.seq, s.id
     FROM (SELECT * FROM outbox.staging_1 UNION ALL
           SELECT * FROM outbox.staging_2) AS s

@@ -10,10 +10,8 @@
  * all text is checked to be UTF-8 for Redis, sizes are limited, and headers
  * are an object of strings.
  *
- * A payload of text or bytea is staged as the bytes that Redis will get.  One
- * of jsonb is staged as it is: the relay turns it into text, as its time costs
- * nobody a commit.  Type, key and headers stay in the server's encoding, to be
- * readable in the tables.
+ * The payload is staged as the bytes that Redis will get.  Type, key and
+ * headers stay in the server's encoding, to be readable in the tables.
  *
  * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 12 bits of
  * the fraction of one, the rest random.
@@ -156,8 +154,8 @@ size_of(const struct varlena *v)
 static void
 check_size(const OutboxMessage *msg)
 {
-	Size		size = size_of(msg->payload) + size_of(msg->payload_jsonb) +
-		size_of(msg->type) + size_of(msg->key) + size_of(msg->headers);
+	Size		size = size_of(msg->payload) + size_of(msg->type) +
+		size_of(msg->key) + size_of(msg->headers);
 
 	if (size > (Size) outbox_max_message_size)
 		ereport(ERROR,
@@ -178,22 +176,8 @@ queue_argument(FunctionCallInfo fcinfo)
 	return outbox_queue_use(text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUEUE)));
 }
 
-/*
- * Can it be said in UTF-8?
- */
-static void
-check_jsonb(Jsonb *jsonb)
-{
-	char	   *s;
-
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return;
-	s = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-	(void) pg_server_to_any(s, strlen(s), PG_UTF8);
-}
-
-static void
-set_payload(OutboxMessage *msg, FunctionCallInfo fcinfo, char kind)
+static struct varlena *
+payload_argument(FunctionCallInfo fcinfo, char kind)
 {
 	if (PG_ARGISNULL(ARG_PAYLOAD))
 		ereport(ERROR,
@@ -201,17 +185,18 @@ set_payload(OutboxMessage *msg, FunctionCallInfo fcinfo, char kind)
 				 errmsg("payload must not be null"),
 				 errhint("An empty payload is ''.")));
 
-	msg->kind = kind;
 	if (kind == OUTBOX_KIND_BYTEA)
-		msg->payload = PG_GETARG_BYTEA_PP(ARG_PAYLOAD);
-	else if (kind == OUTBOX_KIND_TEXT)
-		msg->payload = text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
+		return PG_GETARG_BYTEA_PP(ARG_PAYLOAD);
+	if (kind == OUTBOX_KIND_TEXT)
+		return text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
 	else
 	{
 		Jsonb	   *jsonb = PG_GETARG_JSONB_P(ARG_PAYLOAD);
+		StringInfoData buf;
 
-		check_jsonb(jsonb);
-		msg->payload_jsonb = (struct varlena *) jsonb;
+		initStringInfo(&buf);
+		(void) JsonbToCString(&buf, &jsonb->root, VARSIZE(jsonb));
+		return text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
 	}
 }
 
@@ -226,7 +211,8 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	PreventCommandIfParallelMode("outbox_enqueue()");
 
 	msg.queue = queue_argument(fcinfo)->id;
-	set_payload(&msg, fcinfo, kind);
+	msg.kind = kind;
+	msg.payload = payload_argument(fcinfo, kind);
 	msg.type = optional_text(fcinfo, ARG_TYPE);
 	msg.key = optional_text(fcinfo, ARG_KEY);
 	if (!PG_ARGISNULL(ARG_HEADERS))

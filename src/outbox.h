@@ -70,8 +70,8 @@ typedef struct OutboxQueue
 
 /*
  * A message as a row of staging.  The varlena members are detoasted where a
- * target gets them; text and jsonb are in the server's encoding, payload is as
- * Redis gets it.
+ * target gets them; text is in the server's encoding, payload is as Redis
+ * gets it.
  */
 typedef struct OutboxMessage
 {
@@ -86,8 +86,7 @@ typedef struct OutboxMessage
 	struct varlena *type;		/* text or NULL */
 	struct varlena *key;		/* text or NULL */
 	struct varlena *headers;	/* jsonb or NULL */
-	struct varlena *payload;	/* bytea, or NULL and ... */
-	struct varlena *payload_jsonb;	/* ... jsonb */
+	struct varlena *payload;	/* bytea */
 } OutboxMessage;
 
 #endif							/* OUTBOX_H */

@@ -152,7 +152,6 @@ outbox_staging_insert(OutboxMessage *msg)
 	set_varlena(values, nulls, Anum_staging_key, msg->key);
 	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
 	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
-	set_varlena(values, nulls, Anum_staging_payload_jsonb, msg->payload_jsonb);
 
 	tup = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	insert_row(rel, tup, msg);
@@ -354,7 +353,6 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 	msg->key = get_varlena(slot, Anum_staging_key);
 	msg->headers = get_varlena(slot, Anum_staging_headers);
 	msg->payload = get_varlena(slot, Anum_staging_payload);
-	msg->payload_jsonb = get_varlena(slot, Anum_staging_payload_jsonb);
 	return true;
 }
 

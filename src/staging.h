@@ -39,11 +39,10 @@ enum
 	Anum_staging_type,
 	Anum_staging_key,
 	Anum_staging_headers,
-	Anum_staging_payload,
-	Anum_staging_payload_jsonb
+	Anum_staging_payload
 };
 
-#define Natts_staging Anum_staging_payload_jsonb
+#define Natts_staging Anum_staging_payload
 
 /* the staging tables, open for reading */
 typedef struct OutboxStaging

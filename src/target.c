@@ -20,7 +20,6 @@
 
 #include "mb/pg_wchar.h"
 #include "redis.h"
-#include "utils/jsonb.h"
 
 const char *
 outbox_target_branch(const OutboxQueue *queue)
@@ -44,11 +43,8 @@ outbox_target_encode(OutboxArgs *args, const OutboxQueue *queue,
 	if (queue->target == OUTBOX_TARGET_STREAM)
 		outbox_encode_stream(args, queue, msg);
 	else if (queue->format == OUTBOX_FORMAT_RAW)
-	{
-		OutboxBytes payload = outbox_payload_bytes(msg);
-
-		outbox_add_arg(args, payload.data, payload.len);
-	}
+		outbox_add_arg(args, VARDATA_ANY(msg->payload),
+					   VARSIZE_ANY_EXHDR(msg->payload));
 	else
 		outbox_encode_json(args, msg);
 }
@@ -82,30 +78,6 @@ OutboxBytes
 outbox_text_bytes(const struct varlena *text)
 {
 	return outbox_utf8_bytes(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
-}
-
-OutboxBytes
-outbox_jsonb_bytes(struct varlena *value)
-{
-	Jsonb	   *jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(value));
-	StringInfoData text;
-
-	initStringInfo(&text);
-	(void) JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
-	return outbox_utf8_bytes(text.data, text.len);
-}
-
-/*
- * The payload as Redis gets it.
- */
-OutboxBytes
-outbox_payload_bytes(const OutboxMessage *msg)
-{
-	if (msg->payload_jsonb != NULL)
-		return outbox_jsonb_bytes(msg->payload_jsonb);
-	return (OutboxBytes) {
-		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
-	};
 }
 
 /*

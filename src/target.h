@@ -51,8 +51,6 @@ extern void outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg);
 
 /* for the encoders */
 extern void outbox_add_arg(OutboxArgs *args, const char *data, size_t len);
-extern OutboxBytes outbox_payload_bytes(const OutboxMessage *msg);
-extern OutboxBytes outbox_jsonb_bytes(struct varlena *jsonb);
 extern OutboxBytes outbox_text_bytes(const struct varlena *text);
 extern OutboxBytes outbox_utf8_bytes(const char *data, size_t len);
 extern void outbox_uuid_text(const pg_uuid_t *uuid, char *buf);

@@ -17,6 +17,7 @@
 
 #include "common/base64.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 
 /*
  * Append bytes as a JSON string.  escape_json() wants a terminated string;
@@ -51,7 +52,9 @@ append_base64(StringInfo out, OutboxBytes bytes)
 static void
 append_payload(StringInfo out, const OutboxMessage *msg)
 {
-	OutboxBytes payload = outbox_payload_bytes(msg);
+	OutboxBytes payload = {
+		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
+	};
 
 	switch (msg->kind)
 	{
@@ -86,7 +89,10 @@ outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg)
 	append_payload(&out, msg);
 	if (msg->headers != NULL)
 	{
-		OutboxBytes bytes = outbox_jsonb_bytes(msg->headers);
+		Jsonb	   *jsonb = (Jsonb *)
+			PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
+		char	   *text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		OutboxBytes bytes = outbox_utf8_bytes(text, strlen(text));
 
 		appendStringInfoString(&out, ",\"headers\":");
 		appendBinaryStringInfo(&out, bytes.data, bytes.len);

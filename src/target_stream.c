@@ -160,6 +160,9 @@ outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
 	Jsonb	   *headers = msg->headers == NULL ? NULL : (Jsonb *)
 		PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+	OutboxBytes payload = {
+		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
+	};
 
 	count_in_run(args, shape);
 	if (shape == SHAPE_GENERAL)
@@ -171,7 +174,7 @@ outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
 		add_value(args, shape, "type", outbox_text_bytes(msg->type));
 	if (msg->key != NULL)
 		add_value(args, shape, "key", outbox_text_bytes(msg->key));
-	add_value(args, shape, "payload", outbox_payload_bytes(msg));
+	add_value(args, shape, "payload", payload);
 	if (headers != NULL)
 		add_headers(args, headers);
 }
