@@ -12,7 +12,8 @@
  * The script moves the cursor before it applies anything.  If Redis refuses
  * writes (OOM, READONLY, ...), it refuses this first one, and nothing has
  * happened; Redis doesn't refuse for memory what a script writes later.  When
- * a message fails, the cursor is set back behind the last good one.
+ * a message fails, or the script itself does, the cursor is set back behind the
+ * last good one: a script is never rolled back.
  *
  * Arguments:
  *
@@ -47,6 +48,7 @@
 
 #define BATCH_MESSAGES	256
 #define BATCH_BYTES		(128 * 1024)
+#define BUFFER_KEEP		(1024 * 1024)
 
 static const char apply_script[] =
 "local a, cursor, key, x = ARGV, KEYS[1], KEYS[2], redis.pcall\n"
@@ -95,9 +97,11 @@ static const char apply_script[] =
 "      for m = 1, count do\n"
 "        local fields = tonumber(a[i])\n"
 "        local r = x('XADD', key, unpack(a, i + 1, i + fields))\n"
-"        if r.err then done = done + m - 1 return r.err end\n"
+"        if r.err then return r.err end\n"
 "        i = i + 1 + fields\n"
+"        done = done + 1\n"
 "      end\n"
+"      count = 0\n"
 "    end\n"
 "    done = done + count\n"
 "  end\n"
@@ -119,10 +123,10 @@ static const char apply_script[] =
 "    done = done + 1\n"
 "  end\n"
 "end\n"
-"local err\n"
-"if a[1] == 'stream' then err = stream()\n"
-"elseif a[1] == 'list' then err = list()\n"
-"elseif a[1] == 'publish' then err = publish() end\n"
+"local branch = ({stream = stream, list = list, publish = publish})[a[1]]\n"
+"if not branch then return 1 end\n"
+"local ok, err = pcall(branch)\n"
+"if not ok then err = 'ERR script: ' .. tostring(err) end\n"
 "if not err then return 1 end\n"
 "if done > 0 then\n"
 "  local n = 0\n"
@@ -132,8 +136,6 @@ static const char apply_script[] =
 "  end\n"
 "  redis.call('HSET', cursor, 'seq', seq, 'count',\n"
 "             string.format('%.0f', (tonumber(have[3]) or 0) + done))\n"
-"elseif pos == '' then\n"
-"  redis.call('HDEL', cursor, 'pos', 'seq', 'count')\n"
 "else\n"
 "  redis.call('HSET', cursor, 'pos', pos, 'seq', seq, 'count', have[3] or '0')\n"
 "end\n"
@@ -142,11 +144,28 @@ static const char apply_script[] =
 /* what EVALSHA calls it: Redis says so when it loads the script */
 static char script_sha[41];
 
+/*
+ * Empty a buffer, and give back what a large message has made it take.
+ */
+static void
+empty_buffer(StringInfo buf)
+{
+	resetStringInfo(buf);
+	if (buf->maxlen > BUFFER_KEEP)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(buf->data));
+
+		pfree(buf->data);
+		initStringInfo(buf);
+		MemoryContextSwitchTo(old);
+	}
+}
+
 static void
 send_command(Relay *relay)
 {
 	outbox_redis_append(relay->command.data, relay->command.len);
-	resetStringInfo(&relay->command);
+	empty_buffer(&relay->command);
 }
 
 static Request *
@@ -328,7 +347,7 @@ encode_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 	OutboxMessage msg;
 	int			count = 0;
 
-	resetStringInfo(&relay->args.data);
+	empty_buffer(&relay->args.data);
 	resetStringInfo(&relay->seqs);
 	relay->args.count = 0;
 	relay->args.run_shape = 0;

@@ -55,6 +55,13 @@
 #define outbox_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* 17: transactions may time out */
+#if PG_VERSION_NUM >= 170000
+#define OUTBOX_SETTINGS_OF_VERSION {"transaction_timeout", "0"},
+#else
+#define OUTBOX_SETTINGS_OF_VERSION
+#endif
+
 /* 17: wait event sets belong to resource owners */
 #if PG_VERSION_NUM >= 170000
 #define outbox_create_wait_set(n) CreateWaitEventSet(NULL, n)

@@ -32,6 +32,12 @@
 #include "utils/timestamp.h"
 #include "wake.h"
 
+/*
+ * A script in Redis can pass some 8000 arguments to one command, and a header
+ * takes two.
+ */
+#define MAX_HEADERS 1000
+
 /* arguments of outbox_enqueue() */
 enum
 {
@@ -121,6 +127,12 @@ check_headers(Jsonb *headers)
 
 	if (!JB_ROOT_IS_OBJECT(headers))
 		headers_error("This is not an object.");
+	if (JB_ROOT_COUNT(headers) > MAX_HEADERS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("message has too many headers"),
+				 errdetail("It has %u, the limit is %d.",
+						   JB_ROOT_COUNT(headers), MAX_HEADERS)));
 
 	it = JsonbIteratorInit(&headers->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)

@@ -11,15 +11,16 @@
  * relay that finds no extension ends and says so.  Such a database is left
  * alone until somebody asks: CREATE EXTENSION does, and so does a commit that
  * enqueued and found no relay.  Databases are tried one after the other, as
- * each try takes one of the server's background workers for a moment.
+ * each try takes one of the server's background workers for a moment.  A relay
+ * in a template would be in the way of CREATE DATABASE.
  *
  * New databases (made from a template that has the extension, or restored)
  * are found by looking once a minute.
  *
  * Relays are not restarted by the postmaster but here: a relay whose database
- * has been dropped must not come back.  What is known of a relay is in its
- * slot, not in the worker handle, so that a restarted launcher goes on with
- * the relays that are running.
+ * has been dropped must not come back, so pg_database is looked at before.
+ * What is known of a relay is in its slot, not in the worker handle, so that a
+ * restarted launcher goes on with the relays that are running.
  *
  * A relay is a connection that DROP DATABASE would trip over.  The object
  * access hook stops it in time, and DROP DATABASE waits for it to go.  The
@@ -59,6 +60,7 @@
 #define RESTART_DELAY_MS		1000	/* of a relay that ran for a while */
 #define RESTART_DELAY_LONG_MS	5000	/* of one that didn't */
 #define RAN_FOR_A_WHILE_MS		10000
+#define SLOW_START_MS			3000	/* others needn't wait for it */
 #define ATTACH_TIMEOUT_MS		60000	/* a worker that never appeared */
 
 typedef enum DatabaseState
@@ -83,6 +85,26 @@ typedef struct Database
 static List *databases = NIL;
 static object_access_hook_type prev_object_access = NULL;
 static bool complained_of_no_worker = false;
+static bool scan_due = true;
+
+/*
+ * Stop the relay of a database, which may be about to be dropped.
+ */
+static void
+stop_relay(Oid database)
+{
+	OutboxSlot *slot = outbox_find_slot(database);
+	int			pid = 0;
+
+	if (slot == NULL)
+		return;
+	LWLockAcquire(outbox_shared->lock, LW_SHARED);
+	if (pg_atomic_read_u32(&slot->database) == database)
+		pid = slot->pid;
+	LWLockRelease(outbox_shared->lock);
+	if (pid != 0)
+		kill(pid, SIGTERM);
+}
 
 static Database *
 find_database(Oid oid)
@@ -113,15 +135,26 @@ add_database(Oid oid, DatabaseState state)
 	return db;
 }
 
-static void
-free_slot(OutboxSlot *slot)
+/*
+ * Give up a database's slot.  False, and the slot is kept, if somebody has
+ * asked for its relay since that looked around.
+ */
+static bool
+free_slot(OutboxSlot *slot, bool unless_told)
 {
+	bool		told;
+
 	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
-	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
-	pg_atomic_write_u32(&slot->database, InvalidOid);
-	slot->generation++;
-	slot->pid = 0;
+	told = pg_atomic_exchange_u32(&slot->told, 0) != 0 && unless_told;
+	if (!told)
+	{
+		pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
+		pg_atomic_write_u32(&slot->database, InvalidOid);
+		slot->generation++;
+		slot->pid = 0;
+	}
 	LWLockRelease(outbox_shared->lock);
+	return !told;
 }
 
 /*
@@ -156,6 +189,7 @@ take_slot(Oid database)
 		pg_atomic_write_u64(&slot->last_success, 0);
 	}
 	pg_atomic_write_u32(&slot->deaf, 0);
+	pg_atomic_write_u32(&slot->told, 0);
 	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
 	pg_atomic_write_u32(&slot->database, database);
 	LWLockRelease(outbox_shared->lock);
@@ -201,10 +235,16 @@ scan_databases(void)
 	{
 		Database   *db = (Database *) lfirst(lc);
 
-		if (db->exists || db->state == DB_STARTED || db->state == DB_RUNNING)
+		if (db->exists)
 			continue;
+		if (db->state == DB_STARTED || db->state == DB_RUNNING)
+		{
+			/* it has become a template, or takes no connections now */
+			stop_relay(db->oid);
+			continue;
+		}
 		if (db->slot != NULL)
-			free_slot(db->slot);
+			(void) free_slot(db->slot, false);
 		databases = foreach_delete_current(databases, lc);
 		pfree(db);
 	}
@@ -234,7 +274,7 @@ take_requests(void)
 		Database   *db = find_database(requests[i]);
 
 		if (db == NULL)
-			add_database(requests[i], DB_DUE);
+			scan_due = true;	/* new, or not one that gets a relay */
 		else if (db->state == DB_WITHOUT)
 			db->state = DB_DUE;
 	}
@@ -282,11 +322,20 @@ look_after(Database *db, TimestampTz now)
 	if (db->handle != NULL)
 		pfree(db->handle);
 	db->handle = NULL;
+	/* it may have been dropped */
+	scan_due = true;
 	if (outcome == OUTBOX_OUTCOME_NOT_NEEDED)
 	{
-		free_slot(db->slot);
-		db->slot = NULL;
-		db->state = DB_WITHOUT;
+		if (free_slot(db->slot, true))
+		{
+			db->slot = NULL;
+			db->state = DB_WITHOUT;
+		}
+		else
+		{
+			db->state = DB_DUE;
+			db->next_try = now;
+		}
 	}
 	else
 	{
@@ -354,11 +403,26 @@ start_relay(Database *db, TimestampTz now)
 	db->next_try = TimestampTzPlusMilliseconds(now, RESTART_DELAY_LONG_MS);
 }
 
+static void
+look_after_relays(TimestampTz now)
+{
+	ListCell   *lc;
+
+	foreach(lc, databases)
+	{
+		Database   *db = (Database *) lfirst(lc);
+
+		if (db->state == DB_STARTED || db->state == DB_RUNNING)
+			look_after(db, now);
+	}
+}
+
 /*
- * Move every database on; returns how long nothing will be due, in ms.
+ * Start the relays that are due, one at a time; one that takes long doesn't
+ * keep others waiting.  Returns how long nothing will be due, in ms.
  */
 static long
-run_databases(TimestampTz now)
+start_relays(TimestampTz now)
 {
 	bool		trying = false;
 	long		wait = SCAN_INTERVAL_MS;
@@ -368,9 +432,8 @@ run_databases(TimestampTz now)
 	{
 		Database   *db = (Database *) lfirst(lc);
 
-		if (db->state == DB_STARTED || db->state == DB_RUNNING)
-			look_after(db, now);
-		trying |= db->state == DB_STARTED;
+		trying |= db->state == DB_STARTED &&
+			!TimestampDifferenceExceeds(db->started, now, SLOW_START_MS);
 	}
 	foreach(lc, databases)
 	{
@@ -378,6 +441,9 @@ run_databases(TimestampTz now)
 
 		if (db->state != DB_DUE)
 			continue;
+		/* further away than any delay: the clock has been set back */
+		if (db->next_try > now + RESTART_DELAY_LONG_MS * INT64CONST(1000))
+			db->next_try = now;
 		if (db->next_try > now)
 			wait = Min(wait, TimestampDifferenceMilliseconds(now, db->next_try));
 		else if (!trying)
@@ -419,6 +485,7 @@ void
 outbox_launcher_main(Datum main_arg)
 {
 	TimestampTz next_scan = 0;
+	TimestampTz last_scan = 0;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -443,13 +510,16 @@ outbox_launcher_main(Datum main_arg)
 		}
 
 		now = GetCurrentTimestamp();
-		if (now >= next_scan)
+		take_requests();
+		look_after_relays(now);
+		if (scan_due || now >= next_scan || now < last_scan)
 		{
+			scan_due = false;
 			scan_databases();
+			last_scan = now;
 			next_scan = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL_MS);
 		}
-		take_requests();
-		wait = run_databases(now);
+		wait = start_relays(now);
 		wait = Min(wait, TimestampDifferenceMilliseconds(now, next_scan));
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -473,25 +543,6 @@ outbox_register_launcher(void)
 	strlcpy(worker.bgw_name, "outbox launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "outbox launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
-}
-
-/*
- * Stop the relay of a database that is about to be dropped.
- */
-static void
-stop_relay(Oid database)
-{
-	OutboxSlot *slot = outbox_find_slot(database);
-	int			pid = 0;
-
-	if (slot == NULL)
-		return;
-	LWLockAcquire(outbox_shared->lock, LW_SHARED);
-	if (pg_atomic_read_u32(&slot->database) == database)
-		pid = slot->pid;
-	LWLockRelease(outbox_shared->lock);
-	if (pid != 0)
-		kill(pid, SIGTERM);
 }
 
 static void

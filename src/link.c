@@ -187,6 +187,8 @@ ask_for_cursors(Relay *relay, TimestampTz now)
 void
 outbox_run_link(Relay *relay, TimestampTz now)
 {
+	size_t		unsent;
+
 	if (relay->hold)
 	{
 		if (relay->linked)
@@ -199,6 +201,7 @@ outbox_run_link(Relay *relay, TimestampTz now)
 	if (!relay->linked)
 		return;
 
+	unsent = outbox_redis_unsent();
 	if (relay->heard || relay->inflight > 0 || outbox_redis_unsent() > 0 ||
 		!outbox_redis_connected())
 	{
@@ -208,6 +211,9 @@ outbox_run_link(Relay *relay, TimestampTz now)
 			outbox_link_down(relay, now);
 			return;
 		}
+		/* a large message takes its time, as long as bytes go out */
+		if (outbox_redis_unsent() < unsent)
+			relay->progress_at = now;
 	}
 	if (!outbox_redis_connected())
 	{

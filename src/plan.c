@@ -224,14 +224,23 @@ outbox_plan(Relay *relay, OutboxStaging *staging)
 	OutboxSnap *now;
 	XLogRecPtr	lsn;
 	ListCell   *lc;
+	int			room = PLAN_LIMIT;
 	int			n = 0;
 
 	old = MemoryContextSwitchTo(relay->context);
 	now = outbox_take_snapshot(&lsn);
 	MemoryContextSwitchTo(old);
 
+	relay->plan_number++;
 	foreach(lc, relay->queues)
-		n += wants_plan(lfirst(lc));
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (wants_plan(queue))
+			n++;
+		else
+			room -= queue->plan_size;
+	}
 
 	foreach(lc, relay->queues)
 	{
@@ -244,7 +253,8 @@ outbox_plan(Relay *relay, OutboxStaging *staging)
 		if (queue->finished)
 			outbox_set_tick(queue, queue->cur, now, lsn, 0);
 		queue->planning = true;
-		queue->plan_limit = Max(PLAN_LIMIT / n, PLAN_LIMIT_MIN);
+		queue->plan_number = relay->plan_number;
+		queue->plan_limit = Max(room / n, PLAN_LIMIT_MIN);
 		/* queues that go along share their snapshots */
 		if (queue->prev != last_prev || queue->cur != last_cur)
 			outbox_reach_cover(&reach, queue->prev, queue->cur);

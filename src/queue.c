@@ -44,6 +44,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "wake.h"
 
 /* columns of outbox.queue */
@@ -399,6 +400,8 @@ has_rows(int32 queue, bool own)
 	Oid			types[2] = {INT4OID, BOOLOID};
 	Datum		values[2] = {Int32GetDatum(queue), BoolGetDatum(own)};
 
+	/* the caller's snapshot may be older than the lock on the queue */
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_execute_with_args("SELECT FROM ("
 						  "SELECT xid FROM outbox.staging_1 WHERE queue = $1 UNION ALL "
 						  "SELECT xid FROM outbox.staging_2 WHERE queue = $1 UNION ALL "
@@ -406,6 +409,7 @@ has_rows(int32 queue, bool own)
 						  "WHERE NOT $2 OR xid = pg_current_xact_id_if_assigned() "
 						  "LIMIT 1",
 						  2, types, values, NULL, true, 1);
+	PopActiveSnapshot();
 	return SPI_processed > 0;
 }
 

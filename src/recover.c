@@ -106,6 +106,7 @@ outbox_queue_flows(Relay *relay, RelayQueue *queue, OutboxPosition *pos,
 
 	queue->state = QUEUE_FLOWING;
 	relay->look = true;
+	relay->recount = true;		/* what was counted went by the old position */
 }
 
 /*
@@ -141,47 +142,65 @@ reused_from(TimeLineID timeline)
 }
 
 static void
-clip_position(OutboxPosition *pos)
+clip_position(Relay *relay, OutboxPosition *pos)
 {
 	uint64		below = reused_from(pos->timeline);
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	OutboxSnap *prev = outbox_snap_clip(pos->prev, below);
 	OutboxSnap *cur = outbox_snap_clip(pos->cur, below);
 
+	MemoryContextSwitchTo(old);
 	outbox_snap_unref(pos->prev);
 	outbox_snap_unref(pos->cur);
 	pos->prev = prev;
 	pos->cur = cur;
 }
 
+/*
+ * Read a position.  Snapshots outlive the turn of the loop, everything else
+ * here doesn't.
+ */
+static bool
+read_position(Relay *relay, const char *pos_text, const char *seq_text,
+			  OutboxPosition *pos)
+{
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+	bool		ok = true;
+
+	memset(pos, 0, sizeof(OutboxPosition));
+	if (pos_text[0] == '\0')
+	{
+		pos->timeline = relay->timeline;
+		pos->prev = outbox_snap_make(0, 0, NULL);
+		pos->cur = outbox_snap_make(0, 0, NULL);
+	}
+	else
+		ok = outbox_position_parse(pos_text, seq_text, pos);
+	MemoryContextSwitchTo(old);
+	return ok;
+}
+
 static void
 use_cursor(Relay *relay, RelayQueue *queue, const char *pos_text,
 		   const char *seq_text, uint64 count)
 {
-	OutboxPosition pos = {0};
+	OutboxPosition pos;
 
-	if (pos_text[0] == '\0')
-	{
-		pos.timeline = relay->timeline;
-		pos.prev = outbox_snap_make(0, 0, NULL);
-		pos.cur = outbox_snap_make(0, 0, NULL);
-		outbox_send_takeover(relay, queue, "", "", &pos, 0);
-	}
-	else if (!outbox_position_parse(pos_text, seq_text, &pos))
-	{
+	if (!read_position(relay, pos_text, seq_text, &pos))
 		outbox_block_queue(relay, queue,
 						   psprintf("cursor key %s in Redis holds no cursor",
 									queue->cursor_key));
-		return;
-	}
+	else if (pos_text[0] == '\0')
+		outbox_send_takeover(relay, queue, "", "", &pos, 0);
 	else if (pos.timeline > relay->timeline)
 		outbox_hold(relay, OUTBOX_FENCED,
 					psprintf("a server on timeline %u has taken over, this one is on %u",
 							 pos.timeline, relay->timeline));
 	else if (pos.timeline < relay->timeline)
 	{
-		clip_position(&pos);
+		clip_position(relay, &pos);
 		pos.timeline = relay->timeline;
-		pos.lsn = GetXLogInsertRecPtr();
+		pos.lsn = GetFlushRecPtr(NULL);
 		outbox_send_takeover(relay, queue, pos_text, seq_text, &pos, count);
 	}
 	else if (pos.lsn > GetXLogInsertRecPtr())
@@ -200,18 +219,14 @@ use_cursor(Relay *relay, RelayQueue *queue, const char *pos_text,
 void
 outbox_recover_queue(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
 {
-	MemoryContext old;
-
 	if (outbox_reply_length(reply) != 3)
 	{
 		outbox_block_queue(relay, queue, "unexpected reply to HMGET");
 		return;
 	}
-	old = MemoryContextSwitchTo(relay->context);
 	use_cursor(relay, queue,
 			   outbox_reply_string(outbox_reply_element(reply, 0)),
 			   outbox_reply_string(outbox_reply_element(reply, 1)),
 			   strtoull(outbox_reply_string(outbox_reply_element(reply, 2)),
 						NULL, 10));
-	MemoryContextSwitchTo(old);
 }

@@ -266,12 +266,6 @@ outbox_reply_string(const OutboxReply *reply)
 	return "";
 }
 
-long long
-outbox_reply_integer(const OutboxReply *reply)
-{
-	return reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
-}
-
 size_t
 outbox_reply_length(const OutboxReply *reply)
 {

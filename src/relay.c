@@ -133,6 +133,7 @@ fix_settings(void)
 		{"synchronous_commit", "off"},
 		{"lock_timeout", "0"},
 		{"statement_timeout", "0"},
+		OUTBOX_SETTINGS_OF_VERSION
 		{"row_security", "off"},
 		{"search_path", "pg_catalog, pg_temp"}
 	};
@@ -264,6 +265,12 @@ read_first_state(Relay *relay)
 	relay->queues_stale = true;
 	if (!begin_catalog_step(relay))
 		return false;
+	if (!outbox_lock_relation(OUTBOX_REL_DELIVERED) ||
+		!outbox_lock_relation(OUTBOX_REL_APPLIED))
+	{
+		outbox_end_step();
+		return false;
+	}
 	SPI_connect();
 	outbox_read_registers(relay);
 	SPI_finish();
@@ -317,7 +324,7 @@ check_files(Relay *relay, OutboxStaging *staging)
  * Send batches, one of each queue in turn, as many as may be under way.
  */
 static void
-send_batches(Relay *relay, OutboxStaging *staging, bool planned)
+send_batches(Relay *relay, OutboxStaging *staging)
 {
 	bool		any = true;
 
@@ -334,8 +341,9 @@ send_batches(Relay *relay, OutboxStaging *staging, bool planned)
 				continue;
 			outbox_send_batch(relay, queue, staging);
 			any = true;
-			/* with an older plan there may be rows that came meanwhile */
-			if (queue->next == queue->nplan && !planned)
+			/* it may have missed a plan while it was busy with an older one */
+			if (queue->next == queue->nplan &&
+				queue->plan_number != relay->plan_number)
 				relay->look = true;
 		}
 	}
@@ -376,7 +384,7 @@ deliver(Relay *relay, TimestampTz now)
 		if (outbox_plan(relay, &staging))
 			relay->looked_at = now;
 	}
-	send_batches(relay, &staging, plan);
+	send_batches(relay, &staging);
 	(void) outbox_redis_flush();
 	outbox_staging_close(&staging);
 	outbox_end_step();
@@ -386,10 +394,11 @@ deliver(Relay *relay, TimestampTz now)
 	return true;
 }
 
-static void
+static bool
 count_backlog(Relay *relay)
 {
 	OutboxStaging staging;
+	bool		counted = false;
 
 	outbox_begin_step();
 	if (outbox_catalog_load() &&
@@ -400,9 +409,11 @@ count_backlog(Relay *relay)
 		else
 			outbox_census(relay, &staging);
 		relay->recount = false;
+		counted = true;
 		outbox_staging_close(&staging);
 	}
 	outbox_end_step();
+	return counted;
 }
 
 /*
@@ -413,6 +424,9 @@ nothing_to_do(Relay *relay)
 {
 	ListCell   *lc;
 
+	/* a tick of the past may be empty, and the next one not */
+	if (relay->look)
+		return false;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -430,16 +444,18 @@ nothing_to_do(Relay *relay)
 static void
 settle_idle_queues(Relay *relay)
 {
+	RelayQueue *unused = NULL;
 	ListCell   *lc;
 
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		if (queue->dropped && queue->inflight == 0)
+		if (queue->dropped)
 		{
-			outbox_free_queue(relay, queue);
-			break;				/* one at a time: the list has changed */
+			if (queue->inflight == 0)
+				unused = queue;
+			continue;
 		}
 		if (queue->state != QUEUE_FLOWING || !queue->finished ||
 			queue->inflight > 0 || queue->next < queue->nplan ||
@@ -448,6 +464,8 @@ settle_idle_queues(Relay *relay)
 		outbox_snap_unref(queue->settled);
 		queue->settled = outbox_snap_ref(queue->cur);
 	}
+	if (unused != NULL)
+		outbox_free_queue(relay, unused);
 }
 
 /*
@@ -460,9 +478,11 @@ chores(Relay *relay, TimestampTz now)
 	if (!look_at_catalog(relay))
 		return;
 	settle_idle_queues(relay);
-	count_backlog(relay);
-	outbox_publish(relay);
-	pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
+	if (count_backlog(relay))
+	{
+		outbox_publish(relay);
+		pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
+	}
 	if (relay->well)
 	{
 		outbox_write_registers(relay);
@@ -557,6 +577,25 @@ write_last_words(Relay *relay)
 	RESUME_INTERRUPTS();
 }
 
+/*
+ * The clock has been set back: what was to be done later is done now.
+ */
+static void
+forget_times(Relay *relay, TimestampTz now)
+{
+	ListCell   *lc;
+
+	relay->looked_at = 0;
+	relay->searched_at = 0;
+	relay->link_at = Min(relay->link_at, now);
+	relay->progress_at = now;
+	relay->current_since = now;
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		relay->settled_since[i] = 0;
+	foreach(lc, relay->queues)
+		((RelayQueue *) lfirst(lc))->retry_at = now;
+}
+
 static Relay *
 make_relay(const OutboxRelayArgs *args)
 {
@@ -593,6 +632,7 @@ outbox_relay_main(Datum main_arg)
 	Relay	   *relay;
 	char	   *url;
 	TimestampTz chores_at = 0;
+	TimestampTz last_now = 0;
 	bool		worked;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
@@ -635,6 +675,12 @@ outbox_relay_main(Datum main_arg)
 		}
 
 		now = GetCurrentTimestamp();
+		if (now < last_now)
+		{
+			forget_times(relay, now);
+			chores_at = now;
+		}
+		last_now = now;
 		if (relay->look && pg_atomic_exchange_u32(&relay->slot->told, 0) != 0)
 			outbox_catalog_forget();
 		if (relay->look && (!relay->ready || relay->hold))

@@ -83,6 +83,7 @@ typedef struct RelayQueue
 	int			plan_limit;
 	bool		plan_cut;		/* there are more, beyond cut_seq */
 	uint64		cut_seq;
+	uint64		plan_number;	/* Relay.plan_number when it was made */
 	bool		planning;		/* takes part in the plan being made */
 	bool		next_tick;		/* ... with a fresh snapshot */
 
@@ -149,7 +150,7 @@ typedef struct Relay
 	OutboxSlot *slot;
 	MemoryContext context;
 	MemoryContext scratch;
-	MemoryContext batch;		/* reset for every message */
+	MemoryContext batch;		/* of the batch being made */
 	char		source[OUTBOX_UUID_TEXT_LEN + 1];
 	TimeLineID	timeline;
 
@@ -189,6 +190,7 @@ typedef struct Relay
 	/* looking for new rows */
 	bool		look;
 	TimestampTz looked_at;
+	uint64		plan_number;	/* of the last plan */
 	uint32		files[OUTBOX_STAGING_TABLES];	/* of staging, when planned */
 
 	OutboxSnap *counted;		/* rows visible in it have been counted */

@@ -169,6 +169,14 @@ may_truncate(Relay *relay, OutboxStaging *staging, int table, TimestampTz now)
 
 	if (!ConditionalLockRelation(staging->table[table], AccessExclusiveLock))
 		return false;
+
+	/*
+	 * Whoever created a queue and enqueued to it has sent an invalidation
+	 * before letting go of the table: then there are rows of a queue that
+	 * we haven't asked about.
+	 */
+	if (relay->queues_stale || relay->queues_epoch != outbox_catalog_epoch())
+		return false;
 	{
 		uint64		locked_xid = 0;
 

@@ -51,7 +51,6 @@ typedef enum OutboxOutcome
 typedef struct OutboxPublished
 {
 	int32		queue;
-	bool		blocked;
 	int64		waiting;
 } OutboxPublished;
 

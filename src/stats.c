@@ -266,15 +266,15 @@ outbox_resume(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("outbox_resume()");
 	SPI_connect();
 	/* new cursors: with the old ones this would go on being held */
-	SPI_execute(held ?
-				"UPDATE outbox.relay_state SET source = gen_random_uuid(),"
-				" database = (SELECT oid FROM pg_catalog.pg_database"
-				" WHERE datname = pg_catalog.current_database())" :
-				"UPDATE outbox.relay_state SET source = gen_random_uuid(),"
-				" database = (SELECT oid FROM pg_catalog.pg_database"
-				" WHERE datname = pg_catalog.current_database())"
-				" WHERE database <> (SELECT oid FROM pg_catalog.pg_database"
-				" WHERE datname = pg_catalog.current_database())",
+	SPI_execute(held ? "DELETE FROM outbox.relay_state" :
+				"DELETE FROM outbox.relay_state WHERE database <>"
+				" (SELECT oid FROM pg_database"
+				" WHERE datname = current_database())",
+				false, 0);
+	SPI_execute("INSERT INTO outbox.relay_state"
+				" SELECT gen_random_uuid(), oid FROM pg_database"
+				" WHERE datname = current_database()"
+				" AND NOT EXISTS (SELECT FROM outbox.relay_state)",
 				false, 0);
 	stage_restored();
 	SPI_finish();

@@ -45,21 +45,46 @@ typedef enum WakeFlag
 static bool registered = false;
 static WakeFlag wake_flag = WAKE_NOT;
 
+/*
+ * There are rows to deliver.
+ */
 static void
-wake_relay(bool tell)
+wake_relay(void)
 {
 	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
 
 	if (slot == NULL)
-		outbox_request_relay(MyDatabaseId);
-	else
 	{
-		pg_memory_barrier();
-		if (tell)
-			pg_atomic_write_u32(&slot->told, 1);
-		if (tell || pg_atomic_read_u32(&slot->deaf) == 0)
-			outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
+		outbox_request_relay(MyDatabaseId);
+		return;
 	}
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&slot->deaf) == 0)
+		outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
+}
+
+/*
+ * Queues or the extension itself have changed.  With the lock, as a relay may
+ * be leaving just now because there was no extension: then the launcher finds
+ * that it has been told.
+ */
+static void
+tell_relay(void)
+{
+	OutboxSlot *slot;
+
+	if (outbox_shared == NULL)
+		return;
+	LWLockAcquire(outbox_shared->lock, LW_SHARED);
+	slot = outbox_find_slot(MyDatabaseId);
+	if (slot != NULL)
+	{
+		pg_atomic_write_u32(&slot->told, 1);
+		outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
+	}
+	LWLockRelease(outbox_shared->lock);
+	if (slot == NULL)
+		outbox_request_relay(MyDatabaseId);
 }
 
 static void
@@ -72,12 +97,16 @@ wake_callback(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT)
 	{
 		if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
-			wake_relay(false);
+			wake_relay();
 		return;
 	}
 	wake_flag = WAKE_NOT;
-	if (event == XACT_EVENT_COMMIT)
-		wake_relay(flag == WAKE_TELL);
+	if (event != XACT_EVENT_COMMIT)
+		return;
+	if (flag == WAKE_TELL)
+		tell_relay();
+	else
+		wake_relay();
 }
 
 static void
@@ -106,5 +135,5 @@ outbox_tell_at_commit(void)
 void
 outbox_tell_now(void)
 {
-	wake_relay(true);
+	tell_relay();
 }

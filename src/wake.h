@@ -8,7 +8,8 @@
  * Transaction: the caller's.
  * Memory: none.
  * Errors: none thrown at commit.
- * Locks: none at commit, unless the relay has to be started.
+ * Locks: none at commit, but OutboxShared.lock where queues or the extension
+ *	  have changed or the relay has to be started.
  *
  *-------------------------------------------------------------------------
  */

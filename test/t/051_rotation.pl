@@ -42,7 +42,7 @@ my $oldest = $node->safe_psql($db, "SELECT min(enqueued_at) FROM $staged s");
 sub is_due
 {
 	my ($table) = @_;
-	return $node->safe_psql($db, "SELECT max(enqueued_at) < now() - interval '4 s' FROM $table") eq 't';
+	return $node->safe_psql($db, "SELECT max(enqueued_at) < now() - interval '3 s' FROM $table") eq 't';
 }
 my $waited = 0;
 eventually {
@@ -70,7 +70,7 @@ eventually { is_due($table) } 'a slow writer: its table is due';
 my $began = $node->safe_psql($db, 'SELECT now()');
 $slow->query_safe('COMMIT');
 $slow->quit;
-eventually { $node->safe_psql($db, "SELECT min(enqueued_at) > '$began'::timestamptz - interval '4 s' FROM $staged s") eq 't' } 'when it has committed, the table is emptied';
+eventually { $node->safe_psql($db, "SELECT min(enqueued_at) > '$began'::timestamptz - interval '3 s' FROM $staged s") eq 't' } 'when it has committed, the table is emptied';
 
 # A queue that stands still: what Redis has not got is not emptied, and all
 # that is in the table with it is kept too.
