@@ -30,6 +30,7 @@ SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '"a"')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '{"a": 1}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '{"a": "b", "c": {"d": "e"}}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => '{"a": null}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('r_stream', 'x', headers => (SELECT jsonb_object_agg('h' || i, '') FROM generate_series(1, 1001) AS i))$$);
 SELECT * FROM try($$SELECT outbox_enqueue(repeat('x', 100000), 'x')$$) \gset t_
 SELECT :'t_code' AS code;
 

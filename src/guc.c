@@ -25,6 +25,7 @@
  */
 #include "guc.h"
 
+#include "access/parallel.h"
 #include "utils/guc.h"
 
 #define DEFAULT_REDIS_URL "redis://localhost:6379/0"
@@ -41,8 +42,9 @@ check_redis_url(char **newval, void **extra, GucSource source)
 	const char *complaint;
 	OutboxRedisUrl *url;
 
-	url = outbox_parse_redis_url((*newval)[0] != '\0' ? *newval :
-								 DEFAULT_REDIS_URL, &complaint);
+	/* a parallel worker is given the value that PostgreSQL knows */
+	url = outbox_parse_redis_url(InitializingParallelWorker ?
+								 DEFAULT_REDIS_URL : *newval, &complaint);
 	if (url == NULL)
 	{
 		/* the default message would quote the value */

@@ -81,13 +81,15 @@ LANGUAGE sql AS $$
 		pg_current_xact_id(), pg_current_snapshot(), put.body;
 $$;
 
--- Transactions of one to five messages, a random while between enqueue and
--- end, one in ten rolled back, savepoints kept and rolled back.
+-- Transactions of one to five messages, now and then of hundreds (several
+-- batches, more subtransactions than fit in shared memory), a random while
+-- between enqueue and end, one in ten rolled back, savepoints kept and rolled
+-- back.
 CREATE PROCEDURE writer(w int, rounds int, queues text[], max_delay float)
 LANGUAGE plpgsql AS $$
 BEGIN
 	FOR r IN 1 .. rounds LOOP
-		FOR m IN 1 .. 1 + floor(random() * 5) LOOP
+		FOR m IN 1 .. CASE WHEN random() < 0.01 THEN 700 ELSE 1 + floor(random() * 5) END LOOP
 			BEGIN
 				PERFORM put(queues[1 + floor(random() * array_length(queues, 1))],
 							format('writer %s round %s message %s of backend %s',

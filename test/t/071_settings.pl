@@ -18,7 +18,7 @@ put($node, $db, 'q', 'first');
 settle($node, $db, $redis, 'q');
 
 # A reload with nonsense.
-for my $bad ('http://localhost', 'redis://', 'redis://host:port', 'redis://host:99999', 'unix://relative', 'redis://u@host', 'redis://host/x', '')
+for my $bad ('http://localhost', 'redis://', 'redis://host:port', 'redis://host:99999', 'unix://relative', 'redis://u@host', 'redis://host/x')
 {
 	my $log = length log_of($node);
 	# ALTER SYSTEM checks the value itself, a file doesn't.
@@ -70,5 +70,9 @@ eventually {
 } 'a message above the limit is refused after a reload';
 like($err, qr/ERROR:  54000: /, 'with its SQLSTATE');
 is(scalar $node->psql($db, q{SELECT outbox_enqueue('q', repeat('x', 1024))}), 0, 'one at the limit is not');
+
+# No URL is not a way to say "localhost": messages would go where nobody meant
+# them to.
+isnt(scalar $node->psql($db, "ALTER SYSTEM SET outbox.redis_url = ''"), 0, 'an empty URL is refused');
 
 done_testing();

@@ -1,0 +1,52 @@
+# Promise: a queue isn't dropped with messages waiting, whatever the snapshot
+# of who drops it (I2), nor while somebody enqueues to it; and dropping it
+# blocks nobody (I7).
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+my $db = 'postgres';
+install($node, $db, 'q');
+put($node, $db, 'q', 'before');
+settle($node, $db, $redis, 'q');
+my $n = $redis->count('q');
+
+# A transaction whose snapshot is older than the message.
+$redis->pause;
+my $old = session($node, $db);
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM journal');
+put($node, $db, 'q', 'after its snapshot');
+my (undef, $failed) = $old->query("SELECT outbox_drop_queue('q'); COMMIT");
+$old->quit;
+is($node->safe_psql($db, "SELECT count(*) FROM outbox.queue WHERE name = 'q'"), 1, 'an old snapshot drops nothing that waits');
+$redis->resume;
+eventually { $redis->count('q') == $n + 1 } 'the message arrives';
+
+# A transaction that has enqueued and is open.
+my $open = session($node, $db);
+$open->query_safe("BEGIN; SELECT put('q', 'open')");
+my ($rc, undef, $err) = $node->psql($db, "SELECT outbox_drop_queue('q')");
+isnt($rc, 0, 'a queue in use is not dropped');
+like($err, qr/in use by another transaction/, 'and the error says so');
+my $took = seconds { put($node, $db, 'q', 'meanwhile') };
+cmp_ok($took, '<', 5, 'nobody waits behind it');
+$open->query_safe('COMMIT');
+$open->quit;
+eventually { $redis->count('q') == $n + 3 } 'both arrive';
+
+# Nothing waits: then it is dropped at once, and its cursor goes.
+eventually { status($node, $db, 'waiting') == 0 } 'nothing waits';
+$node->safe_psql($db, "SELECT outbox_drop_queue('q')");
+eventually { @{ $redis->cmd('KEYS', '*:outbox:*') } == 0 } 'a dropped queue leaves no cursor';
+is($redis->count('q'), $n + 3, 'the stream is left alone');
+($rc, undef, $err) = $node->psql($db, "SELECT outbox_enqueue('q', 'x')");
+like($err, qr/queue "q" does not exist/, 'it is gone');
+
+done_testing();
