@@ -29,6 +29,7 @@ OBJS = \
 	src/redis_url.o \
 	src/relay.o \
 	src/relay_queues.o \
+	src/relay_state.o \
 	src/rotate.o \
 	src/shmem.o \
 	src/staging.o \

@@ -61,88 +61,6 @@
 /* bytes that Redis hasn't taken yet; hiredis moves them after each write */
 #define MAX_UNSENT			(512 * 1024)
 
-static void
-relay_detach(int code, Datum arg)
-{
-	OutboxSlot *slot = (OutboxSlot *) DatumGetPointer(arg);
-
-	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
-	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
-	slot->pid = 0;
-	slot->npublished = -1;
-	if (slot->outcome == OUTBOX_OUTCOME_NONE)
-		slot->outcome = OUTBOX_OUTCOME_EXITED;
-	slot->state = OUTBOX_NOT_RUNNING;
-	slot->since = GetCurrentTimestamp();
-	strlcpy(slot->why, "the relay has ended and is about to be started again",
-			OUTBOX_TEXT_SIZE);
-	LWLockRelease(outbox_shared->lock);
-	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
-}
-
-/*
- * The slot that the launcher has given us, if it still wants us in it.
- */
-static OutboxSlot *
-relay_attach(const OutboxRelayArgs *args)
-{
-	OutboxSlot *slot = &outbox_shared->slots[args->slot];
-	bool		ours;
-
-	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
-	ours = slot->generation == args->generation &&
-		pg_atomic_read_u32(&slot->database) == args->database &&
-		slot->pid == 0;
-	if (ours)
-	{
-		slot->pid = MyProcPid;
-		slot->state = OUTBOX_STARTING;
-		slot->since = GetCurrentTimestamp();
-		slot->why[0] = '\0';
-		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
-	}
-	LWLockRelease(outbox_shared->lock);
-	if (!ours)
-		proc_exit(0);
-	before_shmem_exit(relay_detach, PointerGetDatum(slot));
-	return slot;
-}
-
-/*
- * This database hasn't got the extension: end, not to be started again.
- */
-static void
-leave(Relay *relay)
-{
-	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
-	relay->slot->outcome = OUTBOX_OUTCOME_NOT_NEEDED;
-	LWLockRelease(outbox_shared->lock);
-	proc_exit(0);
-}
-
-/*
- * A transaction whose settings no ALTER DATABASE has a say in.
- */
-static void
-fix_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"synchronous_commit", "off"},
-		{"lock_timeout", "0"},
-		{"statement_timeout", "0"},
-		OUTBOX_SETTINGS_OF_VERSION
-		{"row_security", "off"},
-		{"search_path", "pg_catalog, pg_temp"}
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
-						PGC_S_OVERRIDE);
-}
-
 /*
  * A step is a transaction.  What it allocates goes with it; afterwards the
  * caller's context is the current one again (before PostgreSQL 17 it would be
@@ -167,52 +85,6 @@ outbox_end_step(void)
 }
 
 /*
- * Whose messages are these, and may they be delivered from here?  Reads
- * outbox.relay_state, which is neither in dumps nor true in a copy of the
- * database.
- */
-static void
-read_relay_state(Relay *relay)
-{
-	const char *why = NULL;
-	bool		changed = false;
-
-	SPI_connect();
-	if (SPI_execute("SELECT source::text, database = (SELECT oid"
-					" FROM pg_database WHERE datname = current_database()),"
-					" EXISTS (SELECT FROM outbox.deferred"
-					" WHERE reason = 'restored')"
-					" FROM outbox.relay_state",
-					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		why = "this database has no relay state";
-	else
-	{
-		HeapTuple	tup = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *source = SPI_getvalue(tup, desc, 1);
-		bool		isnull;
-
-		changed = strcmp(source, relay->source) != 0;
-		strlcpy(relay->source, source, sizeof(relay->source));
-		if (!DatumGetBool(SPI_getbinval(tup, desc, 2, &isnull)))
-			why = "this database is a copy of another one";
-		else if (DatumGetBool(SPI_getbinval(tup, desc, 3, &isnull)))
-			why = "this database has been restored from a dump";
-	}
-	SPI_finish();
-
-	if (why != NULL)
-		outbox_hold(relay, OUTBOX_HELD, why);
-	else if (changed || relay->hold_by_state)
-		relay->hold = 0;
-	relay->hold_by_state = why != NULL;
-
-	/* other cursors */
-	if (changed)
-		outbox_drop_queues(relay);
-}
-
-/*
  * Begin a step that reads the extension's tables, with its state and queues up
  * to date.  Leaves if the extension is gone.  False if somebody else's lock is
  * in the way; there is no step then.
@@ -224,7 +96,7 @@ begin_catalog_step(Relay *relay)
 	if (!outbox_catalog_load())
 	{
 		outbox_end_step();
-		leave(relay);
+		outbox_relay_leave(relay);
 	}
 	if (relay->queues_stale ||
 		relay->queues_epoch != outbox_catalog_epoch() || relay->hold)
@@ -239,7 +111,7 @@ begin_catalog_step(Relay *relay)
 			outbox_catalog_forget();
 			return false;
 		}
-		read_relay_state(relay);
+		outbox_read_relay_state(relay);
 		outbox_refresh_queues(relay);
 		MemoryContextSwitchTo(old);
 	}
@@ -621,7 +493,7 @@ make_relay(const OutboxRelayArgs *args)
 	ctl.hcxt = relay->context;
 	relay->by_id = hash_create("outbox relay queues", 64, &ctl,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	relay->slot = relay_attach(args);
+	relay->slot = outbox_relay_attach(args);
 	return relay;
 }
 
@@ -640,7 +512,7 @@ outbox_relay_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
-	fix_settings();
+	outbox_fix_settings();
 
 	relay = make_relay(&args);
 	while (!read_first_state(relay))

@@ -20,6 +20,7 @@
 
 #include "outbox.h"
 
+#include "launcher.h"
 #include "lib/ilist.h"
 #include "redis.h"
 #include "shmem.h"
@@ -270,6 +271,12 @@ extern void outbox_queue_flows(Relay *relay, RelayQueue *queue,
 extern void outbox_rotate(Relay *relay, TimestampTz now);
 extern void outbox_read_registers(Relay *relay);
 extern void outbox_write_registers(Relay *relay);
+
+/* relay_state.c: whose relay this is */
+extern OutboxSlot *outbox_relay_attach(const OutboxRelayArgs *args);
+extern void outbox_relay_leave(Relay *relay);
+extern void outbox_fix_settings(void);
+extern void outbox_read_relay_state(Relay *relay);
 
 /* relay.c: the loop, and its transactions */
 extern void outbox_begin_step(void);

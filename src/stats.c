@@ -231,6 +231,9 @@ stage_again(HeapTuple tup, TupleDesc desc)
 static void
 stage_restored(void)
 {
+	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext,
+											   "outbox restored rows",
+											   ALLOCSET_DEFAULT_SIZES);
 	Portal		portal;
 
 	SPI_execute("LOCK TABLE outbox.deferred IN SHARE ROW EXCLUSIVE MODE",
@@ -241,14 +244,20 @@ stage_restored(void)
 									   0, NULL, NULL, NULL, false, 0);
 	for (;;)
 	{
+		MemoryContext old;
+
 		SPI_cursor_fetch(portal, true, RESUME_ROWS);
 		if (SPI_processed == 0)
 			break;
+		old = MemoryContextSwitchTo(rows);
 		for (uint64 i = 0; i < SPI_processed; i++)
 			stage_again(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(rows);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
+	MemoryContextDelete(rows);
 	SPI_execute("DELETE FROM outbox.deferred WHERE reason = 'restored'",
 				false, 0);
 }
