@@ -138,15 +138,11 @@ CREATE TABLE outbox.relay_state (
 );
 REVOKE ALL ON TABLE outbox.relay_state FROM PUBLIC;
 COMMENT ON TABLE outbox.relay_state IS
-'one row: whose messages these are';
+'whose messages these are: one row, made by the first relay';
 COMMENT ON COLUMN outbox.relay_state.source IS
 'part of the names of the cursors in Redis';
 COMMENT ON COLUMN outbox.relay_state.database IS
 'the database that the source belongs to';
-INSERT INTO outbox.relay_state
-    SELECT gen_random_uuid(), d.oid
-    FROM pg_catalog.pg_database d
-    WHERE d.datname = pg_catalog.current_database();
 
 CREATE SEQUENCE outbox.delivered MINVALUE 0;
 REVOKE ALL ON SEQUENCE outbox.delivered FROM PUBLIC;

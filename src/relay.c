@@ -104,6 +104,8 @@ begin_catalog_step(Relay *relay)
 		MemoryContext old = MemoryContextSwitchTo(relay->scratch);
 
 		if (!outbox_lock_relation(OUTBOX_REL_QUEUE) ||
+			!outbox_lock_relation(OUTBOX_REL_STAGING_1) ||
+			!outbox_lock_relation(OUTBOX_REL_STAGING_2) ||
 			!outbox_lock_relation(OUTBOX_REL_DEFERRED) ||
 			!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
 		{

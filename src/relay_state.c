@@ -11,9 +11,9 @@
  * woken.
  *
  * A database that is a copy of another one has the other one's messages, and
- * perhaps its Redis.  Its oid tells: pg_dump leaves outbox.relay_state out, and
- * CREATE DATABASE copies a row with another database's oid.  Messages out of a
- * dump are in outbox.deferred.  Either way everything is held until somebody
+ * perhaps its Redis.  Its oid tells: CREATE DATABASE copies a row of
+ * outbox.relay_state with another database's oid.  pg_dump leaves that table
+ * out, but messages out of a dump are in outbox.deferred.  Either way everything is held until somebody
  * has decided.
  *
  *-------------------------------------------------------------------------
@@ -110,6 +110,22 @@ outbox_fix_settings(void)
 						PGC_S_OVERRIDE);
 }
 
+#define THIS_DATABASE \
+	"(SELECT oid FROM pg_database WHERE datname = current_database())"
+
+/*
+ * The first relay of a database gives it a source.  So a database made from a
+ * template, which never had a relay, has one of its own.
+ */
+static void
+make_source(void)
+{
+	SPI_execute("INSERT INTO outbox.relay_state"
+				" SELECT gen_random_uuid(), " THIS_DATABASE
+				" WHERE NOT EXISTS (SELECT FROM outbox.relay_state)",
+				false, 0);
+}
+
 /*
  * Whose messages are these, and may they be delivered from here?  Reads
  * outbox.relay_state, which is neither in dumps nor true in a copy of the
@@ -122,13 +138,13 @@ outbox_read_relay_state(Relay *relay)
 	bool		changed = false;
 
 	SPI_connect();
-	if (SPI_execute("SELECT source::text, database = (SELECT oid"
-					" FROM pg_database WHERE datname = current_database()),"
+	make_source();
+	if (SPI_execute("SELECT source::text, database = " THIS_DATABASE ","
 					" EXISTS (SELECT FROM outbox.deferred"
 					" WHERE reason = 'restored')"
 					" FROM outbox.relay_state",
-					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		why = "this database has no relay state";
+					false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		why = "outbox.relay_state can't be read";
 	else
 	{
 		HeapTuple	tup = SPI_tuptable->vals[0];

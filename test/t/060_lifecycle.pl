@@ -96,6 +96,14 @@ install($node, 'two', 'q');
 put($node, 'two', 'q', 'hello');
 audit($node, 'two', $redis, ['q'], 2, 'a database created again');
 
+# A template gets no relay, which would be in the way of CREATE DATABASE; and
+# what is made from it needs no more to begin.
+$node->safe_psql('template1', 'CREATE EXTENSION outbox');
+$node->safe_psql('postgres', 'CREATE DATABASE five');
+$node->safe_psql('five', "SELECT outbox_create_queue('q5'); SELECT outbox_enqueue('q5', 'hello')");
+eventually { $redis->count('q5') == 1 } 'a database made from a template that has the extension';
+is($node->safe_psql('template1', 'SELECT count(*) FROM outbox.relay_state'), 0, 'which has none itself');
+
 unlike(log_of($node), qr/PANIC|TRAP|terminated by signal (?!15)/, 'no crash on the way');
 
 done_testing();
