@@ -320,6 +320,7 @@ static const struct
 	{"AUTH <password> called without", OUTBOX_ERROR_OPERATOR},
 	{"Client sent AUTH", OUTBOX_ERROR_OPERATOR},
 	{"unknown command", OUTBOX_ERROR_QUEUE},
+	{"ACL failure in script", OUTBOX_ERROR_QUEUE},
 	{"wrong number of arguments", OUTBOX_ERROR_QUEUE},
 };
 

@@ -23,6 +23,9 @@ EOC
 my $db = 'postgres';
 install($node, $db, 'q', 'r');
 
+# Nothing waits for a flush here, not even CREATE EXTENSION.
+$node->safe_psql($db, 'CHECKPOINT');
+
 # The recipe works: acknowledged asynchronous commits are lost by this kill.
 # Something else may flush in between, so it has a few tries.
 my $lost = 0;

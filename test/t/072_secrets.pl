@@ -66,7 +66,7 @@ $redis->cmd('CONFIG', 'SET', 'maxmemory', '0');
 eventually { $redis->count('q') == 4 } 'mended';
 $redis->cmd('ACL', 'SETUSER', 'default', '-xadd', '-rpush');
 enqueue();
-eventually { look() && status($node, $db, 'last_error') =~ /NOPERM|can't run this command/ } 'no permission for the command';
+eventually { look() && status($node, $db, 'last_error') =~ /NOPERM|can't run this command|no permissions to run/ } 'no permission for the command';
 $redis->cmd('ACL', 'SETUSER', 'default', '+@all');
 eventually { $redis->count('q') == 5 } 'mended';
 

@@ -207,7 +207,9 @@ package OutboxTest::Redis::Client;
 
 use strict;
 use warnings;
+use Errno ();
 use IO::Select;
+use Time::HiRes qw(time);
 
 # Give up on a reply that does not come: a hung server must fail the test.
 our $timeout = 30;
@@ -239,6 +241,7 @@ sub send
 	while (length $out)
 	{
 		my $n = syswrite $self->{socket}, $out;
+		next if !defined $n && $!{EINTR};
 		die "redis: write: $!\n" unless defined $n;
 		substr $out, 0, $n, '';
 	}
@@ -253,8 +256,15 @@ sub _fill
 		substr $self->{buf}, 0, $self->{pos}, '';
 		$self->{pos} = 0;
 	}
-	die "redis does not answer\n" unless IO::Select->new($self->{socket})->can_read($timeout);
-	my $n = sysread $self->{socket}, $self->{buf}, 1 << 18, length $self->{buf};
+	# A signal (a child that stops or goes on) may interrupt either call.
+	my $deadline = time + $timeout;
+	until (IO::Select->new($self->{socket})->can_read(0.1))
+	{
+		die "redis does not answer\n" if time > $deadline;
+	}
+	my $n;
+	do { $n = sysread $self->{socket}, $self->{buf}, 1 << 18, length $self->{buf} }
+	  until defined $n || !$!{EINTR};
 	die 'redis: ' . (defined $n ? 'connection closed' : $!) . "\n" unless $n;
 	return;
 }
