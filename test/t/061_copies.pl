@@ -45,7 +45,7 @@ is(status($node, 'restored', 'state'), 'held', 'which is still held');
 my %body = map { split /\|/ } split /\n/, $node->safe_psql('restored', 'SELECT id, body FROM journal');
 $node->safe_psql('restored', 'SELECT outbox_resume()');
 put($node, 'restored', 'q', 'new in the restored one');
-eventually { ($redis->arrived('q'))[-1][1] eq 'new in the restored one' } 'released, and new messages follow';
+eventually { (($redis->arrived('q'))[-1] // [0, ''])->[1] eq 'new in the restored one' } 'released, and new messages follow';
 my @late = map { $_->[1] } $redis->arrived('q');
 splice @late, 0, $n;
 my @waiting = grep { /^waiting/ } @late;
