@@ -13,8 +13,8 @@
  * A database that is a copy of another one has the other one's messages, and
  * perhaps its Redis.  Its oid tells: CREATE DATABASE copies a row of
  * outbox.relay_state with another database's oid.  pg_dump leaves that table
- * out, but messages out of a dump are in outbox.deferred.  Either way everything is held until somebody
- * has decided.
+ * out, but messages out of a dump are in outbox.deferred.  Either way
+ * everything is held until somebody has decided.
  *
  *-------------------------------------------------------------------------
  */
