@@ -29,11 +29,24 @@ CREATE TABLE outbox.queue (
     redis_key   text NOT NULL,
     format      text,
     maxlen      bigint,
+    on_failure  text NOT NULL DEFAULT 'block',
+    max_attempts integer NOT NULL DEFAULT 10,
+    retry_delay interval NOT NULL DEFAULT '1 second',
+    retry_backoff double precision NOT NULL DEFAULT 2.0,
+    retry_max_delay interval NOT NULL DEFAULT '10 minutes',
+    expires_after interval,
+    paused_at   timestamptz,
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT queue_pkey PRIMARY KEY (id),
     CONSTRAINT queue_name_key UNIQUE (name),
     CONSTRAINT queue_target_check CHECK (target IN ('stream', 'list', 'publish')),
-    CONSTRAINT queue_format_check CHECK (format IN ('json', 'raw'))
+    CONSTRAINT queue_format_check CHECK (format IN ('json', 'raw')),
+    CONSTRAINT queue_on_failure_check CHECK (on_failure IN ('block', 'retry', 'dead_letter')),
+    CONSTRAINT queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT queue_retry_delay_check CHECK (retry_delay >= '0'),
+    CONSTRAINT queue_retry_backoff_check CHECK (retry_backoff BETWEEN 1 AND 100),
+    CONSTRAINT queue_retry_max_delay_check CHECK (retry_max_delay >= '0'),
+    CONSTRAINT queue_expires_after_check CHECK (expires_after > '0')
 );
 ALTER SEQUENCE outbox.queue_id OWNED BY outbox.queue.id;
 REVOKE ALL ON TABLE outbox.queue FROM PUBLIC;
@@ -51,6 +64,20 @@ COMMENT ON COLUMN outbox.queue.format IS
 'for list and publish: json, one object with id, type, key, payload, headers; or raw, the payload''s bytes';
 COMMENT ON COLUMN outbox.queue.maxlen IS
 'for stream: trim to about this many entries';
+COMMENT ON COLUMN outbox.queue.on_failure IS
+'when Redis refuses a message: block, the queue stands still; retry, it is tried again later; dead_letter, it is set aside';
+COMMENT ON COLUMN outbox.queue.max_attempts IS
+'for retry: after that many attempts it is a dead letter';
+COMMENT ON COLUMN outbox.queue.retry_delay IS
+'for retry: the first delay';
+COMMENT ON COLUMN outbox.queue.retry_backoff IS
+'for retry: each delay is that many times the one before';
+COMMENT ON COLUMN outbox.queue.retry_max_delay IS
+'for retry: no delay is longer';
+COMMENT ON COLUMN outbox.queue.expires_after IS
+'a message older than this when its turn comes is a dead letter; or null';
+COMMENT ON COLUMN outbox.queue.paused_at IS
+'since when nothing is delivered; or null';
 COMMENT ON COLUMN outbox.queue.created_at IS
 'when the queue was created';
 
@@ -75,7 +102,8 @@ CREATE TABLE outbox.staging_1 (
     type        text,
     key         text,
     headers     jsonb,
-    payload     bytea NOT NULL
+    payload     bytea NOT NULL,
+    history     jsonb
 ) USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 CREATE INDEX staging_1_xid_seq ON outbox.staging_1 (xid, seq) INCLUDE (queue);
 
@@ -112,20 +140,150 @@ COMMENT ON COLUMN outbox.staging_1.headers IS
 'an object of strings, or null';
 COMMENT ON COLUMN outbox.staging_1.payload IS
 'the payload as Redis gets it; text and jsonb are UTF-8';
+COMMENT ON COLUMN outbox.staging_1.history IS
+'of a message replayed: what happened to it before; else null';
 COMMENT ON INDEX outbox.staging_1_xid_seq IS
 'what ticks are planned from';
 COMMENT ON INDEX outbox.staging_2_xid_seq IS
 'what ticks are planned from';
 
+/*
+ * Deferred: messages that can't just wait in staging. The indexes are partial,
+ * so that a row pays only for those that its reason needs. A key is indexed by
+ * its hash, as it may be longer than an index takes.
+ */
+
 CREATE TABLE outbox.deferred (
     LIKE outbox.staging_1,
-    reason      text NOT NULL
+    reason      text NOT NULL,
+    due_at      timestamptz,
+    CONSTRAINT deferred_reason_check CHECK
+        (reason IN ('delayed', 'retry', 'behind', 'evacuated', 'applied', 'restored'))
 );
+CREATE INDEX deferred_due ON outbox.deferred (due_at, seq)
+    WHERE reason = 'delayed';
+CREATE INDEX deferred_id ON outbox.deferred (id)
+    WHERE reason = 'delayed';
+CREATE INDEX deferred_xid_seq ON outbox.deferred (xid, seq) INCLUDE (queue)
+    WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
+CREATE UNIQUE INDEX deferred_queue_seq ON outbox.deferred (queue, seq)
+    WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
+CREATE INDEX deferred_retry ON outbox.deferred (queue, due_at)
+    WHERE reason = 'retry';
+CREATE INDEX deferred_key ON outbox.deferred (queue, hashtextextended(key, 0), seq)
+    WHERE reason IN ('retry', 'behind');
+CREATE INDEX deferred_applied ON outbox.deferred (due_at)
+    WHERE reason = 'applied';
+CREATE INDEX deferred_restored ON outbox.deferred (seq)
+    WHERE reason = 'restored';
 REVOKE ALL ON TABLE outbox.deferred FROM PUBLIC;
 COMMENT ON TABLE outbox.deferred IS
 'messages that can''t just wait in staging';
 COMMENT ON COLUMN outbox.deferred.reason IS
-'restored: out of a dump, waits for outbox_resume()';
+'delayed: goes at due_at; retry: refused, tried again at due_at; behind: waits behind a refused one of its key; evacuated: its queue stands still and staging had to be emptied; applied: delivered at due_at, kept for outbox.retention; restored: out of a dump, waits for outbox_resume()';
+COMMENT ON COLUMN outbox.deferred.due_at IS
+'when it may go, see reason';
+COMMENT ON INDEX outbox.deferred_due IS
+'delayed messages, the next one first';
+COMMENT ON INDEX outbox.deferred_id IS
+'for outbox_cancel()';
+COMMENT ON INDEX outbox.deferred_xid_seq IS
+'what ticks are planned from, like those of staging';
+COMMENT ON INDEX outbox.deferred_queue_seq IS
+'a message is here once';
+COMMENT ON INDEX outbox.deferred_retry IS
+'refused messages, the next one first';
+COMMENT ON INDEX outbox.deferred_key IS
+'who waits behind whom';
+COMMENT ON INDEX outbox.deferred_applied IS
+'what has been kept long enough';
+COMMENT ON INDEX outbox.deferred_restored IS
+'for outbox_resume()';
+
+/*
+ * Dead letters.
+ */
+
+CREATE TABLE outbox.dead_letter (
+    LIKE outbox.staging_1,
+    reason      text NOT NULL,
+    error       text,
+    dead_at     timestamptz NOT NULL,
+    skipped     boolean NOT NULL DEFAULT true,
+    gone_at     timestamptz,
+    CONSTRAINT dead_letter_reason_check CHECK (reason IN ('refused', 'expired'))
+);
+CREATE UNIQUE INDEX dead_letter_queue_seq ON outbox.dead_letter (queue, seq)
+    WHERE timeline > 0;
+CREATE INDEX dead_letter_xid_seq ON outbox.dead_letter (xid, seq) INCLUDE (queue)
+    WHERE timeline > 0;
+CREATE INDEX dead_letter_id ON outbox.dead_letter (id)
+    WHERE gone_at IS NULL;
+CREATE INDEX dead_letter_queue ON outbox.dead_letter (queue, dead_at, seq)
+    WHERE gone_at IS NULL;
+CREATE INDEX dead_letter_skipped ON outbox.dead_letter (xid)
+    WHERE skipped OR gone_at IS NOT NULL;
+REVOKE ALL ON TABLE outbox.dead_letter FROM PUBLIC;
+COMMENT ON TABLE outbox.dead_letter IS
+'messages given up on; see view outbox.dead_letters';
+COMMENT ON COLUMN outbox.dead_letter.reason IS
+'refused: by Redis, as often as the queue''s policy says; expired: older than the queue''s expires_after';
+COMMENT ON COLUMN outbox.dead_letter.error IS
+'what Redis said last';
+COMMENT ON COLUMN outbox.dead_letter.dead_at IS
+'when it was given up on';
+COMMENT ON COLUMN outbox.dead_letter.skipped IS
+'its number is still in the skip list of the queue''s cursor';
+COMMENT ON COLUMN outbox.dead_letter.gone_at IS
+'when it was replayed or discarded; the row is kept until staging has forgotten the message';
+COMMENT ON INDEX outbox.dead_letter_queue_seq IS
+'a message is here once; not those out of a dump, which have timeline 0';
+COMMENT ON INDEX outbox.dead_letter_xid_seq IS
+'what ticks are planned from, like those of staging';
+COMMENT ON INDEX outbox.dead_letter_id IS
+'for outbox_replay() and outbox_discard()';
+COMMENT ON INDEX outbox.dead_letter_queue IS
+'for outbox_replay_queue(), the oldest first';
+COMMENT ON INDEX outbox.dead_letter_skipped IS
+'what may be forgotten with the rows of staging';
+
+/*
+ * Requests to deliver again, and totals of queues.
+ */
+
+CREATE TABLE outbox.resend_request (
+    queue       integer NOT NULL,
+    since       timestamptz NOT NULL
+);
+REVOKE ALL ON TABLE outbox.resend_request FROM PUBLIC;
+COMMENT ON TABLE outbox.resend_request IS
+'what outbox_resend() has asked for and the relay not yet done';
+COMMENT ON COLUMN outbox.resend_request.queue IS
+'the queue''s id';
+COMMENT ON COLUMN outbox.resend_request.since IS
+'messages enqueued from then on';
+
+CREATE TABLE outbox.queue_total (
+    queue       integer NOT NULL,
+    delivered   bigint NOT NULL,
+    failed      bigint NOT NULL,
+    dead_lettered bigint NOT NULL,
+    expired     bigint NOT NULL,
+    CONSTRAINT queue_total_pkey PRIMARY KEY (queue)
+) WITH (fillfactor = 20);
+REVOKE ALL ON TABLE outbox.queue_total FROM PUBLIC;
+COMMENT ON TABLE outbox.queue_total IS
+'totals of queues, written by the relay about every ten seconds; see view outbox.queue_status';
+COMMENT ON COLUMN outbox.queue_total.queue IS
+'the queue''s id';
+COMMENT ON COLUMN outbox.queue_total.delivered IS
+'messages delivered';
+COMMENT ON COLUMN outbox.queue_total.failed IS
+'attempts refused';
+COMMENT ON COLUMN outbox.queue_total.dead_lettered IS
+'messages given up on, expired ones included';
+COMMENT ON COLUMN outbox.queue_total.expired IS
+'messages that were too old when their turn came';
 
 /*
  * What the relay knows of this database. Not in dumps; a copy of the database

@@ -13,6 +13,9 @@
  * tick      the messages that became visible between two snapshots
  * cursor    how far Redis has got, kept in Redis beside the data
  * covered   within the cursor's position
+ * skipped   covered, but not applied yet
+ * deferred  the table of messages that can't just wait in staging
+ * dead letter	a message given up on, kept with its history
  * target    how a message becomes Redis commands
  *
  *-------------------------------------------------------------------------
@@ -57,6 +60,14 @@ typedef enum OutboxFormat
 	OUTBOX_FORMAT_RAW			/* the payload's bytes */
 } OutboxFormat;
 
+/* what happens to a message that Redis refuses */
+typedef enum OutboxOnFailure
+{
+	OUTBOX_BLOCK,				/* the queue stands still */
+	OUTBOX_RETRY,				/* it is tried again later */
+	OUTBOX_DEAD_LETTER			/* it is set aside */
+} OutboxOnFailure;
+
 /* a queue's settings, a row of outbox.queue */
 typedef struct OutboxQueue
 {
@@ -66,6 +77,13 @@ typedef struct OutboxQueue
 	OutboxFormat format;
 	char	   *redis_key;
 	int64		maxlen;			/* 0: no limit */
+	OutboxOnFailure on_failure;
+	int			max_attempts;
+	int64		retry_delay;	/* microseconds, like all times here */
+	double		retry_backoff;
+	int64		retry_max_delay;
+	int64		expires_after;	/* 0: never */
+	TimestampTz paused_at;		/* 0: not paused */
 } OutboxQueue;
 
 /*
@@ -87,6 +105,8 @@ typedef struct OutboxMessage
 	struct varlena *key;		/* text or NULL */
 	struct varlena *headers;	/* jsonb or NULL */
 	struct varlena *payload;	/* bytea */
+	struct varlena *history;	/* jsonb or NULL */
+	char		reason;			/* of a deferred row, see deferred.h; else 0 */
 } OutboxMessage;
 
 #endif							/* OUTBOX_H */

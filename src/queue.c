@@ -45,6 +45,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "wake.h"
 
 /* columns of outbox.queue */
@@ -55,7 +56,15 @@ enum
 	Anum_queue_target,
 	Anum_queue_redis_key,
 	Anum_queue_format,
-	Anum_queue_maxlen
+	Anum_queue_maxlen,
+	Anum_queue_on_failure,
+	Anum_queue_max_attempts,
+	Anum_queue_retry_delay,
+	Anum_queue_retry_backoff,
+	Anum_queue_retry_max_delay,
+	Anum_queue_expires_after,
+	Anum_queue_paused_at,
+	Anum_queue_created_at
 };
 
 #define NAME_BYTES (OUTBOX_MAX_QUEUE_NAME * MAX_MULTIBYTE_CHAR_LEN + 1)
@@ -95,6 +104,34 @@ find_target(const char *name)
 	return -1;
 }
 
+/* a month has thirty days, as where PostgreSQL compares intervals */
+static int64
+interval_us(Datum value)
+{
+	Interval   *interval = DatumGetIntervalP(value);
+
+	return interval->time + interval->day * USECS_PER_DAY +
+		interval->month * DAYS_PER_MONTH * USECS_PER_DAY;
+}
+
+static void
+read_policy(const Datum *values, const bool *nulls, OutboxQueue *queue)
+{
+	char	   *on_failure = TextDatumGetCString(values[Anum_queue_on_failure - 1]);
+
+	queue->on_failure = strcmp(on_failure, "retry") == 0 ? OUTBOX_RETRY :
+		strcmp(on_failure, "dead_letter") == 0 ? OUTBOX_DEAD_LETTER :
+		OUTBOX_BLOCK;
+	queue->max_attempts = DatumGetInt32(values[Anum_queue_max_attempts - 1]);
+	queue->retry_delay = interval_us(values[Anum_queue_retry_delay - 1]);
+	queue->retry_backoff = DatumGetFloat8(values[Anum_queue_retry_backoff - 1]);
+	queue->retry_max_delay = interval_us(values[Anum_queue_retry_max_delay - 1]);
+	queue->expires_after = nulls[Anum_queue_expires_after - 1] ? 0 :
+		interval_us(values[Anum_queue_expires_after - 1]);
+	queue->paused_at = nulls[Anum_queue_paused_at - 1] ? 0 :
+		DatumGetTimestampTz(values[Anum_queue_paused_at - 1]);
+}
+
 /*
  * What the text columns mean.  Rows may have been written by other means than
  * outbox_create_queue(), so unknown words are errors here too.
@@ -102,8 +139,8 @@ find_target(const char *name)
 static void
 read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 {
-	Datum		values[Anum_queue_maxlen + 2];
-	bool		nulls[Anum_queue_maxlen + 2];
+	Datum		values[Anum_queue_created_at];
+	bool		nulls[Anum_queue_created_at];
 	char	   *target;
 	int			t;
 
@@ -128,6 +165,7 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 		queue->format =
 			strcmp(TextDatumGetCString(values[Anum_queue_format - 1]),
 				   "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
+	read_policy(values, nulls, queue);
 }
 
 static void

@@ -55,6 +55,7 @@ slot_init(OutboxSlot *slot)
 	pg_atomic_init_u32(&slot->deaf, 0);
 	pg_atomic_init_u32(&slot->told, 0);
 	pg_atomic_init_u32(&slot->staging_current, 0);
+	pg_atomic_init_u64(&slot->due, PG_UINT64_MAX);
 	pg_atomic_init_u64(&slot->waiting, 0);
 	pg_atomic_init_u64(&slot->oldest, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);

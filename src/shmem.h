@@ -27,6 +27,7 @@
 #define OUTBOX_MAX_REQUESTS		64
 
 #define OUTBOX_TEXT_SIZE		256
+#define OUTBOX_QUEUE_TEXT_SIZE	160
 
 #define OUTBOX_NOBODY			PG_UINT32_MAX
 
@@ -48,10 +49,36 @@ typedef enum OutboxOutcome
 	OUTBOX_OUTCOME_NOT_NEEDED	/* the database hasn't got the extension */
 } OutboxOutcome;
 
+/* how a queue is */
+typedef enum OutboxQueueState
+{
+	OUTBOX_QUEUE_STARTING,		/* its cursor has not been read yet */
+	OUTBOX_QUEUE_FLOWING,
+	OUTBOX_QUEUE_BLOCKED,		/* Redis refuses it */
+	OUTBOX_QUEUE_PAUSED
+} OutboxQueueState;
+
+/* what is known of a queue outside the relay */
 typedef struct OutboxPublished
 {
 	int32		queue;
-	int64		waiting;
+	OutboxQueueState state;
+	TimestampTz since;
+	int64		waiting;		/* staged or evacuated, not covered */
+	int64		delayed;		/* not due yet */
+	int64		held;			/* skipped: refused, or behind one refused */
+	int64		dead;			/* dead letters now */
+	TimestampTz oldest;			/* of those waiting or held; 0: none */
+	uint64		delivered;		/* totals */
+	uint64		failed;
+	uint64		dead_lettered;
+	uint64		expired;
+	TimestampTz last_success;	/* 0: never, like the next */
+	TimestampTz last_error_at;
+	int64		latency_p50;	/* microseconds; -1: nothing was delivered */
+	int64		latency_p99;
+	char		why[OUTBOX_QUEUE_TEXT_SIZE];
+	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
 } OutboxPublished;
 
 typedef struct OutboxSlot
@@ -62,6 +89,9 @@ typedef struct OutboxSlot
 	pg_atomic_uint32 deaf;		/* Redis is away: commits needn't wake it */
 	pg_atomic_uint32 told;		/* queues or extension have changed */
 	pg_atomic_uint32 staging_current;	/* the table for new rows */
+	pg_atomic_uint64 due;		/* the earliest due_at of messages that commits
+								 * have deferred since the relay looked;
+								 * PG_UINT64_MAX: none */
 
 	/* no lock: written by the relay, read by the view */
 	pg_atomic_uint64 waiting;

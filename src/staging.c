@@ -152,6 +152,7 @@ outbox_staging_insert(OutboxMessage *msg)
 	set_varlena(values, nulls, Anum_staging_key, msg->key);
 	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
 	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
+	set_varlena(values, nulls, Anum_staging_history, msg->history);
 
 	tup = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	insert_row(rel, tup, msg);
@@ -353,6 +354,7 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 	msg->key = get_varlena(slot, Anum_staging_key);
 	msg->headers = get_varlena(slot, Anum_staging_headers);
 	msg->payload = get_varlena(slot, Anum_staging_payload);
+	msg->history = get_varlena(slot, Anum_staging_history);
 	return true;
 }
 

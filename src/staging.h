@@ -39,10 +39,11 @@ enum
 	Anum_staging_type,
 	Anum_staging_key,
 	Anum_staging_headers,
-	Anum_staging_payload
+	Anum_staging_payload,
+	Anum_staging_history
 };
 
-#define Natts_staging Anum_staging_payload
+#define Natts_staging Anum_staging_history
 
 /* the staging tables, open for reading */
 typedef struct OutboxStaging

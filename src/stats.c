@@ -166,7 +166,7 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Oid			types[Natts_staging] = {
 		XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
-		CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID
+		CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID
 	};
 	Datum		values[Natts_staging];
 	bool		isnull[Natts_staging];
@@ -189,7 +189,7 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO outbox.deferred VALUES"
 						  " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-						  " 'restored')",
+						  " $13, 'restored')",
 						  Natts_staging, types, values, nulls, false, 0);
 	SPI_finish();
 	outbox_tell_at_commit();
@@ -225,6 +225,7 @@ stage_again(HeapTuple tup, TupleDesc desc)
 	msg.key = varlena_column(tup, desc, Anum_staging_key);
 	msg.headers = varlena_column(tup, desc, Anum_staging_headers);
 	msg.payload = varlena_column(tup, desc, Anum_staging_payload);
+	msg.history = varlena_column(tup, desc, Anum_staging_history);
 	outbox_staging_insert(&msg);
 }
 
