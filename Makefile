@@ -14,23 +14,37 @@ PGFILEDESC = "outbox - transactional outbox for Redis"
 
 OBJS = \
 	src/apply.o \
+	src/careful.o \
 	src/catalog.o \
 	src/census.o \
+	src/dead_letter.o \
+	src/deferred.o \
+	src/due.o \
 	src/enqueue.o \
+	src/evacuate.o \
+	src/failure.o \
 	src/guc.o \
+	src/latency.o \
 	src/launcher.o \
 	src/link.o \
 	src/outbox.o \
 	src/plan.o \
+	src/policy.o \
 	src/queue.o \
+	src/queue_drop.o \
+	src/queue_settings.o \
+	src/queue_status.o \
 	src/reach.o \
+	src/reconcile.o \
 	src/recover.o \
 	src/redis.o \
 	src/redis_url.o \
 	src/relay.o \
 	src/relay_queues.o \
 	src/relay_state.o \
+	src/request.o \
 	src/rotate.o \
+	src/script.o \
 	src/shmem.o \
 	src/staging.o \
 	src/stats.o \
@@ -38,9 +52,10 @@ OBJS = \
 	src/target_json.o \
 	src/target_stream.o \
 	src/tick.o \
+	src/totals.o \
 	src/wake.o
 
-REGRESS = surface errors privileges drop
+REGRESS = surface policies deferred dead_letters errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

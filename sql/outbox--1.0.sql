@@ -170,7 +170,7 @@ CREATE UNIQUE INDEX deferred_queue_seq ON outbox.deferred (queue, seq)
     WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
 CREATE INDEX deferred_retry ON outbox.deferred (queue, due_at)
     WHERE reason = 'retry';
-CREATE INDEX deferred_key ON outbox.deferred (queue, hashtextextended(key, 0), seq)
+CREATE INDEX deferred_key ON outbox.deferred (queue, hashtextextended(key COLLATE "C", 0), seq)
     WHERE reason IN ('retry', 'behind');
 CREATE INDEX deferred_applied ON outbox.deferred (due_at)
     WHERE reason = 'applied';
@@ -313,22 +313,25 @@ COMMENT ON SEQUENCE outbox.applied IS
 'register: messages of transactions below this one have been delivered';
 
 /*
- * Dumps hold queues and messages. A restored message waits in outbox.deferred
- * until outbox_resume().
+ * Dumps hold queues with their totals, messages and dead letters. A restored
+ * message waits in outbox.deferred until outbox_resume(); a restored dead
+ * letter stays one.
  */
 
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue_id', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.staging_2', '');
-SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$WHERE reason <> 'applied'$$);
+SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', 'WHERE gone_at IS NULL');
+SELECT pg_catalog.pg_extension_config_dump('outbox.queue_total', '');
 
 CREATE FUNCTION outbox.hold_restored() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_hold_restored';
 REVOKE ALL ON FUNCTION outbox.hold_restored() FROM PUBLIC;
 COMMENT ON FUNCTION outbox.hold_restored() IS
-'trigger: a message out of a dump waits in outbox.deferred';
+'trigger: a message out of a dump waits in outbox.deferred, a dead letter is marked';
 
 CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.staging_1
     FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
@@ -340,6 +343,17 @@ CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.staging_2
 ALTER TABLE outbox.staging_2 ENABLE ALWAYS TRIGGER hold_restored;
 COMMENT ON TRIGGER hold_restored ON outbox.staging_2 IS
 'a message out of a dump waits in outbox.deferred';
+
+CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.deferred
+    FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
+ALTER TABLE outbox.deferred ENABLE ALWAYS TRIGGER hold_restored;
+COMMENT ON TRIGGER hold_restored ON outbox.deferred IS
+'a message out of a dump waits for outbox_resume()';
+CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.dead_letter
+    FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
+ALTER TABLE outbox.dead_letter ENABLE ALWAYS TRIGGER hold_restored;
+COMMENT ON TRIGGER hold_restored ON outbox.dead_letter IS
+'a dead letter out of a dump has a number that is not ours';
 
 CREATE FUNCTION outbox.queue_changed() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -356,8 +370,8 @@ COMMENT ON TRIGGER queue_changed ON outbox.queue IS
 'sessions and the relay read queues again';
 
 /*
- * Queues: create and drop. With the owner's rights, so that EXECUTE is all
- * that has to be granted.
+ * Queues: create, alter, pause, resume, drop. With the owner's rights, so that
+ * EXECUTE is all that has to be granted.
  */
 
 CREATE FUNCTION @extschema@.outbox_create_queue(
@@ -365,14 +379,57 @@ CREATE FUNCTION @extschema@.outbox_create_queue(
     target text DEFAULT 'stream',
     redis_key text DEFAULT NULL,
     format text DEFAULT NULL,
-    maxlen bigint DEFAULT NULL)
+    maxlen bigint DEFAULT NULL,
+    on_failure text DEFAULT 'block',
+    max_attempts integer DEFAULT 10,
+    retry_delay interval DEFAULT '1 second',
+    retry_backoff double precision DEFAULT 2.0,
+    retry_max_delay interval DEFAULT '10 minutes',
+    expires_after interval DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_create_queue';
-REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint) IS
+REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval) IS
 'create a queue; redis_key defaults to its name';
+
+CREATE FUNCTION @extschema@.outbox_alter_queue(
+    name text,
+    on_failure text DEFAULT NULL,
+    max_attempts integer DEFAULT NULL,
+    retry_delay interval DEFAULT NULL,
+    retry_backoff double precision DEFAULT NULL,
+    retry_max_delay interval DEFAULT NULL,
+    expires_after interval DEFAULT NULL,
+    maxlen bigint DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_alter_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint) IS
+'change settings of a queue; null leaves one as it is, expires_after and maxlen 0 mean none';
+
+CREATE FUNCTION @extschema@.outbox_pause_queue(
+    name text)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_pause_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_pause_queue(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_pause_queue(text) IS
+'deliver nothing of a queue from now on; enqueueing goes on';
+
+CREATE FUNCTION @extschema@.outbox_resume_queue(
+    name text)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_resume_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_resume_queue(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_resume_queue(text) IS
+'deliver a paused queue again';
 
 CREATE FUNCTION @extschema@.outbox_drop_queue(
     name text,
@@ -383,7 +440,7 @@ CREATE FUNCTION @extschema@.outbox_drop_queue(
     AS 'MODULE_PATHNAME', 'outbox_drop_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) IS
-'drop a queue; with force also if messages wait, which are given up';
+'drop a queue; with force also if messages wait or it has dead letters, which are given up';
 
 /*
  * Enqueue: jsonb, text (what an untyped literal becomes) and bytea.
@@ -395,13 +452,15 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     type text DEFAULT NULL,
     key text DEFAULT NULL,
     headers jsonb DEFAULT NULL,
-    id uuid DEFAULT NULL)
+    id uuid DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    deliver_at timestamptz DEFAULT NULL)
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_enqueue_jsonb';
-REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid) IS
-'enqueue a message, to be delivered if this transaction commits; returns its id';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz) IS
+'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
     queue text,
@@ -409,13 +468,15 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     type text DEFAULT NULL,
     key text DEFAULT NULL,
     headers jsonb DEFAULT NULL,
-    id uuid DEFAULT NULL)
+    id uuid DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    deliver_at timestamptz DEFAULT NULL)
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_enqueue_text';
-REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid) IS
-'enqueue a message, to be delivered if this transaction commits; returns its id';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz) IS
+'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
     queue text,
@@ -423,13 +484,75 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     type text DEFAULT NULL,
     key text DEFAULT NULL,
     headers jsonb DEFAULT NULL,
-    id uuid DEFAULT NULL)
+    id uuid DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    deliver_at timestamptz DEFAULT NULL)
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_enqueue_bytea';
-REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid) IS
-'enqueue a message, to be delivered if this transaction commits; returns its id';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz) IS
+'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
+
+CREATE FUNCTION @extschema@.outbox_cancel(
+    id uuid)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_cancel';
+REVOKE ALL ON FUNCTION @extschema@.outbox_cancel(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_cancel(uuid) IS
+'take back a message that is not due yet; false if there is none';
+
+/*
+ * Dead letters, and delivering again.
+ */
+
+CREATE FUNCTION @extschema@.outbox_replay(
+    id uuid)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_replay';
+REVOKE ALL ON FUNCTION @extschema@.outbox_replay(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_replay(uuid) IS
+'enqueue a dead letter again, with its id; false if there is none';
+
+CREATE FUNCTION @extschema@.outbox_replay_queue(
+    queue text,
+    max bigint DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_replay_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_replay_queue(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_replay_queue(text, bigint) IS
+'enqueue the dead letters of a queue again, the oldest first; returns how many';
+
+CREATE FUNCTION @extschema@.outbox_discard(
+    id uuid)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_discard';
+REVOKE ALL ON FUNCTION @extschema@.outbox_discard(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_discard(uuid) IS
+'forget a dead letter; false if there is none';
+
+CREATE FUNCTION @extschema@.outbox_resend(
+    queue text,
+    since timestamptz)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_resend';
+REVOKE ALL ON FUNCTION @extschema@.outbox_resend(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_resend(text, timestamptz) IS
+'deliver again what was enqueued since then and is still retained';
+
+/*
+ * Databases that were restored, copied, set back or superseded.
+ */
 
 CREATE FUNCTION @extschema@.outbox_resume()
     RETURNS void
@@ -454,7 +577,8 @@ CREATE FUNCTION outbox.relay_status(
     OUT delivered bigint,
     OUT last_error text,
     OUT last_error_at timestamptz,
-    OUT last_success timestamptz)
+    OUT last_success timestamptz,
+    OUT summary text)
     RETURNS record
     LANGUAGE c VOLATILE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'outbox_relay_status';
@@ -487,10 +611,175 @@ COMMENT ON COLUMN outbox.status.last_error_at IS
 'when that was';
 COMMENT ON COLUMN outbox.status.last_success IS
 'when Redis last acknowledged a message';
+COMMENT ON COLUMN outbox.status.summary IS
+'in one line: what is wrong and since when';
+
+CREATE FUNCTION outbox.queue_stats(
+    OUT queue integer,
+    OUT state text,
+    OUT since timestamptz,
+    OUT why text,
+    OUT delivered bigint,
+    OUT failed bigint,
+    OUT dead_lettered bigint,
+    OUT expired bigint,
+    OUT waiting bigint,
+    OUT delayed bigint,
+    OUT held bigint,
+    OUT dead bigint,
+    OUT oldest interval,
+    OUT last_error text,
+    OUT last_error_at timestamptz,
+    OUT last_success timestamptz,
+    OUT latency_p50 double precision,
+    OUT latency_p99 double precision)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
+    AS 'MODULE_PATHNAME', 'outbox_queue_stats';
+REVOKE ALL ON FUNCTION outbox.queue_stats() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.queue_stats() IS
+'what the relay last published about queues, for view outbox.queue_status';
+
+/*
+ * While the relay isn't running as it should, that is each queue's state too,
+ * but for those that are paused. Without one the totals are those that it last
+ * wrote.
+ */
+
+CREATE VIEW outbox.queue_status AS
+    SELECT q.name AS queue,
+           CASE WHEN q.paused_at IS NOT NULL THEN 'paused'
+                WHEN r.state <> 'running' THEN r.state
+                ELSE s.state END AS state,
+           CASE WHEN q.paused_at IS NOT NULL THEN q.paused_at
+                WHEN r.state <> 'running' THEN r.since
+                ELSE s.since END AS since,
+           CASE WHEN q.paused_at IS NOT NULL THEN NULL
+                WHEN r.state <> 'running' THEN r.why
+                ELSE s.why END AS why,
+           s.delivered + s.waiting + s.held + s.dead_lettered + s.delayed AS enqueued,
+           coalesce(s.delivered, t.delivered, 0) AS delivered,
+           coalesce(s.failed, t.failed, 0) AS failed,
+           coalesce(s.dead_lettered, t.dead_lettered, 0) AS dead_lettered,
+           coalesce(s.expired, t.expired, 0) AS expired,
+           s.waiting,
+           s.delayed AS deferred,
+           s.held,
+           s.dead AS dead_letters,
+           s.oldest,
+           s.last_error,
+           s.last_error_at,
+           s.last_success,
+           s.latency_p50,
+           s.latency_p99
+    FROM outbox.queue AS q
+    CROSS JOIN outbox.relay_status() AS r
+    LEFT JOIN outbox.queue_stats() AS s ON s.queue = q.id
+    LEFT JOIN outbox.queue_total AS t ON t.queue = q.id;
+REVOKE ALL ON outbox.queue_status FROM PUBLIC;
+COMMENT ON VIEW outbox.queue_status IS
+'one row for each queue: how the delivery of its messages is';
+COMMENT ON COLUMN outbox.queue_status.queue IS
+'the queue''s name';
+COMMENT ON COLUMN outbox.queue_status.state IS
+'flowing, blocked, paused, starting; or the relay''s state while that isn''t running; null if it is not known';
+COMMENT ON COLUMN outbox.queue_status.since IS
+'since when it is in this state';
+COMMENT ON COLUMN outbox.queue_status.why IS
+'the reason, where there is one';
+COMMENT ON COLUMN outbox.queue_status.enqueued IS
+'messages in all, replayed ones again: those delivered, waiting, held, deferred and given up on';
+COMMENT ON COLUMN outbox.queue_status.delivered IS
+'messages delivered in all';
+COMMENT ON COLUMN outbox.queue_status.failed IS
+'attempts refused in all';
+COMMENT ON COLUMN outbox.queue_status.dead_lettered IS
+'messages given up on in all, expired ones included';
+COMMENT ON COLUMN outbox.queue_status.expired IS
+'messages that were too old when their turn came, in all';
+COMMENT ON COLUMN outbox.queue_status.waiting IS
+'messages committed whose turn has not come; this and the next three are counted about once a second';
+COMMENT ON COLUMN outbox.queue_status.deferred IS
+'messages that are not due yet';
+COMMENT ON COLUMN outbox.queue_status.held IS
+'messages that were refused and are tried again, and those of the same key that wait behind them';
+COMMENT ON COLUMN outbox.queue_status.dead_letters IS
+'dead letters now';
+COMMENT ON COLUMN outbox.queue_status.oldest IS
+'how long the oldest of those waiting or held has waited, about';
+COMMENT ON COLUMN outbox.queue_status.last_error IS
+'what Redis last refused with';
+COMMENT ON COLUMN outbox.queue_status.last_error_at IS
+'when that was';
+COMMENT ON COLUMN outbox.queue_status.last_success IS
+'when Redis last acknowledged a message';
+COMMENT ON COLUMN outbox.queue_status.latency_p50 IS
+'of messages delivered recently: half took no longer from enqueueing, in seconds';
+COMMENT ON COLUMN outbox.queue_status.latency_p99 IS
+'of messages delivered recently: 99 of 100 took no longer, in seconds';
+
+/*
+ * Dead letters as users see them. They have payloads, so pg_monitor may not.
+ */
+
+CREATE VIEW outbox.dead_letters AS
+    SELECT d.id,
+           q.name AS queue,
+           d.type,
+           d.key,
+           d.payload,
+           CASE WHEN d.kind IN ('t', 'j') THEN convert_from(d.payload, 'UTF8') END AS payload_text,
+           d.headers,
+           d.reason AS why,
+           d.error,
+           d.attempts,
+           d.enqueued_at,
+           (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired").at')
+               ->> 0)::timestamptz AS first_failed_at,
+           (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired").at')
+               ->> -1)::timestamptz AS last_failed_at,
+           d.dead_at,
+           d.history
+    FROM outbox.dead_letter AS d
+    JOIN outbox.queue AS q ON q.id = d.queue
+    WHERE d.gone_at IS NULL;
+REVOKE ALL ON outbox.dead_letters FROM PUBLIC;
+COMMENT ON VIEW outbox.dead_letters IS
+'messages given up on, until they are replayed or discarded';
+COMMENT ON COLUMN outbox.dead_letters.id IS
+'the message''s id, for outbox_replay() and outbox_discard()';
+COMMENT ON COLUMN outbox.dead_letters.queue IS
+'the queue''s name';
+COMMENT ON COLUMN outbox.dead_letters.type IS
+'the message''s type, or null';
+COMMENT ON COLUMN outbox.dead_letters.key IS
+'the message''s key, or null';
+COMMENT ON COLUMN outbox.dead_letters.payload IS
+'the payload as Redis was to get it';
+COMMENT ON COLUMN outbox.dead_letters.payload_text IS
+'the same as text, if it was given as text or jsonb';
+COMMENT ON COLUMN outbox.dead_letters.headers IS
+'an object of strings, or null';
+COMMENT ON COLUMN outbox.dead_letters.why IS
+'refused, by Redis; or expired, older than the queue''s expires_after';
+COMMENT ON COLUMN outbox.dead_letters.error IS
+'what Redis said last';
+COMMENT ON COLUMN outbox.dead_letters.attempts IS
+'how often its delivery has failed';
+COMMENT ON COLUMN outbox.dead_letters.enqueued_at IS
+'when it was enqueued; one that was delayed, when it was due';
+COMMENT ON COLUMN outbox.dead_letters.first_failed_at IS
+'when it first failed';
+COMMENT ON COLUMN outbox.dead_letters.last_failed_at IS
+'when it last failed';
+COMMENT ON COLUMN outbox.dead_letters.dead_at IS
+'when it was given up on';
+COMMENT ON COLUMN outbox.dead_letters.history IS
+'what happened to it: objects with at, reason (refused, expired, replayed), queue, and of those refused attempt and error';
 
 GRANT USAGE ON SCHEMA outbox TO pg_monitor;
-GRANT EXECUTE ON FUNCTION outbox.relay_status() TO pg_monitor;
-GRANT SELECT ON outbox.status TO pg_monitor;
+GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats() TO pg_monitor;
+GRANT SELECT ON outbox.status, outbox.queue_status TO pg_monitor;
 
 /*
  * Start the relay when this commits, or warn that there is none.

@@ -10,15 +10,26 @@ SELECT outbox_enqueue('r_stream', 'x');
 SELECT outbox_create_queue('r_mine');
 SELECT outbox_drop_queue('r_stream');
 SELECT outbox_resume();
+SELECT outbox_alter_queue('r_stream');
+SELECT outbox_pause_queue('r_stream');
+SELECT outbox_resume_queue('r_stream');
+SELECT outbox_cancel(gen_random_uuid());
+SELECT outbox_replay(gen_random_uuid());
+SELECT outbox_replay_queue('r_stream');
+SELECT outbox_discard(gen_random_uuid());
+SELECT outbox_resend('r_stream', now());
 SELECT * FROM outbox.status;
+SELECT * FROM outbox.dead_letters;
 SELECT outbox.request_relay();
 SELECT count(*) FROM pg_settings WHERE name = 'outbox.redis_url';
 RESET ROLE;
 
-GRANT EXECUTE ON FUNCTION outbox_enqueue(text, text, text, text, jsonb, uuid)
-    TO regress_outbox_producer;
+GRANT EXECUTE ON FUNCTION outbox_enqueue(text, text, text, text, jsonb, uuid,
+    interval, timestamptz) TO regress_outbox_producer;
 SET ROLE regress_outbox_producer;
 SELECT outbox_enqueue('r_stream', 'by a producer') IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_stream', 'by a producer, later', delay => '1 hour') AS id \gset
+SELECT outbox_cancel(:'id');
 SELECT outbox_enqueue('r_stream', '{}'::jsonb);
 SELECT count(*) FROM outbox.staging_1;
 DELETE FROM outbox.staging_1;
@@ -27,6 +38,65 @@ SELECT * FROM outbox.queue;
 UPDATE outbox.queue SET redis_key = 'mine';
 SELECT nextval('outbox.seq');
 RESET ROLE;
+
+-- it is there, and the producer is who it was
+SELECT reason FROM outbox.deferred WHERE id = :'id';
+SET ROLE regress_outbox_producer;
+SELECT outbox_enqueue('r_stream', 'x', delay => '1 hour') AS id2 \gset
+SELECT current_user;
+RESET ROLE;
+
+-- what fails on the way gives the rights back
+ALTER TABLE outbox.deferred ADD CONSTRAINT never CHECK (false) NOT VALID;
+SET ROLE regress_outbox_producer;
+BEGIN;
+SAVEPOINT s;
+\set VERBOSITY terse
+SELECT outbox_enqueue('r_stream', 'x', delay => '1 hour');
+\set VERBOSITY default
+ROLLBACK TO s;
+SELECT current_user;
+SELECT count(*) FROM outbox.deferred;
+ROLLBACK;
+RESET ROLE;
+ALTER TABLE outbox.deferred DROP CONSTRAINT never;
+-- and what is inserted then is not taken for the extension's own
+INSERT INTO outbox.deferred
+    SELECT xid, seq, enqueued_at, gen_random_uuid(), queue, timeline, 1, kind,
+           type, key, headers, payload, history, reason, due_at
+    FROM outbox.deferred WHERE id = :'id';
+SELECT reason FROM outbox.deferred WHERE attempts = 1;
+DELETE FROM outbox.deferred WHERE attempts = 1;
+
+-- EXECUTE is enough for the others too
+GRANT EXECUTE ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
+    outbox_replay_queue(text, bigint), outbox_discard(uuid),
+    outbox_resend(text, timestamptz), outbox_pause_queue(text),
+    outbox_resume_queue(text),
+    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint)
+    TO regress_outbox_producer;
+INSERT INTO outbox.dead_letter
+    SELECT xid, seq, enqueued_at, 'aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', queue, timeline, 1, kind,
+           type, key, headers, payload, history, 'expired', NULL, now()
+    FROM outbox.deferred, generate_series(1, 2) WHERE id = :'id';
+SET ROLE regress_outbox_producer;
+BEGIN;
+SELECT outbox_replay_queue('r_stream', 1);
+SELECT outbox_replay('aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa');
+SELECT outbox_resend('r_stream', now());
+SELECT outbox_pause_queue('r_stream');
+SELECT outbox_resume_queue('r_stream');
+SELECT outbox_alter_queue('r_stream', max_attempts => 2);
+ROLLBACK;
+SELECT outbox_discard('aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa');
+SELECT outbox_cancel(:'id'), outbox_cancel(:'id2');
+RESET ROLE;
+REVOKE ALL ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
+    outbox_replay_queue(text, bigint), outbox_discard(uuid),
+    outbox_resend(text, timestamptz), outbox_pause_queue(text),
+    outbox_resume_queue(text),
+    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint)
+    FROM regress_outbox_producer;
 
 -- a function with its owner's rights lends them
 CREATE FUNCTION enqueue_for_me() RETURNS boolean
@@ -38,7 +108,8 @@ RESET ROLE;
 DROP FUNCTION enqueue_for_me();
 
 -- creating queues can be granted without more
-GRANT EXECUTE ON FUNCTION outbox_create_queue(text, text, text, text, bigint)
+GRANT EXECUTE ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
+    text, integer, interval, double precision, interval, interval)
     TO regress_outbox_producer;
 SET ROLE regress_outbox_producer;
 SELECT outbox_create_queue('r_granted');
@@ -48,11 +119,15 @@ SELECT outbox_drop_queue('r_granted');
 -- monitoring
 SET ROLE regress_outbox_monitor;
 SELECT count(*) FROM outbox.status;
+SELECT count(*) FROM outbox.queue_status WHERE queue = 'r_stream';
 SELECT count(*) FROM outbox.staging_1;
+SELECT count(*) FROM outbox.queue;
+SELECT count(*) FROM outbox.dead_letters;
 RESET ROLE;
 
-REVOKE ALL ON FUNCTION outbox_create_queue(text, text, text, text, bigint),
-    outbox_enqueue(text, text, text, text, jsonb, uuid)
+REVOKE ALL ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
+    text, integer, interval, double precision, interval, interval),
+    outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz)
     FROM regress_outbox_producer;
 DROP ROLE regress_outbox_producer;
 DROP ROLE regress_outbox_nobody;

@@ -29,6 +29,11 @@ static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_QUEUE] = "queue",
 	[OUTBOX_REL_QUEUE_INDEX] = "queue_name_key",
 	[OUTBOX_REL_DEFERRED] = "deferred",
+	[OUTBOX_REL_DEFERRED_INDEX] = "deferred_xid_seq",
+	[OUTBOX_REL_DEAD_LETTER] = "dead_letter",
+	[OUTBOX_REL_DEAD_LETTER_INDEX] = "dead_letter_xid_seq",
+	[OUTBOX_REL_RESEND_REQUEST] = "resend_request",
+	[OUTBOX_REL_QUEUE_TOTAL] = "queue_total",
 	[OUTBOX_REL_RELAY_STATE] = "relay_state",
 	[OUTBOX_REL_SEQ] = "seq",
 	[OUTBOX_REL_DELIVERED] = "delivered",
@@ -111,6 +116,13 @@ outbox_lock_relation(OutboxRelation which)
 	/* whoever dropped it sent an invalidation before letting go of the lock */
 	return loaded &&
 		ConditionalLockRelationOid(relids[which], AccessShareLock) && loaded;
+}
+
+bool
+outbox_lock_to_write(OutboxRelation which)
+{
+	return loaded &&
+		ConditionalLockRelationOid(relids[which], RowExclusiveLock) && loaded;
 }
 
 uint64

@@ -26,6 +26,11 @@ typedef enum OutboxRelation
 	OUTBOX_REL_QUEUE,
 	OUTBOX_REL_QUEUE_INDEX,
 	OUTBOX_REL_DEFERRED,
+	OUTBOX_REL_DEFERRED_INDEX,
+	OUTBOX_REL_DEAD_LETTER,
+	OUTBOX_REL_DEAD_LETTER_INDEX,
+	OUTBOX_REL_RESEND_REQUEST,
+	OUTBOX_REL_QUEUE_TOTAL,
 	OUTBOX_REL_RELAY_STATE,
 	OUTBOX_REL_SEQ,
 	OUTBOX_REL_DELIVERED,
@@ -44,6 +49,9 @@ extern Oid	outbox_relid(OutboxRelation which);
  * would be a deadlock.
  */
 extern bool outbox_lock_relation(OutboxRelation which);
+
+/* likewise, RowExclusiveLock */
+extern bool outbox_lock_to_write(OutboxRelation which);
 
 /* look all up again next time */
 extern void outbox_catalog_forget(void);

@@ -18,6 +18,7 @@
 #include "relay.h"
 
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 static void
 count_row(RelayQueue *queue, TimestampTz enqueued_at)
@@ -34,7 +35,21 @@ typedef struct CensusScan
 	bool		uncovered;		/* count what isn't covered, not what is new */
 } CensusScan;
 
-static void
+/*
+ * Is a row of outbox.deferred the only one of its message?
+ */
+static bool
+left_staging(OutboxStaging *staging, const OutboxStagedEntry *entry)
+{
+	if (entry->table == OUTBOX_TABLE_DEAD_LETTER)
+		return false;
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		if (outbox_staging_has(staging, i, entry->xid, entry->seq))
+			return false;
+	return true;
+}
+
+static bool
 census_visit(void *arg, const OutboxStagedEntry *entry)
 {
 	CensusScan *scan = arg;
@@ -42,21 +57,25 @@ census_visit(void *arg, const OutboxStagedEntry *entry)
 	TimestampTz at;
 
 	if (!outbox_snap_sees(scan->now, entry->xid))
-		return;
+		return true;
 	queue = outbox_find_queue(scan->relay, entry->queue);
 	if (queue == NULL)
-		return;
+		return true;
 	if (scan->uncovered)
 	{
 		if (queue->acked.prev != NULL &&
 			outbox_position_covers(&queue->acked, entry->xid, entry->seq))
-			return;
+			return true;
 	}
 	else if (scan->relay->counted != NULL &&
 			 outbox_snap_sees(scan->relay->counted, entry->xid))
-		return;
+		return true;
+	if (entry->table >= OUTBOX_STAGING_TABLES &&
+		!left_staging(scan->staging, entry))
+		return true;
 	if (outbox_staging_visible(scan->staging, entry, &at))
 		count_row(queue, at);
+	return true;
 }
 
 static void
@@ -110,6 +129,43 @@ outbox_recount(Relay *relay, OutboxStaging *staging)
 	census(relay, staging, true);
 }
 
+static OutboxQueueState
+shown_state(const RelayQueue *queue)
+{
+	if (queue->settings.paused_at != 0)
+		return OUTBOX_QUEUE_PAUSED;
+	if (queue->still_since != 0)
+		return OUTBOX_QUEUE_BLOCKED;
+	return queue->settled == NULL ? OUTBOX_QUEUE_STARTING : OUTBOX_QUEUE_FLOWING;
+}
+
+static void
+publish_queue(RelayQueue *queue, OutboxPublished *published)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	published->queue = queue->settings.id;
+	published->state = shown_state(queue);
+	published->since = queue->settings.paused_at != 0 ?
+		queue->settings.paused_at : queue->still_since;
+	published->waiting = Max(queue->waiting, 0);
+	published->delayed = queue->delayed;
+	published->held = Max(queue->held, 0);
+	published->dead = queue->dead;
+	published->oldest = queue->waiting > 0 ? queue->oldest : 0;
+	published->delivered = queue->totals.delivered;
+	published->failed = queue->totals.failed;
+	published->dead_lettered = queue->totals.dead_lettered;
+	published->expired = queue->totals.expired;
+	published->last_success = queue->last_success;
+	published->last_error_at = queue->last_error_at;
+	published->latency_p50 = outbox_latency_quantile(&queue->latency, now, 0.5);
+	published->latency_p99 = outbox_latency_quantile(&queue->latency, now, 0.99);
+	strlcpy(published->why, published->state == OUTBOX_QUEUE_BLOCKED ?
+			queue->why : "", OUTBOX_QUEUE_TEXT_SIZE);
+	strlcpy(published->last_error, queue->last_error, OUTBOX_QUEUE_TEXT_SIZE);
+}
+
 /*
  * What status shows of the backlog.
  */
@@ -139,10 +195,7 @@ outbox_publish(Relay *relay)
 		if (queue->state == QUEUE_BLOCKED || queue->failures > 0)
 			blocked = queue;
 		if (n < OUTBOX_MAX_PUBLISHED)
-		{
-			slot->published[n].queue = queue->settings.id;
-			slot->published[n].waiting = Max(queue->waiting, 0);
-		}
+			publish_queue(queue, &slot->published[n]);
 		n++;
 	}
 	slot->npublished = n <= OUTBOX_MAX_PUBLISHED ? n : -1;
@@ -151,7 +204,7 @@ outbox_publish(Relay *relay)
 		if (blocked != NULL)
 			snprintf(slot->why, OUTBOX_TEXT_SIZE,
 					 "queue \"%.80s\" stands still: %s",
-					 blocked->settings.name, blocked->error);
+					 blocked->settings.name, blocked->why);
 		else
 			slot->why[0] = '\0';
 	}

@@ -3,9 +3,10 @@
  * deferred.h
  *	  Messages that can't just wait in staging, and dead letters.
  *
- * Purpose: insert rows into outbox.deferred and outbox.dead_letter.
- * Process: outbox_defer() backend and relay, the rest the relay.
- * Transaction: the caller's; SPI must not be connected.
+ * Purpose: insert rows into outbox.deferred; stage rows again.
+ * Process: backend and relay.
+ * Transaction: the caller's.  outbox_stage_rows() needs SPI to be connected,
+ *	  outbox_defer() connects.
  * Memory: nothing is kept but a saved plan.
  * Errors: those of SQL.
  * Locks: RowExclusiveLock.
@@ -17,21 +18,42 @@
 
 #include "outbox.h"
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
 /* OutboxMessage.reason: why a row is in outbox.deferred, by its first letter */
 #define OUTBOX_DELAYED		'd'
 #define OUTBOX_RETRIED		'r' /* tried again at due_at */
 #define OUTBOX_BEHIND		'b' /* behind another one of its key */
 #define OUTBOX_EVACUATED	'e' /* its queue stands still, staging was emptied */
 #define OUTBOX_APPLIED		'a' /* delivered at due_at, retained */
+#define OUTBOX_DEAD			'x' /* it is a dead letter */
 
 /*
  * Insert a row with the rights of the table's owner.  If the message is there
  * already, its reason, attempts, history and due_at are set.  What outbox.seq
  * and the transaction give (xid, seq, timeline, enqueued_at) must be filled
- * in.
+ * in.  due_at 0 is none.
  */
 extern void outbox_defer(const OutboxMessage *msg, char reason,
 						 TimestampTz due_at);
+
+/*
+ * A row out of SPI that begins with the columns of staging, and perhaps the
+ * reason as text.
+ */
+extern void outbox_row_message(HeapTuple tup, TupleDesc desc,
+							   OutboxMessage *msg);
+
+/*
+ * Stage again, with a new identity, what a query returns: the columns of
+ * staging, then ctid.  It must lock its rows FOR UPDATE.  For each chunk of
+ * them "settle" is run, with an array of ctids as $1, and must find all.
+ * Returns how many there were.
+ */
+extern int64 outbox_stage_rows(const char *query, int nargs, Oid *types,
+							   Datum *values, const char *nulls,
+							   const char *settle);
 
 /* true while the extension itself inserts: it is not a dump being restored */
 extern bool outbox_deferring;

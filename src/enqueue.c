@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * enqueue.c
- *	  outbox_enqueue(): check a message, stage it, ask for a wake.
+ *	  outbox_enqueue(): check a message, stage or defer it, ask for a wake.
  *
  * Design notes
  *
@@ -13,6 +13,9 @@
  * The payload is staged as the bytes that Redis will get.  Type, key and
  * headers stay in the server's encoding, to be readable in the tables.
  *
+ * A message for later goes to outbox.deferred, from where the relay stages it
+ * when it is due.  One that is due already never gets there.
+ *
  * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 12 bits of
  * the fraction of one, the rest random.
  *
@@ -21,6 +24,7 @@
 #include "outbox.h"
 
 #include "access/xact.h"
+#include "deferred.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
@@ -28,6 +32,7 @@
 #include "queue.h"
 #include "staging.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "wake.h"
@@ -46,7 +51,9 @@ enum
 	ARG_TYPE,
 	ARG_KEY,
 	ARG_HEADERS,
-	ARG_ID
+	ARG_ID,
+	ARG_DELAY,
+	ARG_DELIVER_AT
 };
 
 PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
@@ -212,10 +219,47 @@ payload_argument(FunctionCallInfo fcinfo, char kind)
 	}
 }
 
+static TimestampTz
+delayed_by(Interval *delay, TimestampTz now)
+{
+	if (outbox_interval_us(delay) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("delay must not be negative")));
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(now),
+												   IntervalPGetDatum(delay)));
+}
+
+/*
+ * When the message may go.  0 if that is now.
+ */
+static TimestampTz
+due_argument(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due;
+
+	if (!PG_ARGISNULL(ARG_DELAY) && !PG_ARGISNULL(ARG_DELIVER_AT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("delay and deliver_at must not both be given"),
+				 errhint("Leave one of them out.")));
+	due = PG_ARGISNULL(ARG_DELAY) ? PG_GETARG_TIMESTAMPTZ(ARG_DELIVER_AT) :
+		delayed_by(PG_GETARG_INTERVAL_P(ARG_DELAY), now);
+	if (TIMESTAMP_NOT_FINITE(due))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be finite",
+						PG_ARGISNULL(ARG_DELAY) ? "deliver_at" : "delay")));
+	return due > now ? due : 0;
+}
+
 static Datum
 enqueue(FunctionCallInfo fcinfo, char kind)
 {
 	OutboxMessage msg = {0};
+	TimestampTz due = 0;
 	pg_uuid_t  *id;
 
 	PreventCommandDuringRecovery("outbox_enqueue()");
@@ -241,8 +285,19 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	else
 		msg.id = *PG_GETARG_UUID_P(ARG_ID);
 
-	outbox_staging_insert(&msg);
-	outbox_wake_at_commit();
+	if (!PG_ARGISNULL(ARG_DELAY) || !PG_ARGISNULL(ARG_DELIVER_AT))
+		due = due_argument(fcinfo);
+	if (due == 0)
+	{
+		outbox_staging_insert(&msg);
+		outbox_wake_at_commit();
+	}
+	else
+	{
+		outbox_staging_identify(&msg);
+		outbox_defer(&msg, OUTBOX_DELAYED, due);
+		outbox_wake_when_due(due);
+	}
 
 	id = palloc(sizeof(pg_uuid_t));
 	*id = msg.id;

@@ -39,6 +39,11 @@
 /* the number of staging tables; outbox.staging_1 is number 0 */
 #define OUTBOX_STAGING_TABLES	2
 
+/* the tables that messages of the past may be in: staging and these */
+#define OUTBOX_TABLE_DEFERRED	OUTBOX_STAGING_TABLES
+#define OUTBOX_TABLE_DEAD_LETTER (OUTBOX_STAGING_TABLES + 1)
+#define OUTBOX_TABLES			(OUTBOX_STAGING_TABLES + 2)
+
 /* what the payload was given as, the column "kind" of staging */
 #define OUTBOX_KIND_BYTEA	'b'
 #define OUTBOX_KIND_JSONB	'j'

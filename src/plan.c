@@ -25,6 +25,10 @@
  * the queue takes part once more with the same tick, from there on.  So the
  * relay's memory is bounded whatever the backlog.
  *
+ * A message is in staging, but for those that were skipped or evacuated.  Such
+ * rows are of the past: only a queue whose cursor has just been read has to
+ * look for them, until it has come to a fresh snapshot.
+ *
  * Places are good between transactions, as rows don't move: only a rewrite of
  * the table (VACUUM FULL) moves them, and shows in its file number.
  *
@@ -114,6 +118,10 @@ cut_plan(RelayQueue *queue)
 {
 	sort_plan(queue->plan, queue->nplan);
 	queue->nplan /= 2;
+	/* rows of one message stay together */
+	while (queue->nplan > 1 &&
+		   queue->plan[queue->nplan].seq == queue->plan[queue->nplan - 1].seq)
+		queue->nplan--;
 	queue->plan_cut = true;
 	queue->cut_seq = queue->plan[queue->nplan - 1].seq;
 }
@@ -146,21 +154,23 @@ add_to_plan(RelayQueue *queue, const OutboxStagedEntry *entry)
 	e->table = entry->table;
 }
 
-static void
+static bool
 plan_visit(void *arg, const OutboxStagedEntry *entry)
 {
 	PlanScan   *scan = arg;
 	RelayQueue *queue = outbox_find_queue(scan->relay, entry->queue);
 
 	if (queue == NULL || !queue->planning || entry->seq <= queue->seq ||
+		(entry->table >= OUTBOX_STAGING_TABLES && queue->past_ticks == 0) ||
 		!outbox_snap_sees(queue->cur, entry->xid) ||
 		outbox_snap_sees(queue->prev, entry->xid))
-		return;
+		return true;
 	add_to_plan(queue, entry);
 	scan->planned++;
 	if (queue->lost > 0 &&
 		outbox_position_covers(&queue->before_loss, entry->xid, entry->seq))
 		queue->resent++;
+	return true;
 }
 
 /*
@@ -185,6 +195,27 @@ report_loss(RelayQueue *queue)
 	queue->before_loss.prev = queue->before_loss.cur = NULL;
 }
 
+/*
+ * Of a message that is in several tables the one counts that knows most of it:
+ * a dead letter before a deferred row before a staged one.
+ */
+static void
+drop_duplicates(RelayQueue *queue)
+{
+	int			n = 0;
+
+	for (int i = 0; i < queue->nplan; i++)
+	{
+		PlanEntry  *e = &queue->plan[i];
+
+		if (n == 0 || queue->plan[n - 1].seq != e->seq)
+			queue->plan[n++] = *e;
+		else if (queue->plan[n - 1].table < e->table)
+			queue->plan[n - 1] = *e;
+	}
+	queue->nplan = n;
+}
+
 static void
 finish_plan(Relay *relay, RelayQueue *queue)
 {
@@ -196,6 +227,8 @@ finish_plan(Relay *relay, RelayQueue *queue)
 		queue->finished = true;
 	else
 		sort_plan(queue->plan, queue->nplan);
+	if (queue->past_ticks > 0)
+		drop_duplicates(queue);
 	if (queue->lost > 0 && queue->next_tick)
 		report_loss(queue);
 }
@@ -251,7 +284,10 @@ outbox_plan(Relay *relay, OutboxStaging *staging)
 		queue->next_tick = queue->finished;
 		outbox_discard_plan(queue);
 		if (queue->finished)
+		{
 			outbox_set_tick(queue, queue->cur, now, lsn, 0);
+			queue->past_ticks = Max(queue->past_ticks - 1, 0);
+		}
 		queue->planning = true;
 		queue->plan_number = relay->plan_number;
 		queue->plan_limit = Max(room / n, PLAN_LIMIT_MIN);
@@ -262,7 +298,7 @@ outbox_plan(Relay *relay, OutboxStaging *staging)
 		last_cur = queue->cur;
 	}
 
-	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+	for (int i = 0; i < staging->ntables; i++)
 		relay->files[i] = outbox_relation_file(staging->table[i]);
 	outbox_reach_scan(&reach, staging, plan_visit, &scan);
 

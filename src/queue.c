@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  A queue's settings: create, drop, look up.
+ *	  A queue's settings: look up.
  *
  * Design notes
  *
@@ -12,9 +12,7 @@
  *
  * A message must not get into a queue that is being dropped: it would be
  * committed and never sent.  Enqueueing holds a share lock on the queue until
- * its transaction ends, dropping needs the exclusive one.  It doesn't wait for
- * it, as those who enqueue would wait behind it: it says that the queue is in
- * use.  With the lock held, the relay is asked to count what still waits.
+ * its transaction ends, dropping needs the exclusive one (queue_drop.c).
  *
  * The column "name" has collation C, so an index scan finds it whatever the
  * database's collation is.
@@ -27,15 +25,9 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
-#include "funcapi.h"
+#include "common/int.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "shmem.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -44,7 +36,6 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "wake.h"
 
@@ -79,39 +70,50 @@ static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL;
 static uint64 cache_epoch = 0;
 
-static const struct
-{
-	const char *name;
-	OutboxTarget target;
-	bool		formats;
-	bool		maxlen;
-}			targets[] = {
-	{"stream", OUTBOX_TARGET_STREAM, false, true},
-	{"list", OUTBOX_TARGET_LIST, true, false},
-	{"publish", OUTBOX_TARGET_PUBLISH, true, false},
+const OutboxTargetInfo outbox_targets[] = {
+	[OUTBOX_TARGET_STREAM] = {"stream", OUTBOX_TARGET_STREAM, false, true},
+	[OUTBOX_TARGET_LIST] = {"list", OUTBOX_TARGET_LIST, true, false},
+	[OUTBOX_TARGET_PUBLISH] = {"publish", OUTBOX_TARGET_PUBLISH, true, false}
 };
 
-PG_FUNCTION_INFO_V1(outbox_create_queue);
-PG_FUNCTION_INFO_V1(outbox_drop_queue);
+/* some 36,000 years: with the time of day it still is a time */
+#define LONGEST_INTERVAL (INT64CONST(1) << 60)
+
 PG_FUNCTION_INFO_V1(outbox_queue_changed);
 
-static int
-find_target(const char *name)
+/*
+ * What there is to know about a target.  NULL if there is no such target.
+ */
+const OutboxTargetInfo *
+outbox_target_info(const char *name)
 {
-	for (int i = 0; i < lengthof(targets); i++)
-		if (strcmp(targets[i].name, name) == 0)
-			return i;
-	return -1;
+	for (int i = 0; i < lengthof(outbox_targets); i++)
+		if (strcmp(outbox_targets[i].name, name) == 0)
+			return &outbox_targets[i];
+	return NULL;
 }
 
-/* a month has thirty days, as where PostgreSQL compares intervals */
-static int64
-interval_us(Datum value)
+/*
+ * An interval in microseconds.  A month has thirty days, as where PostgreSQL
+ * compares intervals.  What is longer than any queue lives is cut off.
+ */
+int64
+outbox_interval_us(const Interval *interval)
 {
-	Interval   *interval = DatumGetIntervalP(value);
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		result;
 
-	return interval->time + interval->day * USECS_PER_DAY +
-		interval->month * DAYS_PER_MONTH * USECS_PER_DAY;
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result))
+		return days < 0 ? -LONGEST_INTERVAL : LONGEST_INTERVAL;
+	if (pg_add_s64_overflow(result, interval->time, &result))
+		return interval->time < 0 ? -LONGEST_INTERVAL : LONGEST_INTERVAL;
+	return Max(Min(result, LONGEST_INTERVAL), -LONGEST_INTERVAL);
+}
+
+static int64
+interval_column(Datum value)
+{
+	return outbox_interval_us(DatumGetIntervalP(value));
 }
 
 static void
@@ -123,11 +125,11 @@ read_policy(const Datum *values, const bool *nulls, OutboxQueue *queue)
 		strcmp(on_failure, "dead_letter") == 0 ? OUTBOX_DEAD_LETTER :
 		OUTBOX_BLOCK;
 	queue->max_attempts = DatumGetInt32(values[Anum_queue_max_attempts - 1]);
-	queue->retry_delay = interval_us(values[Anum_queue_retry_delay - 1]);
+	queue->retry_delay = interval_column(values[Anum_queue_retry_delay - 1]);
 	queue->retry_backoff = DatumGetFloat8(values[Anum_queue_retry_backoff - 1]);
-	queue->retry_max_delay = interval_us(values[Anum_queue_retry_max_delay - 1]);
+	queue->retry_max_delay = interval_column(values[Anum_queue_retry_max_delay - 1]);
 	queue->expires_after = nulls[Anum_queue_expires_after - 1] ? 0 :
-		interval_us(values[Anum_queue_expires_after - 1]);
+		interval_column(values[Anum_queue_expires_after - 1]);
 	queue->paused_at = nulls[Anum_queue_paused_at - 1] ? 0 :
 		DatumGetTimestampTz(values[Anum_queue_paused_at - 1]);
 }
@@ -141,22 +143,22 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 {
 	Datum		values[Anum_queue_created_at];
 	bool		nulls[Anum_queue_created_at];
+	const OutboxTargetInfo *info;
 	char	   *target;
-	int			t;
 
 	Assert(desc->natts == lengthof(values));
 	heap_deform_tuple(tup, desc, values, nulls);
 
 	target = TextDatumGetCString(values[Anum_queue_target - 1]);
-	t = find_target(target);
-	if (t < 0)
+	info = outbox_target_info(target);
+	if (info == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown target \"%s\" in outbox.queue", target)));
 
 	queue->id = DatumGetInt32(values[Anum_queue_id - 1]);
 	queue->name = TextDatumGetCString(values[Anum_queue_name - 1]);
-	queue->target = targets[t].target;
+	queue->target = info->target;
 	queue->redis_key = TextDatumGetCString(values[Anum_queue_redis_key - 1]);
 	queue->maxlen = nulls[Anum_queue_maxlen - 1] ? 0 :
 		DatumGetInt64(values[Anum_queue_maxlen - 1]);
@@ -230,8 +232,11 @@ load_queue(const char *name)
 	}
 }
 
-static const OutboxQueue *
-find_queue(const char *name)
+/*
+ * The settings of a queue.  NULL if there is no such queue.
+ */
+const OutboxQueue *
+outbox_queue_find(const char *name)
 {
 	CacheEntry *entry;
 
@@ -243,10 +248,10 @@ find_queue(const char *name)
 	return entry != NULL ? &entry->queue : load_queue(name);
 }
 
-static const OutboxQueue *
-find_queue_or_error(const char *name)
+const OutboxQueue *
+outbox_queue_find_or_error(const char *name)
 {
-	const OutboxQueue *queue = find_queue(name);
+	const OutboxQueue *queue = outbox_queue_find(name);
 
 	if (queue == NULL)
 		ereport(ERROR,
@@ -269,7 +274,7 @@ outbox_queue_use(const char *name)
 
 	for (;;)
 	{
-		const OutboxQueue *queue = find_queue_or_error(name);
+		const OutboxQueue *queue = outbox_queue_find_or_error(name);
 		uint64		epoch = outbox_catalog_epoch();
 
 		/* a subtransaction's lock goes with it */
@@ -313,247 +318,6 @@ outbox_queue_list(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return result;
-}
-
-static void
-check_name(const char *what, const char *value)
-{
-	int			len = pg_mbstrlen(value);
-
-	if (len < 1 || len > OUTBOX_MAX_QUEUE_NAME)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must have 1 to %d characters", what,
-						OUTBOX_MAX_QUEUE_NAME)));
-
-	/* Redis gets it as UTF-8 */
-	(void) pg_server_to_any(value, strlen(value), PG_UTF8);
-}
-
-static void
-check_target(const char *target, const char *format, bool has_maxlen,
-			 int64 maxlen)
-{
-	int			t = find_target(target);
-
-	if (t < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown target \"%s\"", target),
-				 errhint("Targets are \"stream\", \"list\" and \"publish\".")));
-	if (format != NULL && !targets[t].formats)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("target \"%s\" has no formats", target),
-				 errhint("Leave the format out.")));
-	if (format != NULL && strcmp(format, "json") != 0 &&
-		strcmp(format, "raw") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown format \"%s\"", format),
-				 errhint("Formats are \"json\" and \"raw\".")));
-	if (has_maxlen && !targets[t].maxlen)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("target \"%s\" has no maximum length", target),
-				 errhint("Only a stream can be trimmed with maxlen.")));
-	if (has_maxlen && maxlen < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("maxlen must be greater than zero")));
-}
-
-static char *
-text_arg(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static char *
-needed_text_arg(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
-	return text_arg(fcinfo, n);
-}
-
-/*
- * outbox_create_queue(name, target, redis_key, format, maxlen)
- */
-Datum
-outbox_create_queue(PG_FUNCTION_ARGS)
-{
-	char	   *name = needed_text_arg(fcinfo, 0, "queue name");
-	char	   *target = needed_text_arg(fcinfo, 1, "target");
-	char	   *redis_key = text_arg(fcinfo, 2);
-	char	   *format = text_arg(fcinfo, 3);
-	bool		has_maxlen = !PG_ARGISNULL(4);
-	int64		maxlen = has_maxlen ? PG_GETARG_INT64(4) : 0;
-	Oid			types[5] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		values[5];
-	char		nulls[6] = "     ";
-
-	PreventCommandIfReadOnly("outbox_create_queue()");
-	check_name("queue name", name);
-	check_target(target, format, has_maxlen, maxlen);
-	if (redis_key == NULL)
-		redis_key = name;
-	else if (redis_key[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("redis_key must not be empty")));
-	(void) pg_server_to_any(redis_key, strlen(redis_key), PG_UTF8);
-	if (format == NULL && targets[find_target(target)].formats)
-		format = "json";
-	if (find_queue(name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("queue \"%s\" already exists", name)));
-
-	values[0] = CStringGetTextDatum(name);
-	values[1] = CStringGetTextDatum(target);
-	values[2] = CStringGetTextDatum(redis_key);
-	values[3] = format ? CStringGetTextDatum(format) : (Datum) 0;
-	values[4] = Int64GetDatum(maxlen);
-	nulls[3] = format ? ' ' : 'n';
-	nulls[4] = has_maxlen ? ' ' : 'n';
-
-	SPI_connect();
-	SPI_execute_with_args("INSERT INTO outbox.queue"
-						  " (name, target, redis_key, format, maxlen)"
-						  " VALUES ($1, $2, $3, $4, $5)",
-						  5, types, values, nulls, false, 0);
-	SPI_finish();
-	PG_RETURN_VOID();
-}
-
-/*
- * Are there rows of a queue, of this transaction's own or of any?
- */
-static bool
-has_rows(int32 queue, bool own)
-{
-	Oid			types[2] = {INT4OID, BOOLOID};
-	Datum		values[2] = {Int32GetDatum(queue), BoolGetDatum(own)};
-
-	/* the caller's snapshot may be older than the lock on the queue */
-	PushActiveSnapshot(GetLatestSnapshot());
-	SPI_execute_with_args("SELECT FROM ("
-						  "SELECT xid FROM outbox.staging_1 WHERE queue = $1 UNION ALL "
-						  "SELECT xid FROM outbox.staging_2 WHERE queue = $1 UNION ALL "
-						  "SELECT xid FROM outbox.deferred WHERE queue = $1) AS r "
-						  "WHERE NOT $2 OR xid = pg_current_xact_id_if_assigned() "
-						  "LIMIT 1",
-						  2, types, values, NULL, true, 1);
-	PopActiveSnapshot();
-	return SPI_processed > 0;
-}
-
-/*
- * Ask the relay how many messages of a queue wait.  -1 if it doesn't say
- * within some seconds.
- */
-static int64
-ask_waiting(int32 queue)
-{
-	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-	uint64		before;
-	int64		result = -1;
-
-	if (slot == NULL)
-		return -1;
-
-	/* a count under way may not have seen the last commits: wait for two */
-	before = pg_atomic_read_u64(&slot->censuses);
-	for (int i = 0; pg_atomic_read_u64(&slot->censuses) < before + 2; i++)
-	{
-		if (i == 300)
-			return -1;
-		pg_atomic_write_u32(&slot->census_wanted, 1);
-		outbox_tell_now();
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 10, outbox_wait_event("OutboxDropQueue"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-
-	LWLockAcquire(outbox_shared->lock, LW_SHARED);
-	for (int i = 0; i < slot->npublished; i++)
-		if (slot->published[i].queue == queue)
-			result = slot->published[i].waiting;
-	LWLockRelease(outbox_shared->lock);
-	return result;
-}
-
-static void
-check_nothing_waits(const OutboxQueue *queue)
-{
-	int64		waiting;
-
-	if (has_rows(queue->id, true))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("queue \"%s\" has messages waiting", queue->name),
-				 errdetail("This transaction has enqueued to it."),
-				 errhint("Drop it in another transaction, or give the messages up with force => true.")));
-
-	waiting = has_rows(queue->id, false) ? ask_waiting(queue->id) : 0;
-	if (waiting == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("queue \"%s\" has messages waiting", queue->name),
-			 waiting > 0 ?
-			 errdetail_plural("%lld message has not been delivered.",
-							  "%lld messages have not been delivered.",
-							  (unsigned long) waiting, (long long) waiting) :
-			 errdetail("The relay could not say how many; messages are staged."),
-			 errhint("Wait until they are delivered, or give them up with force => true.")));
-}
-
-/*
- * outbox_drop_queue(name, force)
- */
-Datum
-outbox_drop_queue(PG_FUNCTION_ARGS)
-{
-	char	   *name = needed_text_arg(fcinfo, 0, "queue name");
-	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-	OutboxQueue queue;
-	LOCKTAG		tag;
-	Oid			types[1] = {INT4OID};
-	Datum		values[1];
-
-	PreventCommandIfReadOnly("outbox_drop_queue()");
-	queue = *find_queue_or_error(name);
-	queue.name = name;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, outbox_relid(OUTBOX_REL_QUEUE),
-					   queue.id, 0);
-	if (LockAcquire(&tag, AccessExclusiveLock, false, true) ==
-		LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("queue \"%s\" is in use by another transaction", name),
-				 errhint("Try again when that transaction has ended.")));
-
-	SPI_connect();
-	if (!force)
-		check_nothing_waits(&queue);
-	values[0] = Int32GetDatum(queue.id);
-	SPI_execute_with_args("DELETE FROM outbox.deferred WHERE queue = $1",
-						  1, types, values, NULL, false, 0);
-	SPI_execute_with_args("DELETE FROM outbox.queue WHERE id = $1",
-						  1, types, values, NULL, false, 0);
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name)));
-	SPI_finish();
-	PG_RETURN_VOID();
 }
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.h
- *	  A queue's settings: create, drop, look up.
+ *	  A queue's settings: look up.
  *
  * Purpose: the rows of outbox.queue, checked on the way in, cached on the way
  *	  out.
@@ -23,6 +23,23 @@
 
 #include "nodes/pg_list.h"
 
+/* what queues with a target can have */
+typedef struct OutboxTargetInfo
+{
+	const char *name;
+	OutboxTarget target;
+	bool		formats;
+	bool		maxlen;
+} OutboxTargetInfo;
+
+/* by OutboxTarget */
+extern const OutboxTargetInfo outbox_targets[];
+
+extern const OutboxTargetInfo *outbox_target_info(const char *name);
+extern int64 outbox_interval_us(const Interval *interval);
+
+extern const OutboxQueue *outbox_queue_find(const char *name);
+extern const OutboxQueue *outbox_queue_find_or_error(const char *name);
 extern const OutboxQueue *outbox_queue_use(const char *name);
 extern List *outbox_queue_list(void);
 

@@ -20,6 +20,7 @@
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "lib/qunique.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 /*
@@ -70,6 +71,20 @@ outbox_take_snapshot(XLogRecPtr *lsn)
 	return snap;
 }
 
+Datum
+outbox_snap_text(const OutboxSnap *snap)
+{
+	StringInfoData buf;
+
+	/* 0 is no transaction id to PostgreSQL, and below 1 there is none either */
+	initStringInfo(&buf);
+	if (snap->xmax == 0)
+		appendStringInfoString(&buf, "1:1:");
+	else
+		outbox_snap_print(&buf, snap);
+	return CStringGetTextDatum(buf.data);
+}
+
 static void
 reach_add(OutboxReach *reach, uint64 xid)
 {
@@ -105,7 +120,7 @@ outbox_reach_scan(OutboxReach *reach, OutboxStaging *staging, OutboxStagedVisit 
 	if (reach->nxids > 1)
 		qsort(reach->xids, reach->nxids, sizeof(uint64), compare_xids);
 
-	for (int table = 0; table < OUTBOX_STAGING_TABLES; table++)
+	for (int table = 0; table < staging->ntables; table++)
 	{
 		last = 0;
 		for (int i = 0; i < reach->nxids; i++)

@@ -356,6 +356,14 @@ outbox_classify_error(const char *error)
 	return OUTBOX_ERROR_MESSAGE;
 }
 
+bool
+outbox_is_refusal(const char *error)
+{
+	OutboxErrorClass class = outbox_classify_error(error);
+
+	return class == OUTBOX_ERROR_QUEUE || class == OUTBOX_ERROR_MESSAGE;
+}
+
 /*
  * An error text fit for logs: one line, printable, no arguments quoted.
  */

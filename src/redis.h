@@ -59,6 +59,9 @@ extern const OutboxReply *outbox_reply_element(const OutboxReply *reply,
 extern void outbox_reply_free(OutboxReply *reply);
 
 extern OutboxErrorClass outbox_classify_error(const char *error);
+
+/* does Redis refuse this message or queue, rather than fail itself? */
+extern bool outbox_is_refusal(const char *error);
 extern void outbox_clean_error(char *dst, const char *error, size_t size);
 
 /* commands as Redis reads them */

@@ -53,6 +53,7 @@
 
 #define TICK_INTERVAL_US	1000
 #define CHORES_INTERVAL_MS	1000
+#define EVACUATION_INTERVAL_MS	100
 #define LOCK_RETRY_MS		50
 
 /* requests under way, of all queues together */
@@ -154,11 +155,12 @@ read_first_state(Relay *relay)
 }
 
 static bool
-has_plan(const RelayQueue *queue)
+has_plan(RelayQueue *queue, TimestampTz now)
 {
 	return queue->state == QUEUE_FLOWING && !queue->dropped &&
 		queue->next < queue->nplan &&
-		queue->inflight < OUTBOX_QUEUE_INFLIGHT;
+		(queue->careful ? outbox_may_go_carefully(queue, now) :
+		 queue->inflight < OUTBOX_QUEUE_INFLIGHT);
 }
 
 static bool
@@ -177,7 +179,7 @@ check_files(Relay *relay, OutboxStaging *staging)
 	bool		same = true;
 	ListCell   *lc;
 
-	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+	for (int i = 0; i < staging->ntables; i++)
 		same &= relay->files[i] == outbox_relation_file(staging->table[i]);
 	if (same)
 		return;
@@ -198,22 +200,32 @@ check_files(Relay *relay, OutboxStaging *staging)
  * Send batches, one of each queue in turn, as many as may be under way.
  */
 static void
-send_batches(Relay *relay, OutboxStaging *staging)
+send_batches(Relay *relay, OutboxStaging *staging, TimestampTz now)
 {
 	bool		any = true;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (outbox_wants_again(queue, now) && may_send(relay))
+			outbox_send_again(relay, queue);
+	}
 
 	while (any && may_send(relay))
 	{
-		ListCell   *lc;
-
 		any = false;
 		foreach(lc, relay->queues)
 		{
 			RelayQueue *queue = lfirst(lc);
 
-			if (!has_plan(queue) || !may_send(relay))
+			if (!has_plan(queue, now) || !may_send(relay))
 				continue;
-			outbox_send_batch(relay, queue, staging);
+			if (queue->careful)
+				outbox_send_careful(relay, queue, staging);
+			else
+				outbox_send_batch(relay, queue, staging);
 			any = true;
 			/* it may have missed a plan while it was busy with an older one */
 			if (queue->next == queue->nplan &&
@@ -233,12 +245,19 @@ deliver(Relay *relay, TimestampTz now)
 	OutboxStaging staging;
 	bool		plan;
 	bool		send = false;
+	int			ntables = OUTBOX_STAGING_TABLES;
 	ListCell   *lc;
 
 	if (!relay->ready || relay->hold)
 		return false;
 	foreach(lc, relay->queues)
-		send |= has_plan(lfirst(lc));
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		send |= has_plan(queue, now) || outbox_wants_again(queue, now);
+		if (queue->past_ticks > 0)
+			ntables = OUTBOX_TABLES;
+	}
 	send &= may_send(relay);
 	plan = relay->look && now - relay->looked_at >= TICK_INTERVAL_US;
 	if (!send && !plan)
@@ -246,7 +265,7 @@ deliver(Relay *relay, TimestampTz now)
 
 	if (!begin_catalog_step(relay))
 		return false;
-	if (!outbox_staging_open(&staging, GetActiveSnapshot()))
+	if (!outbox_staging_open(&staging, GetActiveSnapshot(), ntables))
 	{
 		outbox_end_step();
 		return false;
@@ -258,7 +277,7 @@ deliver(Relay *relay, TimestampTz now)
 		if (outbox_plan(relay, &staging))
 			relay->looked_at = now;
 	}
-	send_batches(relay, &staging);
+	send_batches(relay, &staging, now);
 	(void) outbox_redis_flush();
 	outbox_staging_close(&staging);
 	outbox_end_step();
@@ -276,7 +295,8 @@ count_backlog(Relay *relay)
 
 	outbox_begin_step();
 	if (outbox_catalog_load() &&
-		outbox_staging_open(&staging, GetActiveSnapshot()))
+		outbox_staging_open(&staging, GetActiveSnapshot(),
+							relay->recount ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES))
 	{
 		if (relay->recount)
 			outbox_recount(relay, &staging);
@@ -357,10 +377,14 @@ chores(Relay *relay, TimestampTz now)
 		outbox_publish(relay);
 		pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
 	}
+	outbox_look_for_due(relay);
+	outbox_count_deferred(relay);
 	if (relay->well)
 	{
 		outbox_write_registers(relay);
+		outbox_write_totals(relay, now, false);
 		outbox_rotate(relay, now);
+		outbox_purge(relay, now);
 	}
 	/* COMMIT PREPARED wakes nobody */
 	relay->look = true;
@@ -403,6 +427,34 @@ prepare_wait_set(Relay *relay)
 }
 
 /*
+ * Milliseconds until something has to be done at a time of its own.
+ */
+static long
+until_due(Relay *relay, TimestampTz now)
+{
+	TimestampTz due = relay->hold ? DT_NOEND : relay->due_at;
+	ListCell   *lc;
+
+	if (relay->ready)
+		foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->state == QUEUE_BLOCKED)
+			due = Min(due, queue->retry_at);
+		else if (queue->state == QUEUE_FLOWING && queue->inflight == 0)
+		{
+			if (queue->careful && queue->next < queue->nplan)
+				due = Min(due, queue->careful_at);
+			if (queue->held > 0)
+				due = Min(due, Max(queue->again_at, queue->careful_at));
+		}
+	}
+	return due == DT_NOEND ? CHORES_INTERVAL_MS :
+		TimestampDifferenceMilliseconds(now, due);
+}
+
+/*
  * Wait until there is something to do.
  */
 static void
@@ -418,6 +470,7 @@ wait_for_work(Relay *relay, TimestampTz chores_at)
 		wait_event = outbox_wait_event("OutboxRelayMain");
 	if (outbox_redis_socket() == PGINVALID_SOCKET && !relay->hold)
 		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, relay->link_at));
+	timeout = Min(timeout, until_due(relay, now));
 	if (relay->look && relay->ready && may_send(relay))
 	{
 		/* the next tick is near: nobody needs to wake us for it */
@@ -448,6 +501,7 @@ write_last_words(Relay *relay)
 {
 	HOLD_INTERRUPTS();
 	outbox_write_registers(relay);
+	outbox_write_totals(relay, GetCurrentTimestamp(), true);
 	RESUME_INTERRUPTS();
 }
 
@@ -466,8 +520,16 @@ forget_times(Relay *relay, TimestampTz now)
 	relay->current_since = now;
 	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
 		relay->settled_since[i] = 0;
+	relay->due_at = Min(relay->due_at, now);
+	relay->totals_written_at = now;
 	foreach(lc, relay->queues)
-		((RelayQueue *) lfirst(lc))->retry_at = now;
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		queue->retry_at = queue->careful_at = now;
+		queue->again_at = Min(queue->again_at, now);
+		queue->purge_at = now;
+	}
 }
 
 static Relay *
@@ -496,6 +558,8 @@ make_relay(const OutboxRelayArgs *args)
 	relay->by_id = hash_create("outbox relay queues", 64, &ctl,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	relay->slot = outbox_relay_attach(args);
+	relay->look_for_requests = true;
+	relay->counting_due = relay->counting_dead_at = DT_NOBEGIN;
 	return relay;
 }
 
@@ -556,13 +620,19 @@ outbox_relay_main(Datum main_arg)
 		}
 		last_now = now;
 		if (relay->look && pg_atomic_exchange_u32(&relay->slot->told, 0) != 0)
+		{
 			outbox_catalog_forget();
+			relay->look_for_requests = true;
+		}
 		if (relay->look && (!relay->ready || relay->hold))
 		{
 			relay->look = !look_at_catalog(relay);
 		}
 		outbox_run_link(relay, now);
+		(void) outbox_move_due(relay, now);
 		worked = deliver(relay, now);
+		if (relay->look_for_requests && relay->well && !relay->hold)
+			outbox_resend_requested(relay);
 		if (relay->ready && !relay->well && !relay->hold &&
 			nothing_to_do(relay))
 			outbox_link_well(relay);
@@ -570,7 +640,9 @@ outbox_relay_main(Datum main_arg)
 			pg_atomic_read_u32(&relay->slot->census_wanted))
 		{
 			chores(relay, now);
-			chores_at = TimestampTzPlusMilliseconds(now, CHORES_INTERVAL_MS);
+			chores_at = TimestampTzPlusMilliseconds(now, relay->evacuating ?
+													EVACUATION_INTERVAL_MS :
+													CHORES_INTERVAL_MS);
 		}
 		else if (!worked)
 			wait_for_work(relay, chores_at);

@@ -20,6 +20,7 @@
 
 #include "outbox.h"
 
+#include "latency.h"
 #include "launcher.h"
 #include "lib/ilist.h"
 #include "redis.h"
@@ -32,6 +33,10 @@
 
 /* batches of a queue under way at once */
 #define OUTBOX_QUEUE_INFLIGHT	4
+
+/* the size of a batch */
+#define OUTBOX_BATCH_MESSAGES	256
+#define OUTBOX_BATCH_BYTES		(128 * 1024)
 
 /* a row to be sent: its number and its place */
 typedef struct PlanEntry
@@ -47,8 +52,18 @@ typedef enum RelayQueueState
 	QUEUE_UNKNOWN,				/* its cursor has to be read */
 	QUEUE_ASKED,				/* it is being read, or taken over */
 	QUEUE_FLOWING,
-	QUEUE_BLOCKED				/* it stands still until retry_at */
+	QUEUE_BLOCKED,				/* it stands still until retry_at */
+	QUEUE_PAUSED				/* it stands still until it is resumed */
 } RelayQueueState;
+
+/* what has become of a queue's messages, since it was created */
+typedef struct RelayTotals
+{
+	uint64		delivered;
+	uint64		failed;			/* attempts that were refused */
+	uint64		dead_lettered;	/* expired ones included */
+	uint64		expired;
+} RelayTotals;
 
 typedef struct RelayQueue
 {
@@ -61,7 +76,8 @@ typedef struct RelayQueue
 	RelayQueueState state;
 	TimestampTz retry_at;
 	int			failures;		/* in a row */
-	char		error[OUTBOX_TEXT_SIZE];
+	TimestampTz still_since;	/* when it began to stand still, or 0 */
+	char		why[OUTBOX_QUEUE_TEXT_SIZE];	/* it does */
 
 	/*
 	 * The tick being delivered: rows visible in cur and not in prev, of which
@@ -87,12 +103,21 @@ typedef struct RelayQueue
 	uint64		plan_number;	/* Relay.plan_number when it was made */
 	bool		planning;		/* takes part in the plan being made */
 	bool		next_tick;		/* ... with a fresh snapshot */
+	int			past_ticks;		/* this one and so many less one to come may
+								 * have rows outside of staging */
 
 	/* what Redis will have when all in flight is applied */
 	char	   *expect_pos;
 	uint64		expect_seq;
-	uint64		expect_count;	/* messages applied since the cursor began */
 	int			inflight;		/* requests */
+
+	/* messages that Redis has refused, see careful.c */
+	bool		careful;		/* one batch at a time, with care */
+	bool		careful_inflight;
+	TimestampTz careful_at;		/* the next one not before */
+	HTAB	   *held_keys;		/* of HeldKey; NULL: none */
+	int64		held;			/* messages skipped */
+	TimestampTz again_at;		/* when to look for those to be tried again */
 
 	/* what Redis has acknowledged */
 	OutboxPosition acked;		/* prev NULL: nothing */
@@ -106,7 +131,34 @@ typedef struct RelayQueue
 
 	int64		waiting;		/* staged, not acknowledged */
 	TimestampTz oldest;			/* of those, about */
+
+	/* evacuated rows that go when the retention has passed, see evacuate.c */
+	bool		evacuated;		/* there may be some */
+	int			evacuating;		/* the table being copied, -1: none */
+	uint64		evacuated_xid;	/* ... as far as this row */
+	uint64		evacuated_seq;
+	OutboxSnap *purge_snap;		/* those visible in it ... */
+	TimestampTz purge_at;		/* ... then */
+
+	/* what is shown, see totals.c */
+	RelayTotals totals;
+	RelayTotals totals_written;
+	int64		delayed;
+	int64		dead;
+	int64		counting_delayed;	/* in the pass under way */
+	int64		counting_dead;
+	OutboxLatency latency;
+	TimestampTz last_success;
+	TimestampTz last_error_at;
+	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
 } RelayQueue;
+
+/* a key that has skipped messages, by its hash */
+typedef struct HeldKey
+{
+	uint64		hash;
+	int64		count;
+} HeldKey;
 
 /* the transactions to look at, see reach.c */
 typedef struct OutboxReach
@@ -117,6 +169,25 @@ typedef struct OutboxReach
 	int			nxids;
 	int			size;
 } OutboxReach;
+
+/* rows of a staging table that Redis hasn't acknowledged */
+typedef enum TableSearch
+{
+	TABLE_WAITED_FOR,			/* there are some that will be delivered */
+	TABLE_STILL,				/* they are of queues that stand still */
+	TABLE_SETTLED				/* there are none */
+} TableSearch;
+
+/* a queue's cursor, as Redis has it */
+typedef struct RelayCursor
+{
+	const char *pos;			/* "": there is none */
+	const char *seq;
+	uint64		count;			/* messages applied since it began */
+	int			nskips;
+	uint64	   *skips;			/* seqs */
+	const char **errors;		/* why; "": behind another one */
+} RelayCursor;
 
 typedef struct QueueById
 {
@@ -131,7 +202,9 @@ typedef enum RequestKind
 	REQUEST_IGNORED,			/* the answer doesn't matter */
 	REQUEST_CURSOR,
 	REQUEST_TAKEOVER,
-	REQUEST_APPLY
+	REQUEST_APPLY,
+	REQUEST_CAREFUL,			/* moves the cursor, skips what fails */
+	REQUEST_AGAIN				/* skipped messages, tried again */
 } RequestKind;
 
 /* a command whose answer is awaited; answers come in order */
@@ -143,7 +216,11 @@ typedef struct Request
 	int			count;			/* messages */
 	OutboxPosition pos;			/* the position this moves to */
 	bool		finishes;		/* the last of its tick */
-	TimestampTz newest;			/* enqueued_at of the last message */
+	uint64		total;			/* of a takeover: the cursor's count */
+	TimestampTz oldest;			/* enqueued_at of the first message */
+	TimestampTz newest;			/* ... and of the last one */
+	int			skipped;		/* messages covered and not applied */
+	PlanEntry  *entries;		/* of a careful batch, count of them */
 } Request;
 
 typedef struct Relay
@@ -192,7 +269,7 @@ typedef struct Relay
 	bool		look;
 	TimestampTz looked_at;
 	uint64		plan_number;	/* of the last plan */
-	uint32		files[OUTBOX_STAGING_TABLES];	/* of staging, when planned */
+	uint32		files[OUTBOX_TABLES];	/* of the tables, when planned */
 
 	OutboxSnap *counted;		/* rows visible in it have been counted */
 	uint64		counted_from;	/* before that: xids from here on */
@@ -202,11 +279,26 @@ typedef struct Relay
 	TimestampTz settled_since[OUTBOX_STAGING_TABLES];
 	uint64		settled_xid[OUTBOX_STAGING_TABLES];
 	TimestampTz searched_at;
+	TableSearch search[OUTBOX_STAGING_TABLES];	/* what the last one found */
+	bool		evacuating;
+	bool		truncated;		/* skip lists may be shortened */
+
+	/* deferred messages, see due.c */
+	TimestampTz due_at;			/* of the next delayed one; DT_NOEND: none */
+	bool		look_for_requests;	/* of outbox_resend() */
 
 	/* registers */
 	uint64		delivered;		/* in all */
 	uint64		delivered_written;
 	uint64		applied_written;
+	TimestampTz totals_written_at;
+
+	/* where the passes that count are, see totals.c */
+	TimestampTz counting_due;
+	int64		counting_seq;
+	int32		counting_dead_queue;
+	TimestampTz counting_dead_at;
+	int64		counting_dead_seq;
 
 	/* the batch being made */
 	OutboxArgs	args;
@@ -227,10 +319,18 @@ extern void outbox_reach_cover(OutboxReach *reach, const OutboxSnap *prev,
 extern void outbox_reach_scan(OutboxReach *reach, OutboxStaging *staging,
 							  OutboxStagedVisit visit, void *arg);
 
+/* due.c: what becomes due. In transactions of its own. */
+extern void outbox_look_for_due(Relay *relay);
+extern bool outbox_move_due(Relay *relay, TimestampTz now);
+extern void outbox_resend_requested(Relay *relay);
+
 /* census.c: count what waits, and publish it. The counts in a transaction. */
 extern void outbox_census(Relay *relay, OutboxStaging *staging);
 extern void outbox_recount(Relay *relay, OutboxStaging *staging);
 extern void outbox_publish(Relay *relay);
+
+/* reach.c: a snapshot as SQL takes it: text, to be cast to pg_snapshot. */
+extern Datum outbox_snap_text(const OutboxSnap *snap);
 
 /* plan.c: which rows each queue gets next. In a transaction. */
 extern bool outbox_plan(Relay *relay, OutboxStaging *staging);
@@ -238,18 +338,102 @@ extern void outbox_discard_plan(RelayQueue *queue);
 extern void outbox_set_tick(RelayQueue *queue, OutboxSnap *prev,
 							OutboxSnap *cur, XLogRecPtr lsn, uint64 seq);
 
-/* apply.c: batches out, answers in. */
+/* script.c: the scripts, and how a call of one begins. */
+typedef enum OutboxScript
+{
+	OUTBOX_SCRIPT_APPLY,
+	OUTBOX_SCRIPT_CAREFUL
+} OutboxScript;
+
+#define OUTBOX_SCRIPTS (OUTBOX_SCRIPT_CAREFUL + 1)
+
+extern const char *outbox_script_text(OutboxScript script);
+extern void outbox_script_loaded(OutboxScript script, const char *sha);
+extern void outbox_script_call(StringInfo out, OutboxScript script,
+							   const RelayQueue *queue, const char *mode,
+							   int nargs, const char *expect_pos,
+							   const char *expect_seq, const char *pos,
+							   uint64 seq);
+extern void outbox_script_channel(StringInfo out, const RelayQueue *queue);
+extern void outbox_resp_number(StringInfo out, uint64 n);
+
+/* request.c: commands to Redis, and whose answers come next. */
+extern void outbox_empty_buffer(StringInfo buf);
+extern void outbox_send_command(Relay *relay);
+extern Request *outbox_expect_answer(Relay *relay, RequestKind kind,
+									 RelayQueue *queue);
+extern void outbox_drop_requests(Relay *relay);
 extern void outbox_send_handshake(Relay *relay, const OutboxRedisUrl *url);
 extern void outbox_send_cursor_request(Relay *relay, RelayQueue *queue);
 extern void outbox_send_takeover(Relay *relay, RelayQueue *queue,
-								 const char *expect_pos,
-								 const char *expect_seq,
-								 OutboxPosition *pos, uint64 count);
+								 const RelayCursor *cursor,
+								 OutboxPosition *pos,
+								 int ndrop, const uint64 *drop);
 extern void outbox_send_forget(Relay *relay, RelayQueue *queue);
+extern void outbox_link_trouble(Relay *relay, const char *error);
+extern void outbox_queue_error(Relay *relay, RelayQueue *queue,
+							   const char *error);
+extern void outbox_read_answers(Relay *relay);
+
+/* apply.c: batches out, answers in. The batches in a transaction. */
+extern bool outbox_needs_care(const RelayQueue *queue,
+							  const OutboxMessage *msg, TimestampTz now);
 extern bool outbox_send_batch(Relay *relay, RelayQueue *queue,
 							  OutboxStaging *staging);
-extern void outbox_read_answers(Relay *relay);
-extern void outbox_drop_requests(Relay *relay);
+extern const char *outbox_tick_text(Relay *relay, RelayQueue *queue);
+extern Request *outbox_expect_batch(Relay *relay, RequestKind kind,
+									RelayQueue *queue);
+extern void outbox_expect_position(RelayQueue *queue, const char *pos,
+								   uint64 seq);
+extern void outbox_messages_applied(Relay *relay, RelayQueue *queue,
+									int count, TimestampTz oldest,
+									TimestampTz newest);
+extern void outbox_position_reached(Relay *relay, RelayQueue *queue,
+									const Request *request);
+extern void outbox_cursor_differs(RelayQueue *queue);
+extern void outbox_apply_answer(Relay *relay, RelayQueue *queue,
+								Request *request, const OutboxReply *reply);
+
+/*
+ * careful.c: batches in which messages may be skipped; skipped ones again.
+ * The batches in a transaction, the answers in one of their own.
+ */
+extern bool outbox_may_go_carefully(RelayQueue *queue, TimestampTz now);
+extern bool outbox_wants_again(RelayQueue *queue, TimestampTz now);
+extern void outbox_send_careful(Relay *relay, RelayQueue *queue,
+								OutboxStaging *staging);
+extern void outbox_send_again(Relay *relay, RelayQueue *queue);
+extern void outbox_careful_answer(Relay *relay, RelayQueue *queue,
+								  Request *request, const OutboxReply *reply);
+
+/* failure.c: what becomes of a message that failed. In a transaction. */
+extern bool outbox_key_is_held(const RelayQueue *queue,
+							   const OutboxMessage *msg);
+extern uint64 outbox_key_hash(const struct varlena *key);
+extern void outbox_hold_key(RelayQueue *queue, uint64 hash, int64 count);
+extern void outbox_release_key(RelayQueue *queue, uint64 hash);
+extern void outbox_forget_keys(RelayQueue *queue);
+extern void outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg);
+extern bool outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
+								   const char *error, bool held,
+								   TimestampTz now);
+extern void outbox_message_expired(RelayQueue *queue, OutboxMessage *msg,
+								   TimestampTz now);
+
+/* reconcile.c: the skip list and the tables. In transactions of its own. */
+extern bool outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,
+							 const OutboxPosition *pos, bool older,
+							 int *ndrop, uint64 **drop);
+
+/* totals.c: what is shown of queues. In a transaction. */
+extern void outbox_read_totals(RelayQueue *queue);
+extern void outbox_write_totals(Relay *relay, TimestampTz now, bool all);
+extern void outbox_count_deferred(Relay *relay);
+
+/* evacuate.c: what a standing queue has in staging. Own transactions. */
+extern bool outbox_stands_still(const RelayQueue *queue);
+extern bool outbox_evacuate(Relay *relay, int table, bool rest);
+extern void outbox_purge(Relay *relay, TimestampTz now);
 
 /* link.c: the connection as a whole, up and down. */
 extern void outbox_run_link(Relay *relay, TimestampTz now);
@@ -259,11 +443,12 @@ extern void outbox_link_changed(Relay *relay);
 extern void outbox_hold(Relay *relay, OutboxRelayState state,
 						const char *why);
 
-/* recover.c: a queue's cursor, as Redis has it. */
+/* recover.c: a queue's cursor, as Redis has it; queues that stand still. */
 extern void outbox_recover_queue(Relay *relay, RelayQueue *queue,
 								 const OutboxReply *reply);
-extern void outbox_block_queue(Relay *relay, RelayQueue *queue,
+extern void outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 							   const char *error);
+extern void outbox_stop_queue(RelayQueue *queue);
 extern void outbox_queue_flows(Relay *relay, RelayQueue *queue,
 							   OutboxPosition *pos, uint64 count);
 

@@ -82,6 +82,9 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 	queue->settings.redis_key = utf8_copy(settings->redis_key);
 	queue->cursor_key = make_cursor_key(relay, &queue->settings);
 	queue->state = QUEUE_UNKNOWN;
+	queue->again_at = DT_NOEND;
+	queue->evacuating = -1;
+	outbox_read_totals(queue);
 
 	MemoryContextSwitchTo(relay->context);
 	relay->queues = lappend(relay->queues, queue);
@@ -131,9 +134,36 @@ outbox_free_queue(Relay *relay, RelayQueue *queue)
 	outbox_snap_unref(queue->acked.prev);
 	outbox_snap_unref(queue->acked.cur);
 	outbox_snap_unref(queue->settled);
+	outbox_snap_unref(queue->purge_snap);
 	outbox_snap_unref(queue->before_loss.prev);
 	outbox_snap_unref(queue->before_loss.cur);
 	MemoryContextDelete(queue->context);
+}
+
+/*
+ * Settings may have changed.  What a queue stands still for may be over then:
+ * it goes on from its cursor.
+ */
+static void
+take_settings(Relay *relay, RelayQueue *queue, const OutboxQueue *settings)
+{
+	char	   *name = queue->settings.name;
+	char	   *redis_key = queue->settings.redis_key;
+	bool		paused = settings->paused_at != 0;
+	bool		other_policy = queue->settings.on_failure != settings->on_failure;
+
+	queue->settings = *settings;
+	queue->settings.name = name;
+	queue->settings.redis_key = redis_key;
+
+	if (paused && queue->state == QUEUE_FLOWING)
+		outbox_stop_queue(queue);
+	else if ((!paused && queue->state == QUEUE_PAUSED) ||
+			 (other_policy && queue->state == QUEUE_BLOCKED))
+	{
+		queue->state = QUEUE_UNKNOWN;
+		relay->look = true;
+	}
 }
 
 /*
@@ -174,9 +204,7 @@ outbox_refresh_queues(Relay *relay)
 			queue = llast(relay->queues);
 		}
 		queue->listed = true;
-		queue->settings.target = settings->target;
-		queue->settings.format = settings->format;
-		queue->settings.maxlen = settings->maxlen;
+		take_settings(relay, queue, settings);
 	}
 
 	foreach(lc, relay->queues)

@@ -13,7 +13,8 @@
  * Acknowledged means: every transaction id in the table is visible in each
  * queue's settled snapshot.  That is asked of the index: its greatest id, and
  * those that the snapshot calls in progress.  A queue that stands still has an
- * old snapshot; then the table is searched for rows of its, now and then.
+ * old snapshot; then the table is searched for rows of its, now and then, and
+ * these are evacuated (evacuate.c) before the table is emptied.
  *
  * TRUNCATE takes its lock only if nobody holds the table: not a transaction
  * that wrote to it, nor pg_dump.  With the lock held nobody can add a row, so
@@ -49,22 +50,22 @@
 typedef struct Search
 {
 	Relay	   *relay;
-	bool		found;
+	TableSearch found;
 } Search;
 
-static void
+static bool
 search_visit(void *arg, const OutboxStagedEntry *entry)
 {
 	Search	   *search = arg;
-	QueueById  *by_id;
+	QueueById  *by_id = hash_search(search->relay->by_id, &entry->queue,
+									HASH_FIND, NULL);
 
-	if (search->found)
-		return;
-	by_id = hash_search(search->relay->by_id, &entry->queue, HASH_FIND, NULL);
 	/* rows of dropped queues wait for nothing */
-	if (by_id != NULL &&
-		!outbox_snap_sees(by_id->queue->settled, entry->xid))
-		search->found = true;
+	if (by_id == NULL || outbox_snap_sees(by_id->queue->settled, entry->xid))
+		return true;
+	search->found = outbox_stands_still(by_id->queue) ? TABLE_STILL :
+		TABLE_WAITED_FOR;
+	return search->found == TABLE_STILL;
 }
 
 static bool
@@ -92,13 +93,14 @@ queue_has_settled(RelayQueue *queue, OutboxStaging *staging, int table,
 }
 
 /*
- * Has Redis acknowledged all rows of a table?
+ * Has Redis acknowledged all rows of a table?  The table is searched now and
+ * then only, unless the answer has to be certain.
  */
-static bool
-table_has_settled(Relay *relay, OutboxStaging *staging, int table,
-				  uint64 last_xid, TimestampTz now)
+static TableSearch
+search_table(Relay *relay, OutboxStaging *staging, int table,
+			 uint64 last_xid, bool certain, TimestampTz now)
 {
-	Search		search = {relay, false};
+	Search		search = {relay, TABLE_SETTLED};
 	OutboxSnap *last = NULL;
 	bool		lagging = false;
 	ListCell   *lc;
@@ -110,22 +112,24 @@ table_has_settled(Relay *relay, OutboxStaging *staging, int table,
 		if (queue->dropped)
 			continue;
 		if (queue->settled == NULL)
-			return false;
+			return TABLE_WAITED_FOR;
 		if (queue->settled == last || lagging)
 			continue;
 		last = queue->settled;
 		lagging = !queue_has_settled(queue, staging, table, last_xid);
 	}
 	if (!lagging)
-		return true;
+		return TABLE_SETTLED;
 
-	if (!TimestampDifferenceExceeds(relay->searched_at, now,
-									SEARCH_INTERVAL_MS))
-		return false;
-	relay->searched_at = now;
-	outbox_staging_scan(staging, table, 0, last_xid + 1, search_visit,
-						&search);
-	return !search.found;
+	if (certain || TimestampDifferenceExceeds(relay->searched_at, now,
+											  SEARCH_INTERVAL_MS))
+	{
+		outbox_staging_scan(staging, table, 0, last_xid + 1, search_visit,
+							&search);
+		relay->searched_at = GetCurrentTimestamp();
+		relay->search[table] = search.found;
+	}
+	return relay->search[table];
 }
 
 static void
@@ -133,12 +137,48 @@ truncate_table(Relay *relay, int table)
 {
 	char	   *command = psprintf("TRUNCATE %s.staging_%d", OUTBOX_SCHEMA,
 								   table + 1);
+	ListCell   *lc;
 
 	SPI_connect();
 	SPI_execute(command, false, 0);
 	SPI_finish();
 	relay->settled_since[table] = 0;
+	relay->truncated = true;
+	foreach(lc, relay->queues)
+		((RelayQueue *) lfirst(lc))->evacuating = -1;
 	ereport(DEBUG1, (errmsg("outbox has emptied staging_%d", table + 1)));
+}
+
+/*
+ * Lock a table that is to be emptied, if nobody holds it and nothing that is
+ * waited for has been added to it.
+ */
+static bool
+lock_table(Relay *relay, OutboxStaging *staging, int table, uint64 last_xid,
+		   TimestampTz now)
+{
+	uint64		locked_xid = 0;
+	TableSearch found;
+
+	if (!ConditionalLockRelation(staging->table[table], AccessExclusiveLock))
+		return false;
+
+	/*
+	 * Whoever created a queue and enqueued to it has sent an invalidation
+	 * before letting go of the table: then there are rows of a queue that
+	 * we haven't asked about.
+	 */
+	if (relay->queues_stale || relay->queues_epoch != outbox_catalog_epoch())
+		return false;
+
+	/* nobody can add to it now: has anybody since we looked? */
+	if (!outbox_staging_last_xid(staging, table, &locked_xid))
+		return true;
+	if (locked_xid != last_xid)
+		return false;
+	found = search_table(relay, staging, table, last_xid, true, now);
+	return found == TABLE_SETTLED ||
+		(found == TABLE_STILL && outbox_evacuate(relay, table, true));
 }
 
 /*
@@ -149,10 +189,12 @@ static bool
 may_truncate(Relay *relay, OutboxStaging *staging, int table, TimestampTz now)
 {
 	uint64		last_xid = 0;
+	TableSearch found = TABLE_SETTLED;
 
 	/* without an entry there are at most rows that nobody can find any more */
-	if (outbox_staging_last_xid(staging, table, &last_xid) &&
-		!table_has_settled(relay, staging, table, last_xid, now))
+	if (outbox_staging_last_xid(staging, table, &last_xid))
+		found = search_table(relay, staging, table, last_xid, false, now);
+	if (found == TABLE_WAITED_FOR)
 	{
 		relay->settled_since[table] = 0;
 		return false;
@@ -166,25 +208,12 @@ may_truncate(Relay *relay, OutboxStaging *staging, int table, TimestampTz now)
 	if (!TimestampDifferenceExceeds(relay->settled_since[table], now,
 									outbox_retention * 1000))
 		return false;
-
-	if (!ConditionalLockRelation(staging->table[table], AccessExclusiveLock))
-		return false;
-
-	/*
-	 * Whoever created a queue and enqueued to it has sent an invalidation
-	 * before letting go of the table: then there are rows of a queue that
-	 * we haven't asked about.
-	 */
-	if (relay->queues_stale || relay->queues_epoch != outbox_catalog_epoch())
-		return false;
+	if (found == TABLE_STILL && !outbox_evacuate(relay, table, false))
 	{
-		uint64		locked_xid = 0;
-
-		/* nobody can add to it now: has anybody since we looked? */
-		return !outbox_staging_last_xid(staging, table, &locked_xid) ||
-			(locked_xid == last_xid &&
-			 table_has_settled(relay, staging, table, last_xid, now));
+		relay->evacuating = true;
+		return false;
 	}
+	return lock_table(relay, staging, table, last_xid, now);
 }
 
 /*
@@ -219,9 +248,11 @@ outbox_rotate(Relay *relay, TimestampTz now)
 	int			current = outbox_staging_current();
 	int			truncate = -1;
 
+	relay->evacuating = false;
 	outbox_begin_step();
 	if (outbox_catalog_load() &&
-		outbox_staging_open(&staging, GetActiveSnapshot()))
+		outbox_staging_open(&staging, GetActiveSnapshot(),
+							OUTBOX_STAGING_TABLES))
 	{
 		for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
 		{

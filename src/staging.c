@@ -43,6 +43,7 @@
 #include "catalog.h"
 #include "catalog/indexing.h"
 #include "commands/sequence.h"
+#include "deferred.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "shmem.h"
@@ -52,18 +53,30 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-StaticAssertDecl(OUTBOX_REL_STAGING_2 == OUTBOX_REL_STAGING_1 + 1 &&
-				 OUTBOX_REL_STAGING_2_INDEX == OUTBOX_REL_STAGING_1_INDEX + 1,
-				 "staging tables and their indexes are numbered in step");
+/* the tables by their numbers */
+static const OutboxRelation tables[OUTBOX_TABLES] = {
+	OUTBOX_REL_STAGING_1,
+	OUTBOX_REL_STAGING_2,
+	[OUTBOX_TABLE_DEFERRED] = OUTBOX_REL_DEFERRED,
+	[OUTBOX_TABLE_DEAD_LETTER] = OUTBOX_REL_DEAD_LETTER
+};
+static const OutboxRelation indexes[OUTBOX_TABLES] = {
+	OUTBOX_REL_STAGING_1_INDEX,
+	OUTBOX_REL_STAGING_2_INDEX,
+	[OUTBOX_TABLE_DEFERRED] = OUTBOX_REL_DEFERRED_INDEX,
+	[OUTBOX_TABLE_DEAD_LETTER] = OUTBOX_REL_DEAD_LETTER_INDEX
+};
 
 /*
  * The library in memory may be of another version than the tables: after an
  * upgrade, until the server has been restarted and the extension updated.
  */
 static void
-check_shape(Relation rel)
+check_shape(Relation rel, bool staging)
 {
-	if (RelationGetDescr(rel)->natts != Natts_staging)
+	int			natts = RelationGetDescr(rel)->natts;
+
+	if (staging ? natts != Natts_staging : natts <= Anum_deferred_reason)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox's library and tables are of different versions"),
@@ -120,6 +133,18 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 }
 
 /*
+ * Give a message its number and what the transaction says of it.
+ */
+void
+outbox_staging_identify(OutboxMessage *msg)
+{
+	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
+	msg->timeline = (int32) GetWALInsertionTimeLine();
+	msg->enqueued_at = GetCurrentTimestamp();
+}
+
+/*
  * Stage a message in the caller's transaction.
  */
 void
@@ -133,13 +158,9 @@ outbox_staging_insert(OutboxMessage *msg)
 	rel = table_open(outbox_relid(OUTBOX_REL_STAGING_1 +
 								  outbox_staging_current()),
 					 RowExclusiveLock);
-	check_shape(rel);
+	check_shape(rel, true);
 
-	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
-	msg->timeline = (int32) GetWALInsertionTimeLine();
-	msg->enqueued_at = GetCurrentTimestamp();
-
+	outbox_staging_identify(msg);
 	values[Anum_staging_xid - 1] = UInt64GetDatum(msg->xid);
 	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
 	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
@@ -161,26 +182,26 @@ outbox_staging_insert(OutboxMessage *msg)
 }
 
 /*
- * Open the staging tables.  False if somebody holds a lock that conflicts.
+ * Open the first so many tables.  False if somebody holds a lock that
+ * conflicts.
  */
 bool
-outbox_staging_open(OutboxStaging *staging, Snapshot snapshot)
+outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
 {
 	memset(staging, 0, sizeof(OutboxStaging));
 	staging->snapshot = snapshot;
-	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+	staging->ntables = ntables;
+	for (int i = 0; i < ntables; i++)
 	{
-		if (!outbox_lock_relation(OUTBOX_REL_STAGING_1 + i) ||
-			!outbox_lock_relation(OUTBOX_REL_STAGING_1_INDEX + i))
+		if (!outbox_lock_relation(tables[i]) ||
+			!outbox_lock_relation(indexes[i]))
 		{
 			outbox_staging_close(staging);
 			return false;
 		}
-		staging->table[i] = table_open(outbox_relid(OUTBOX_REL_STAGING_1 + i),
-									   NoLock);
-		check_shape(staging->table[i]);
-		staging->index[i] = index_open(outbox_relid(OUTBOX_REL_STAGING_1_INDEX + i),
-									   NoLock);
+		staging->table[i] = table_open(outbox_relid(tables[i]), NoLock);
+		check_shape(staging->table[i], i < OUTBOX_STAGING_TABLES);
+		staging->index[i] = index_open(outbox_relid(indexes[i]), NoLock);
 		staging->slot[i] = table_slot_create(staging->table[i], NULL);
 		staging->fetch[i] = outbox_index_fetch_begin(staging->table[i]);
 	}
@@ -190,7 +211,7 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot)
 void
 outbox_staging_close(OutboxStaging *staging)
 {
-	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+	for (int i = 0; i < staging->ntables; i++)
 	{
 		if (staging->table[i] == NULL)
 			break;
@@ -234,7 +255,8 @@ outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
 		entry.seq = DatumGetInt64(index_getattr(scan->xs_itup, 2, desc, &isnull));
 		entry.queue = DatumGetInt32(index_getattr(scan->xs_itup, 3, desc, &isnull));
 		entry.tid = *tid;
-		visit(arg, &entry);
+		if (!visit(arg, &entry))
+			break;
 		if (++n % 4096 == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -287,6 +309,22 @@ outbox_staging_last_xid(OutboxStaging *staging, int table, uint64 *xid)
 }
 
 /*
+ * Is there an entry of this message in a table?
+ */
+bool
+outbox_staging_has(OutboxStaging *staging, int table, uint64 xid, uint64 seq)
+{
+	ScanKeyData keys[2];
+	uint64		found;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_XID8EQ,
+				UInt64GetDatum(xid));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum((int64) seq));
+	return one_xid(staging, table, keys, 2, ForwardScanDirection, &found);
+}
+
+/*
  * Fetch the row at a place into the slot.  As an index scan does: rows of one
  * page come one after the other, and the page stays pinned meanwhile.
  */
@@ -327,6 +365,22 @@ get_varlena(TupleTableSlot *slot, int column)
 }
 
 /*
+ * Why a message is where it is: the reason's first letter, see deferred.h.
+ */
+static char
+get_reason(TupleTableSlot *slot, int table)
+{
+	struct varlena *reason;
+
+	if (table < OUTBOX_STAGING_TABLES)
+		return 0;
+	if (table == OUTBOX_TABLE_DEAD_LETTER)
+		return OUTBOX_DEAD;
+	reason = PG_DETOAST_DATUM_PACKED(slot->tts_values[Anum_deferred_reason - 1]);
+	return *VARDATA_ANY(reason);
+}
+
+/*
  * Fetch one message.  False if its transaction rolled back (and perhaps its
  * place has been used again since, so the number is compared).
  */
@@ -355,6 +409,7 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 	msg->headers = get_varlena(slot, Anum_staging_headers);
 	msg->payload = get_varlena(slot, Anum_staging_payload);
 	msg->history = get_varlena(slot, Anum_staging_history);
+	msg->reason = get_reason(slot, table);
 	return true;
 }
 

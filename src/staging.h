@@ -4,7 +4,8 @@
  *	  The append-only tables where committed messages wait.
  *
  * Purpose: insert a message; scan what is there; fetch one message.
- * Process: outbox_staging_insert() the backend, the rest the relay.
+ * Process: outbox_staging_insert() and outbox_staging_identify() backend and
+ *	  relay, the rest the relay.
  * Transaction: the caller's; an open OutboxStaging must be closed in the
  *	  transaction in which it was opened.
  * Memory: fetched messages point into the slot or the current context, and
@@ -45,13 +46,20 @@ enum
 
 #define Natts_staging Anum_staging_history
 
-/* the staging tables, open for reading */
+/* where else rows of the same shape are: the next column is the reason */
+#define Anum_deferred_reason (Natts_staging + 1)
+
+/*
+ * The staging tables, open for reading; if asked for, outbox.deferred and
+ * outbox.dead_letter too.
+ */
 typedef struct OutboxStaging
 {
-	Relation	table[OUTBOX_STAGING_TABLES];
-	Relation	index[OUTBOX_STAGING_TABLES];
-	TupleTableSlot *slot[OUTBOX_STAGING_TABLES];
-	struct IndexFetchTableData *fetch[OUTBOX_STAGING_TABLES];
+	int			ntables;
+	Relation	table[OUTBOX_TABLES];
+	Relation	index[OUTBOX_TABLES];
+	TupleTableSlot *slot[OUTBOX_TABLES];
+	struct IndexFetchTableData *fetch[OUTBOX_TABLES];
 	Snapshot	snapshot;
 } OutboxStaging;
 
@@ -65,12 +73,17 @@ typedef struct OutboxStagedEntry
 	ItemPointerData tid;
 } OutboxStagedEntry;
 
-typedef void (*OutboxStagedVisit) (void *arg, const OutboxStagedEntry *entry);
+/* false ends the scan */
+typedef bool (*OutboxStagedVisit) (void *arg, const OutboxStagedEntry *entry);
 
 /* fills in xid, seq, timeline and enqueued_at of the message */
+extern void outbox_staging_identify(OutboxMessage *msg);
+
+/* so does this */
 extern void outbox_staging_insert(OutboxMessage *msg);
 
-extern bool outbox_staging_open(OutboxStaging *staging, Snapshot snapshot);
+extern bool outbox_staging_open(OutboxStaging *staging, Snapshot snapshot,
+								int ntables);
 extern void outbox_staging_close(OutboxStaging *staging);
 extern void outbox_staging_scan(OutboxStaging *staging, int table,
 								uint64 from, uint64 below,
@@ -79,9 +92,15 @@ extern bool outbox_staging_first_xid(OutboxStaging *staging, int table,
 									 uint64 from, uint64 *xid);
 extern bool outbox_staging_last_xid(OutboxStaging *staging, int table,
 									uint64 *xid);
+extern bool outbox_staging_has(OutboxStaging *staging, int table, uint64 xid,
+							   uint64 seq);
 extern bool outbox_staging_visible(OutboxStaging *staging,
 								   const OutboxStagedEntry *entry,
 								   TimestampTz *enqueued_at);
+/* the columns of a staging table, of which others have more */
+#define OUTBOX_STAGING_COLUMNS "xid, seq, enqueued_at, id, queue, timeline," \
+	" attempts, kind, type, key, headers, payload, history"
+
 extern bool outbox_staging_fetch(OutboxStaging *staging, int table,
 								 ItemPointer tid, uint64 seq,
 								 OutboxMessage *msg);

@@ -36,6 +36,21 @@ outbox_target_branch(const OutboxQueue *queue)
 	pg_unreachable();
 }
 
+const char *
+outbox_target_command(const OutboxQueue *queue)
+{
+	switch (queue->target)
+	{
+		case OUTBOX_TARGET_STREAM:
+			return "XADD";
+		case OUTBOX_TARGET_LIST:
+			return "RPUSH";
+		case OUTBOX_TARGET_PUBLISH:
+			return "PUBLISH";
+	}
+	pg_unreachable();
+}
+
 void
 outbox_target_encode(OutboxArgs *args, const OutboxQueue *queue,
 					 const OutboxMessage *msg)
@@ -47,6 +62,19 @@ outbox_target_encode(OutboxArgs *args, const OutboxQueue *queue,
 					   VARSIZE_ANY_EXHDR(msg->payload));
 	else
 		outbox_encode_json(args, msg);
+}
+
+void
+outbox_target_encode_alone(OutboxArgs *args, const OutboxQueue *queue,
+						   const OutboxMessage *msg)
+{
+	if (queue->target == OUTBOX_TARGET_STREAM)
+		outbox_encode_stream_alone(args, queue, msg);
+	else
+	{
+		outbox_add_arg(args, "1", 1);
+		outbox_target_encode(args, queue, msg);
+	}
 }
 
 void

@@ -44,9 +44,21 @@ extern const char *outbox_target_branch(const OutboxQueue *queue);
 extern void outbox_target_encode(OutboxArgs *args, const OutboxQueue *queue,
 								 const OutboxMessage *msg);
 
+/*
+ * A message by itself: the number of arguments of its command behind the key,
+ * then these.
+ */
+extern const char *outbox_target_command(const OutboxQueue *queue);
+extern void outbox_target_encode_alone(OutboxArgs *args,
+									   const OutboxQueue *queue,
+									   const OutboxMessage *msg);
+
 /* one for each kind of target */
 extern void outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
 								 const OutboxMessage *msg);
+extern void outbox_encode_stream_alone(OutboxArgs *args,
+									   const OutboxQueue *queue,
+									   const OutboxMessage *msg);
 extern void outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg);
 
 /* for the encoders */

@@ -152,11 +152,10 @@ begin_general(OutboxArgs *args, const OutboxQueue *queue,
 	outbox_add_arg(args, "*", 1);
 }
 
-void
-outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
-					 const OutboxMessage *msg)
+static void
+encode_entry(OutboxArgs *args, const OutboxQueue *queue,
+			 const OutboxMessage *msg, int shape)
 {
-	int			shape = find_shape(queue, msg);
 	Jsonb	   *headers = msg->headers == NULL ? NULL : (Jsonb *)
 		PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
@@ -164,7 +163,6 @@ outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
 		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
 	};
 
-	count_in_run(args, shape);
 	if (shape == SHAPE_GENERAL)
 		begin_general(args, queue, msg, headers);
 
@@ -177,4 +175,21 @@ outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
 	add_value(args, shape, "payload", payload);
 	if (headers != NULL)
 		add_headers(args, headers);
+}
+
+void
+outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
+					 const OutboxMessage *msg)
+{
+	int			shape = find_shape(queue, msg);
+
+	count_in_run(args, shape);
+	encode_entry(args, queue, msg, shape);
+}
+
+void
+outbox_encode_stream_alone(OutboxArgs *args, const OutboxQueue *queue,
+						   const OutboxMessage *msg)
+{
+	encode_entry(args, queue, msg, SHAPE_GENERAL);
 }

@@ -103,8 +103,11 @@ outbox_position_covers(const OutboxPosition *pos, uint64 xid, uint64 seq)
 		(seq <= pos->seq && outbox_snap_sees(pos->cur, xid));
 }
 
-static void
-snap_print(StringInfo out, const OutboxSnap *snap)
+/*
+ * Append a snapshot as pg_snapshot writes it.
+ */
+void
+outbox_snap_print(StringInfo out, const OutboxSnap *snap)
 {
 	appendStringInfo(out, UINT64_FORMAT ":" UINT64_FORMAT ":",
 					 snap->nxip > 0 ? snap->xip[0] : snap->xmax, snap->xmax);
@@ -121,9 +124,9 @@ outbox_position_print(StringInfo out, TimeLineID timeline, XLogRecPtr lsn,
 					  const OutboxSnap *prev, const OutboxSnap *cur)
 {
 	appendStringInfo(out, "%u %X/%X ", timeline, LSN_FORMAT_ARGS(lsn));
-	snap_print(out, prev);
+	outbox_snap_print(out, prev);
 	appendStringInfoChar(out, ' ');
-	snap_print(out, cur);
+	outbox_snap_print(out, cur);
 }
 
 /*

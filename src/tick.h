@@ -53,6 +53,8 @@ extern OutboxSnap *outbox_snap_ref(OutboxSnap *snap);
 extern void outbox_snap_unref(OutboxSnap *snap);
 extern bool outbox_snap_sees(const OutboxSnap *snap, uint64 xid);
 
+extern void outbox_snap_print(StringInfo out, const OutboxSnap *snap);
+
 extern bool outbox_position_covers(const OutboxPosition *pos, uint64 xid,
 								   uint64 seq);
 extern void outbox_position_print(StringInfo out, TimeLineID timeline,

@@ -27,6 +27,13 @@
  * While Redis is away the relay is deaf to commits, so that an outage costs
  * callers nothing.
  *
+ * Of messages that may not go yet the relay needs to know when the first one
+ * may.  So a commit that has deferred some lowers the time in the slot to its
+ * own earliest, and wakes the relay if that has changed it: else the relay
+ * knows of an earlier one, or will, and looks at the table then.  It is told
+ * also while it is deaf, as it can't ask again.  There is no early wake: who
+ * has deferred messages isn't in a hurry.
+ *
  *-------------------------------------------------------------------------
  */
 #include "wake.h"
@@ -34,6 +41,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "shmem.h"
+#include "utils/timestamp.h"
 
 typedef enum WakeFlag
 {
@@ -42,8 +50,12 @@ typedef enum WakeFlag
 	WAKE_TELL
 } WakeFlag;
 
+/* no message is deferred; due times are finite */
+#define DUE_NEVER DT_NOEND
+
 static bool registered = false;
 static WakeFlag wake_flag = WAKE_NOT;
+static TimestampTz wake_due = DUE_NEVER;
 
 /*
  * There are rows to deliver.
@@ -87,36 +99,70 @@ tell_relay(void)
 		outbox_request_relay(MyDatabaseId);
 }
 
+/*
+ * There are messages for later, the first of them for then.
+ */
+static void
+lower_due(TimestampTz due)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+	uint64		old;
+
+	if (slot == NULL)
+	{
+		outbox_request_relay(MyDatabaseId);
+		return;
+	}
+	old = pg_atomic_read_u64(&slot->due);
+	while ((uint64) due < old)
+		if (pg_atomic_compare_exchange_u64(&slot->due, &old, (uint64) due))
+		{
+			outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
+			break;
+		}
+}
+
 static void
 wake_callback(XactEvent event, void *arg)
 {
 	WakeFlag	flag = wake_flag;
+	TimestampTz due = wake_due;
 
-	if (flag == WAKE_NOT || event == XACT_EVENT_PRE_PREPARE)
+	if ((flag == WAKE_NOT && due == DUE_NEVER) ||
+		event == XACT_EVENT_PRE_PREPARE)
 		return;
 	if (event == XACT_EVENT_PRE_COMMIT)
 	{
-		if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
+		if (flag != WAKE_NOT && synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
 			wake_relay();
 		return;
 	}
 	wake_flag = WAKE_NOT;
+	wake_due = DUE_NEVER;
 	if (event != XACT_EVENT_COMMIT)
 		return;
+	if (due != DUE_NEVER)
+		lower_due(due);
 	if (flag == WAKE_TELL)
 		tell_relay();
-	else
+	else if (flag == WAKE_DELIVER)
 		wake_relay();
 }
 
 static void
-set_flag(WakeFlag flag)
+register_callback(void)
 {
 	if (!registered)
 	{
 		RegisterXactCallback(wake_callback, NULL);
 		registered = true;
 	}
+}
+
+static void
+set_flag(WakeFlag flag)
+{
+	register_callback();
 	wake_flag = Max(wake_flag, flag);
 }
 
@@ -124,6 +170,13 @@ void
 outbox_wake_at_commit(void)
 {
 	set_flag(WAKE_DELIVER);
+}
+
+void
+outbox_wake_when_due(TimestampTz due_at)
+{
+	register_callback();
+	wake_due = Min(wake_due, due_at);
 }
 
 void

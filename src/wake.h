@@ -21,6 +21,9 @@
 /* there is something to deliver */
 extern void outbox_wake_at_commit(void);
 
+/* there is something to deliver then; not before 2000, nor infinite */
+extern void outbox_wake_when_due(TimestampTz due_at);
+
 /* something else has changed: wake the relay also while Redis is away */
 extern void outbox_tell_at_commit(void);
 

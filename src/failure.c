@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure.c
+ *	  What becomes of a message that failed: tried again, behind, given up.
+ *
+ * Design notes
+ *
+ * A refused message is in outbox.deferred until it goes through, or in
+ * outbox.dead_letter when the queue's policy gives it up.  Messages of the same
+ * key wait behind it.  Which keys are held is known here by their hashes; two
+ * keys with one hash hold each other up, and no more.
+ *
+ * What an outage does to a message isn't counted as an attempt.
+ *
+ * A dead letter is told once, by a WARNING and by NOTIFY.  If the notification
+ * queue is half full, because somebody listens and doesn't read, there is no
+ * NOTIFY: a full queue would fail the relay.
+ *
+ * Payloads and keys are in no message here, only ids.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/pg_prng.h"
+#include "deferred.h"
+#include "executor/spi.h"
+#include "policy.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define NOTIFY_CHANNEL	"outbox_dead_letter"
+
+/*
+ * As the index of outbox.deferred has it: hashtextextended(key COLLATE "C", 0).
+ */
+uint64
+outbox_key_hash(const struct varlena *key)
+{
+	return DatumGetUInt64(DirectFunctionCall2Coll(hashtextextended,
+												  C_COLLATION_OID,
+												  PointerGetDatum(key),
+												  Int64GetDatum(0)));
+}
+
+bool
+outbox_key_is_held(const RelayQueue *queue, const OutboxMessage *msg)
+{
+	uint64		hash;
+
+	if (queue->held_keys == NULL || msg->key == NULL)
+		return false;
+	hash = outbox_key_hash(msg->key);
+	return hash_search(queue->held_keys, &hash, HASH_FIND, NULL) != NULL;
+}
+
+void
+outbox_hold_key(RelayQueue *queue, uint64 hash, int64 count)
+{
+	HeldKey    *held;
+	bool		found;
+
+	if (queue->held_keys == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(uint64);
+		ctl.entrysize = sizeof(HeldKey);
+		ctl.hcxt = queue->context;
+		queue->held_keys = hash_create("outbox held keys", 64, &ctl,
+									   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	held = hash_search(queue->held_keys, &hash, HASH_ENTER, &found);
+	held->count = found ? held->count + count : count;
+}
+
+void
+outbox_release_key(RelayQueue *queue, uint64 hash)
+{
+	HeldKey    *held;
+
+	if (queue->held_keys == NULL)
+		return;
+	held = hash_search(queue->held_keys, &hash, HASH_FIND, NULL);
+	if (held == NULL || --held->count > 0)
+		return;
+	hash_search(queue->held_keys, &hash, HASH_REMOVE, NULL);
+	if (hash_get_num_entries(queue->held_keys) == 0)
+		outbox_forget_keys(queue);
+}
+
+void
+outbox_forget_keys(RelayQueue *queue)
+{
+	if (queue->held_keys != NULL)
+		hash_destroy(queue->held_keys);
+	queue->held_keys = NULL;
+}
+
+/*
+ * Add an event to a message's history.  The error may be NULL.
+ */
+static void
+add_history(const RelayQueue *queue, OutboxMessage *msg, const char *reason,
+			const char *error, TimestampTz at)
+{
+	StringInfoData event;
+	char		buf[MAXDATELEN + 1];
+	Datum		events;
+
+	initStringInfo(&event);
+	JsonEncodeDateTime(buf, TimestampTzGetDatum(at), TIMESTAMPTZOID, NULL);
+	appendStringInfo(&event, "[{\"at\": \"%s\", \"reason\": \"%s\", \"queue\": ",
+					 buf, reason);
+	escape_json(&event, queue->settings.name);
+	if (error != NULL)
+	{
+		appendStringInfo(&event, ", \"attempt\": %d, \"error\": ", msg->attempts);
+		escape_json(&event, error);
+	}
+	appendStringInfoString(&event, "}]");
+
+	events = DirectFunctionCall1(jsonb_in, CStringGetDatum(event.data));
+	if (msg->history != NULL)
+		events = DirectFunctionCall2(jsonb_concat, PointerGetDatum(msg->history),
+									 events);
+	msg->history = (struct varlena *) DatumGetPointer(events);
+}
+
+static void
+tell_dead_letter(const RelayQueue *queue, const char *id)
+{
+	StringInfoData payload;
+
+	if (DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > 0.5)
+		return;
+	initStringInfo(&payload);
+	appendStringInfo(&payload, "{\"queue\": ");
+	escape_json(&payload, queue->settings.name);
+	appendStringInfo(&payload, ", \"id\": \"%s\"}", id);
+	Async_Notify(NOTIFY_CHANNEL, payload.data);
+}
+
+static void
+set_column(Datum *values, char *nulls, int n, const void *value)
+{
+	values[n] = PointerGetDatum(value);
+	nulls[n] = value != NULL ? ' ' : 'n';
+}
+
+/*
+ * Move a message to the dead letters.
+ */
+static void
+insert_dead_letter(const OutboxMessage *msg, const char *reason,
+				   const char *error, TimestampTz now)
+{
+	static SPIPlanPtr insert = NULL;
+	static SPIPlanPtr delete = NULL;
+	Oid			types[16] = {
+		XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
+		CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, TEXTOID,
+		TEXTOID, TIMESTAMPTZOID
+	};
+	Datum		values[16];
+	char		nulls[17] = "                ";
+
+	values[0] = UInt64GetDatum(msg->xid);
+	values[1] = Int64GetDatum((int64) msg->seq);
+	values[2] = TimestampTzGetDatum(msg->enqueued_at);
+	values[3] = UUIDPGetDatum(&msg->id);
+	values[4] = Int32GetDatum(msg->queue);
+	values[5] = Int32GetDatum(msg->timeline);
+	values[6] = Int16GetDatum(msg->attempts);
+	values[7] = CharGetDatum(msg->kind);
+	set_column(values, nulls, 8, msg->type);
+	set_column(values, nulls, 9, msg->key);
+	set_column(values, nulls, 10, msg->headers);
+	set_column(values, nulls, 11, msg->payload);
+	set_column(values, nulls, 12, msg->history);
+	values[13] = CStringGetTextDatum(reason);
+	set_column(values, nulls, 14, error != NULL ? cstring_to_text(error) : NULL);
+	values[15] = TimestampTzGetDatum(now);
+
+	SPI_connect();
+	if (insert == NULL)
+	{
+		insert = SPI_prepare("INSERT INTO outbox.dead_letter"
+							 " (xid, seq, enqueued_at, id, queue, timeline, attempts,"
+							 " kind, type, key, headers, payload, history,"
+							 " reason, error, dead_at)"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+							 " $12, $13, $14, $15, $16)"
+							 " ON CONFLICT (queue, seq) WHERE timeline > 0 DO NOTHING",
+							 16, types);
+		SPI_keepplan(insert);
+		delete = SPI_prepare("DELETE FROM outbox.deferred WHERE queue = $1 AND seq = $2"
+							 " AND reason IN ('retry', 'behind', 'evacuated', 'applied')",
+							 2, (Oid[]) {INT4OID, INT8OID});
+		SPI_keepplan(delete);
+	}
+	outbox_deferring = true;
+	SPI_execute_plan(insert, values, nulls, false, 0);
+	outbox_deferring = false;
+	SPI_execute_plan(delete, (Datum[]) {values[4], values[1]}, NULL, false, 0);
+	SPI_finish();
+}
+
+static void
+give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
+		const char *error, TimestampTz now)
+{
+	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+
+	insert_dead_letter(msg, reason, error, now);
+	queue->totals.dead_lettered++;
+	queue->dead++;
+	outbox_uuid_text(&msg->id, id);
+	tell_dead_letter(queue, id);
+	ereport(WARNING,
+			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+			 errmsg("outbox has given up message %s of queue \"%s\": %s",
+					id, queue->settings.name, error != NULL ? error : reason),
+			 errhint("It is in outbox.dead_letters; outbox_replay() delivers it again.")));
+}
+
+/*
+ * A message waits behind another one of its key.
+ */
+void
+outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg)
+{
+	outbox_defer(msg, OUTBOX_BEHIND, 0);
+	queue->held++;
+	outbox_hold_key(queue, outbox_key_hash(msg->key), 1);
+}
+
+/*
+ * Redis has refused a message; held tells whether it was skipped before.  True
+ * if it has been given up.
+ */
+bool
+outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
+					   const char *error, bool held, TimestampTz now)
+{
+	char		why[OUTBOX_QUEUE_TEXT_SIZE];
+	TimestampTz due;
+
+	outbox_clean_error(why, error, sizeof(why));
+	if (outbox_is_refusal(error))
+	{
+		if (msg->attempts < PG_INT16_MAX)
+			msg->attempts++;
+		queue->totals.failed++;
+		add_history(queue, msg, "refused", why, now);
+	}
+	strlcpy(queue->last_error, why, sizeof(queue->last_error));
+	queue->last_error_at = now;
+
+	if (outbox_is_refusal(error) && outbox_gives_up(&queue->settings, msg->attempts))
+	{
+		give_up(queue, msg, "refused", why, now);
+		return true;
+	}
+	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
+								   pg_prng_double(&pg_global_prng_state));
+	outbox_defer(msg, OUTBOX_RETRIED, due);
+	queue->again_at = Min(queue->again_at, due);
+	if (!held)
+	{
+		queue->held++;
+		if (msg->key != NULL)
+			outbox_hold_key(queue, outbox_key_hash(msg->key), 1);
+	}
+	return false;
+}
+
+/*
+ * A message is too old to be sent.
+ */
+void
+outbox_message_expired(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
+{
+	add_history(queue, msg, "expired", NULL, now);
+	queue->totals.expired++;
+	give_up(queue, msg, "expired", NULL, now);
+}

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * policy.h
+ *	  What a queue does with a message that Redis refuses, or that is old.
+ *
+ * Purpose: decisions of a queue's settings.
+ * Process: relay. Pure: no catalog, no socket; clock and chance are arguments.
+ * Transaction: none needed.
+ * Memory: none.
+ * Errors: none.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_POLICY_H
+#define OUTBOX_POLICY_H
+
+#include "outbox.h"
+
+/* is a message to be given up, after so many attempts? */
+extern bool outbox_gives_up(const OutboxQueue *queue, int attempts);
+
+/*
+ * Microseconds until the next attempt, after so many; chance is in [0, 1).
+ */
+extern int64 outbox_retry_delay(const OutboxQueue *queue, int attempts,
+								double chance);
+
+extern bool outbox_is_expired(const OutboxQueue *queue,
+							  TimestampTz enqueued_at, TimestampTz now);
+
+#endif							/* OUTBOX_POLICY_H */

@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.h
+ *	  Columns of rows that functions return.
+ *
+ * Purpose: what shared memory has no value for is null.
+ * Process: backend.  Transaction: the caller's.
+ * Memory: values are palloc'ed in the current context.
+ * Errors: none thrown.  Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_ROW_H
+#define OUTBOX_ROW_H
+
+#include "outbox.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static inline void
+outbox_set_text(Datum *values, bool *nulls, int n, const char *s)
+{
+	nulls[n] = s[0] == '\0';
+	if (!nulls[n])
+		values[n] = CStringGetTextDatum(s);
+}
+
+static inline void
+outbox_set_time(Datum *values, bool *nulls, int n, TimestampTz t)
+{
+	nulls[n] = t == 0;
+	values[n] = TimestampTzGetDatum(t);
+}
+
+static inline void
+outbox_set_age(Datum *values, bool *nulls, int n, TimestampTz since)
+{
+	Interval   *age = palloc0(sizeof(Interval));
+
+	nulls[n] = since == 0;
+	age->time = Max(GetCurrentTimestamp() - since, 0);
+	values[n] = IntervalPGetDatum(age);
+}
+
+#endif							/* OUTBOX_ROW_H */
