@@ -13,6 +13,7 @@ DATA = $(wildcard sql/outbox--*.sql)
 PGFILEDESC = "outbox - transactional outbox for Redis"
 
 OBJS = \
+	src/again.o \
 	src/apply.o \
 	src/careful.o \
 	src/catalog.o \
@@ -42,6 +43,7 @@ OBJS = \
 	src/relay.o \
 	src/relay_queues.o \
 	src/relay_state.o \
+	src/relay_wait.o \
 	src/request.o \
 	src/rotate.o \
 	src/script.o \

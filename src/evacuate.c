@@ -294,8 +294,7 @@ outbox_purge(Relay *relay, TimestampTz now)
 	ListCell   *lc;
 
 	outbox_begin_step();
-	if (outbox_catalog_load() && outbox_lock_to_write(OUTBOX_REL_DEFERRED) &&
-		outbox_lock_to_write(OUTBOX_REL_DEAD_LETTER))
+	if (outbox_catalog_load() && outbox_lock_failures())
 	{
 		SPI_connect();
 		purge_applied(now);

@@ -22,6 +22,7 @@
  */
 #include "relay.h"
 
+#include "catalog.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
@@ -39,6 +40,16 @@
 #include "utils/timestamp.h"
 
 #define NOTIFY_CHANNEL	"outbox_dead_letter"
+
+/*
+ * May outbox.deferred and outbox.dead_letter be written, without waiting?
+ */
+bool
+outbox_lock_failures(void)
+{
+	return outbox_lock_to_write(OUTBOX_REL_DEFERRED) &&
+		outbox_lock_to_write(OUTBOX_REL_DEAD_LETTER);
+}
 
 /*
  * As the index of outbox.deferred has it: hashtextextended(key COLLATE "C", 0).

@@ -265,8 +265,7 @@ outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,
 	*drop = NULL;
 	outbox_begin_step();
 	ok = outbox_catalog_load() &&
-		outbox_lock_to_write(OUTBOX_REL_DEFERRED) &&
-		outbox_lock_to_write(OUTBOX_REL_DEAD_LETTER);
+		outbox_lock_failures();
 	if (ok)
 	{
 		SPI_connect();

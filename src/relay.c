@@ -52,7 +52,7 @@
 #include "utils/timestamp.h"
 
 #define TICK_INTERVAL_US	1000
-#define CHORES_INTERVAL_MS	1000
+#define OUTBOX_CHORES_INTERVAL_MS	1000
 #define EVACUATION_INTERVAL_MS	100
 #define LOCK_RETRY_MS		50
 
@@ -108,6 +108,7 @@ begin_catalog_step(Relay *relay)
 			!outbox_lock_relation(OUTBOX_REL_STAGING_1) ||
 			!outbox_lock_relation(OUTBOX_REL_STAGING_2) ||
 			!outbox_lock_relation(OUTBOX_REL_DEFERRED) ||
+			!outbox_lock_relation(OUTBOX_REL_QUEUE_TOTAL) ||
 			!outbox_lock_relation(OUTBOX_REL_RELAY_STATE))
 		{
 			outbox_end_step();
@@ -163,8 +164,8 @@ has_plan(RelayQueue *queue, TimestampTz now)
 		 queue->inflight < OUTBOX_QUEUE_INFLIGHT);
 }
 
-static bool
-may_send(Relay *relay)
+bool
+outbox_may_send(Relay *relay)
 {
 	return relay->inflight < MAX_INFLIGHT &&
 		outbox_redis_unsent() < MAX_UNSENT;
@@ -209,18 +210,18 @@ send_batches(Relay *relay, OutboxStaging *staging, TimestampTz now)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		if (outbox_wants_again(queue, now) && may_send(relay))
+		if (outbox_wants_again(queue, now) && outbox_may_send(relay))
 			outbox_send_again(relay, queue);
 	}
 
-	while (any && may_send(relay))
+	while (any && outbox_may_send(relay))
 	{
 		any = false;
 		foreach(lc, relay->queues)
 		{
 			RelayQueue *queue = lfirst(lc);
 
-			if (!has_plan(queue, now) || !may_send(relay))
+			if (!has_plan(queue, now) || !outbox_may_send(relay))
 				continue;
 			if (queue->careful)
 				outbox_send_careful(relay, queue, staging);
@@ -258,7 +259,7 @@ deliver(Relay *relay, TimestampTz now)
 		if (queue->past_ticks > 0)
 			ntables = OUTBOX_TABLES;
 	}
-	send &= may_send(relay);
+	send &= outbox_may_send(relay);
 	plan = relay->look && now - relay->looked_at >= TICK_INTERVAL_US;
 	if (!send && !plan)
 		return false;
@@ -352,8 +353,12 @@ settle_idle_queues(Relay *relay)
 			continue;
 		}
 		if (queue->state != QUEUE_FLOWING || !queue->finished ||
-			queue->inflight > 0 || queue->next < queue->nplan ||
-			queue->settled == queue->cur)
+			queue->inflight > 0 || queue->next < queue->nplan)
+			continue;
+		/* what it stood still for is gone */
+		queue->failures = 0;
+		queue->still_since = 0;
+		if (queue->settled == queue->cur)
 			continue;
 		outbox_snap_unref(queue->settled);
 		queue->settled = outbox_snap_ref(queue->cur);
@@ -377,120 +382,22 @@ chores(Relay *relay, TimestampTz now)
 		outbox_publish(relay);
 		pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
 	}
-	outbox_look_for_due(relay);
-	outbox_count_deferred(relay);
+	if (outbox_anything_deferred())
+	{
+		outbox_look_for_due(relay);
+		outbox_count_deferred(relay);
+		if (relay->well)
+			outbox_purge(relay, now);
+	}
 	if (relay->well)
 	{
 		outbox_write_registers(relay);
 		outbox_write_totals(relay, now, false);
 		outbox_rotate(relay, now);
-		outbox_purge(relay, now);
 	}
 	/* COMMIT PREPARED wakes nobody */
 	relay->look = true;
 	pgstat_report_stat(false);
-}
-
-/*
- * The wait event set lives as long as the socket: making one for every wait
- * would take most of the time between a commit and its delivery.
- */
-static void
-prepare_wait_set(Relay *relay)
-{
-	pgsocket	sock = outbox_redis_socket();
-	int			events = outbox_redis_wait_events();
-
-	if (relay->wait_set != NULL && relay->wait_link != outbox_redis_number())
-	{
-		FreeWaitEventSet(relay->wait_set);
-		relay->wait_set = NULL;
-	}
-	if (relay->wait_set == NULL)
-	{
-		relay->wait_set = outbox_create_wait_set(3);
-		AddWaitEventToSet(relay->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
-						  MyLatch, NULL);
-		AddWaitEventToSet(relay->wait_set, WL_EXIT_ON_PM_DEATH,
-						  PGINVALID_SOCKET, NULL, NULL);
-		if (sock != PGINVALID_SOCKET)
-			relay->wait_pos = AddWaitEventToSet(relay->wait_set, events, sock,
-												NULL, NULL);
-		relay->wait_link = outbox_redis_number();
-		relay->wait_events = events;
-	}
-	else if (sock != PGINVALID_SOCKET && relay->wait_events != events)
-	{
-		ModifyWaitEvent(relay->wait_set, relay->wait_pos, events, NULL);
-		relay->wait_events = events;
-	}
-}
-
-/*
- * Milliseconds until something has to be done at a time of its own.
- */
-static long
-until_due(Relay *relay, TimestampTz now)
-{
-	TimestampTz due = relay->hold ? DT_NOEND : relay->due_at;
-	ListCell   *lc;
-
-	if (relay->ready)
-		foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->state == QUEUE_BLOCKED)
-			due = Min(due, queue->retry_at);
-		else if (queue->state == QUEUE_FLOWING && queue->inflight == 0)
-		{
-			if (queue->careful && queue->next < queue->nplan)
-				due = Min(due, queue->careful_at);
-			if (queue->held > 0)
-				due = Min(due, Max(queue->again_at, queue->careful_at));
-		}
-	}
-	return due == DT_NOEND ? CHORES_INTERVAL_MS :
-		TimestampDifferenceMilliseconds(now, due);
-}
-
-/*
- * Wait until there is something to do.
- */
-static void
-wait_for_work(Relay *relay, TimestampTz chores_at)
-{
-	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	long		timeout = TimestampDifferenceMilliseconds(now, chores_at);
-	WaitEvent	events[2];
-	int			n;
-
-	if (wait_event == 0)
-		wait_event = outbox_wait_event("OutboxRelayMain");
-	if (outbox_redis_socket() == PGINVALID_SOCKET && !relay->hold)
-		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, relay->link_at));
-	timeout = Min(timeout, until_due(relay, now));
-	if (relay->look && relay->ready && may_send(relay))
-	{
-		/* the next tick is near: nobody needs to wake us for it */
-		pg_atomic_write_u32(&relay->slot->deaf, 1);
-		timeout = Min(timeout, 1);
-	}
-
-	prepare_wait_set(relay);
-	n = WaitEventSetWait(relay->wait_set, timeout, events, lengthof(events),
-						 wait_event);
-	for (int i = 0; i < n; i++)
-	{
-		if (events[i].events & WL_LATCH_SET)
-		{
-			ResetLatch(MyLatch);
-			relay->look = true;
-		}
-		else
-			relay->heard = true;
-	}
 }
 
 /*
@@ -642,9 +549,9 @@ outbox_relay_main(Datum main_arg)
 			chores(relay, now);
 			chores_at = TimestampTzPlusMilliseconds(now, relay->evacuating ?
 													EVACUATION_INTERVAL_MS :
-													CHORES_INTERVAL_MS);
+													OUTBOX_CHORES_INTERVAL_MS);
 		}
 		else if (!worked)
-			wait_for_work(relay, chores_at);
+			outbox_wait_for_work(relay, chores_at);
 	}
 }

@@ -34,6 +34,9 @@
 /* batches of a queue under way at once */
 #define OUTBOX_QUEUE_INFLIGHT	4
 
+/* how often the relay looks around by itself */
+#define OUTBOX_CHORES_INTERVAL_MS 1000
+
 /* the size of a batch */
 #define OUTBOX_BATCH_MESSAGES	256
 #define OUTBOX_BATCH_BYTES		(128 * 1024)
@@ -394,19 +397,47 @@ extern void outbox_cursor_differs(RelayQueue *queue);
 extern void outbox_apply_answer(Relay *relay, RelayQueue *queue,
 								Request *request, const OutboxReply *reply);
 
+/* the messages of a batch that the script is to try */
+typedef struct CarefulBatch
+{
+	int			count;
+	PlanEntry	entries[OUTBOX_BATCH_MESSAGES];
+	bool		keyed[OUTBOX_BATCH_MESSAGES];
+	uint64		hashes[OUTBOX_BATCH_MESSAGES];
+	TimestampTz oldest;
+	TimestampTz newest;
+} CarefulBatch;
+
 /*
- * careful.c: batches in which messages may be skipped; skipped ones again.
- * The batches in a transaction, the answers in one of their own.
+ * careful.c: batches in which messages may be skipped. The batches in a
+ * transaction, the answers in one of their own.
  */
 extern bool outbox_may_go_carefully(RelayQueue *queue, TimestampTz now);
-extern bool outbox_wants_again(RelayQueue *queue, TimestampTz now);
 extern void outbox_send_careful(Relay *relay, RelayQueue *queue,
 								OutboxStaging *staging);
-extern void outbox_send_again(Relay *relay, RelayQueue *queue);
 extern void outbox_careful_answer(Relay *relay, RelayQueue *queue,
 								  Request *request, const OutboxReply *reply);
+extern void outbox_careful_begin(Relay *relay, CarefulBatch *batch);
+extern void outbox_careful_add(Relay *relay, RelayQueue *queue,
+							   CarefulBatch *batch, const OutboxMessage *msg,
+							   const PlanEntry *entry);
+extern void outbox_careful_call(Relay *relay, RelayQueue *queue,
+								const char *mode, const char *pos, uint64 seq);
+extern void outbox_careful_sent(Relay *relay, Request *request,
+								const CarefulBatch *batch, int skipped);
+extern uint64 outbox_failed_seq(const OutboxReply *reply, int n);
+extern const char *outbox_failed_error(const OutboxReply *reply, int n);
+extern void outbox_pause_after_failure(RelayQueue *queue, TimestampTz begin);
+
+/* again.c: skipped messages, tried again. Likewise. */
+extern bool outbox_wants_again(RelayQueue *queue, TimestampTz now);
+extern void outbox_send_again(Relay *relay, RelayQueue *queue);
+extern void outbox_again_done(Relay *relay, RelayQueue *queue,
+							  Request *request, const OutboxReply *reply,
+							  int nfailed);
 
 /* failure.c: what becomes of a message that failed. In a transaction. */
+extern bool outbox_lock_failures(void);
 extern bool outbox_key_is_held(const RelayQueue *queue,
 							   const OutboxMessage *msg);
 extern uint64 outbox_key_hash(const struct varlena *key);
@@ -429,6 +460,7 @@ extern bool outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,
 extern void outbox_read_totals(RelayQueue *queue);
 extern void outbox_write_totals(Relay *relay, TimestampTz now, bool all);
 extern void outbox_count_deferred(Relay *relay);
+extern bool outbox_anything_deferred(void);
 
 /* evacuate.c: what a standing queue has in staging. Own transactions. */
 extern bool outbox_stands_still(const RelayQueue *queue);
@@ -463,7 +495,11 @@ extern void outbox_relay_leave(Relay *relay);
 extern void outbox_fix_settings(void);
 extern void outbox_read_relay_state(Relay *relay);
 
+/* relay_wait.c: until there is something to do. In no transaction. */
+extern void outbox_wait_for_work(Relay *relay, TimestampTz chores_at);
+
 /* relay.c: the loop, and its transactions */
+extern bool outbox_may_send(Relay *relay);
 extern void outbox_begin_step(void);
 extern void outbox_end_step(void);
 

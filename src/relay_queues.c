@@ -162,6 +162,7 @@ take_settings(Relay *relay, RelayQueue *queue, const OutboxQueue *settings)
 			 (other_policy && queue->state == QUEUE_BLOCKED))
 	{
 		queue->state = QUEUE_UNKNOWN;
+		queue->still_since = 0;
 		relay->look = true;
 	}
 }

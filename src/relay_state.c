@@ -102,6 +102,10 @@ outbox_fix_settings(void)
 		{"statement_timeout", "0"},
 		OUTBOX_SETTINGS_OF_VERSION
 		{"row_security", "off"},
+		/* tables here have no statistics, and every query has an index */
+		{"enable_seqscan", "off"},
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
 		{"search_path", "pg_catalog, pg_temp"}
 	};
 

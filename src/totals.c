@@ -16,9 +16,12 @@
  */
 #include "relay.h"
 
+#include "access/table.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #define WRITE_INTERVAL_MS	10000
@@ -239,4 +242,32 @@ outbox_count_deferred(Relay *relay)
 		SPI_finish();
 	}
 	outbox_end_step();
+}
+
+/*
+ * Has there been anything deferred or dead, since the tables were vacuumed?
+ * Most servers never have, and needn't look for it.
+ */
+bool
+outbox_anything_deferred(void)
+{
+	static const OutboxRelation which[] = {
+		OUTBOX_REL_DEFERRED, OUTBOX_REL_DEAD_LETTER
+	};
+	bool		any = false;
+
+	outbox_begin_step();
+	if (outbox_catalog_load())
+		for (int i = 0; i < lengthof(which); i++)
+	{
+		Relation	rel;
+
+		if (!outbox_lock_relation(which[i]))
+			continue;
+		rel = table_open(outbox_relid(which[i]), NoLock);
+		any |= RelationGetNumberOfBlocks(rel) > 0;
+		table_close(rel, NoLock);
+	}
+	outbox_end_step();
+	return any;
 }
