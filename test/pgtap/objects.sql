@@ -18,13 +18,24 @@ SELECT has_extension('outbox');
 SELECT has_schema('outbox');
 
 -- Functions.
-SELECT has_function('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid'])
+SELECT has_function('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone'])
 	FROM unnest(ARRAY['jsonb', 'text', 'bytea']) p;
-SELECT function_returns('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid'], 'uuid')
+SELECT function_returns('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone'], 'uuid')
 	FROM unnest(ARRAY['jsonb', 'text', 'bytea']) p;
-SELECT has_function('outbox_create_queue', ARRAY['text', 'text', 'text', 'text', 'bigint']);
-SELECT has_function('outbox_drop_queue', ARRAY['text', 'boolean']);
-SELECT has_function('outbox_resume', ARRAY[]::text[]);
+SELECT function_returns(f, args, returns) FROM (VALUES
+	('outbox_create_queue', ARRAY['text', 'text', 'text', 'text', 'bigint',
+		'text', 'integer', 'interval', 'double precision', 'interval', 'interval'], 'void'),
+	('outbox_alter_queue', ARRAY['text',
+		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'bigint'], 'void'),
+	('outbox_pause_queue', ARRAY['text'], 'void'),
+	('outbox_resume_queue', ARRAY['text'], 'void'),
+	('outbox_drop_queue', ARRAY['text', 'boolean'], 'void'),
+	('outbox_cancel', ARRAY['uuid'], 'boolean'),
+	('outbox_replay', ARRAY['uuid'], 'boolean'),
+	('outbox_replay_queue', ARRAY['text', 'bigint'], 'bigint'),
+	('outbox_discard', ARRAY['uuid'], 'boolean'),
+	('outbox_resend', ARRAY['text', 'timestamp with time zone'], 'void'),
+	('outbox_resume', ARRAY[]::text[], 'void')) v (f, args, returns);
 
 SELECT results_eq(
 	$$SELECT p.proargnames::text COLLATE "default", pg_get_function_arguments(p.oid)::text FROM pg_proc p
@@ -32,11 +43,18 @@ SELECT results_eq(
 		AND pronamespace = (SELECT extnamespace FROM pg_extension WHERE extname = 'outbox')
 	  ORDER BY 2$$,
 	$$VALUES
-	  ('{queue,payload,type,key,headers,id}', 'queue text, payload bytea, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid'),
-	  ('{queue,payload,type,key,headers,id}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid'),
-	  ('{queue,payload,type,key,headers,id}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at}', 'queue text, payload bytea, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone'),
 	  ('{name,force}', 'name text, force boolean DEFAULT false'),
-	  ('{name,target,redis_key,format,maxlen}', 'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint'),
+	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after}',
+		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval'),
+	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen}',
+		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint'),
+	  ('{name}', 'name text'), ('{name}', 'name text'),
+	  ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'),
+	  ('{queue,max}', 'queue text, max bigint DEFAULT NULL::bigint'),
+	  ('{queue,since}', 'queue text, since timestamp with time zone'),
 	  (NULL, '')
 	  ORDER BY 2$$,
 	'the functions for users, their arguments and defaults');
@@ -45,7 +63,7 @@ SELECT results_eq(
 -- strict: a NULL gets an error, not silence.
 SELECT is_empty(
 	$$SELECT identity FROM member JOIN pg_proc ON objid = pg_proc.oid AND classid = 'pg_proc'::regclass
-	  WHERE proname IN ('outbox_enqueue', 'outbox_create_queue', 'outbox_drop_queue', 'outbox_resume')
+	  WHERE proname LIKE 'outbox\_%'
 		AND (provolatile <> 'v' OR proparallel <> 'u' OR proisstrict)$$,
 	'functions that write are volatile, parallel unsafe and not strict');
 SELECT is_empty(
@@ -57,22 +75,41 @@ SELECT is_empty(
 SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
-	$$VALUES ('applied', 'S'), ('deferred', 'r'), ('delivered', 'S'), ('queue', 'r'), ('queue_id', 'S'),
-		('relay_state', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
+	$$VALUES ('applied', 'S'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'),
+		('queue', 'r'), ('queue_id', 'S'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
+		('resend_request', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
 SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
-		'attempts', 'kind', 'type', 'key', 'headers', 'payload'])
+		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history'])
 	FROM unnest(ARRAY['staging_1', 'staging_2']) t;
 SELECT columns_are('outbox', 'deferred', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
-		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'reason']);
-SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key', 'format', 'maxlen', 'created_at']);
+		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'reason', 'due_at']);
+SELECT columns_are('outbox', 'dead_letter', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
+		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'reason', 'error', 'dead_at',
+		'skipped', 'gone_at']);
+SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key', 'format', 'maxlen',
+		'on_failure', 'max_attempts', 'retry_delay', 'retry_backoff', 'retry_max_delay', 'expires_after',
+		'paused_at', 'created_at']);
+SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired']);
+SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since']);
 SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database']);
-SELECT columns_are('outbox', 'status', ARRAY['state', 'since', 'why', 'pid', 'waiting', 'oldest',
-		'delivered', 'last_error', 'last_error_at', 'last_success']);
-SELECT col_type_is('outbox', 'status', c, t, 'type of status.' || c) FROM (VALUES
-	('state', 'text'), ('since', 'timestamp with time zone'), ('why', 'text'), ('pid', 'integer'),
-	('waiting', 'bigint'), ('oldest', 'interval'), ('delivered', 'bigint'), ('last_error', 'text'),
-	('last_error_at', 'timestamp with time zone'), ('last_success', 'timestamp with time zone')) v (c, t);
+
+-- What users read: names and types are for them to rely on.
+CREATE FUNCTION pg_temp.columns_of(view regclass) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+	FROM pg_attribute WHERE attrelid = view AND attnum > 0 AND NOT attisdropped $$;
+SELECT is(pg_temp.columns_of('outbox.status'), 'state text, since timestamp with time zone, why text, pid integer, '
+	'waiting bigint, oldest interval, delivered bigint, last_error text, '
+	'last_error_at timestamp with time zone, last_success timestamp with time zone, summary text', 'status');
+SELECT is(pg_temp.columns_of('outbox.queue_status'), 'queue text, state text, since timestamp with time zone, why text, '
+	'enqueued bigint, delivered bigint, failed bigint, dead_lettered bigint, expired bigint, '
+	'waiting bigint, deferred bigint, held bigint, dead_letters bigint, oldest interval, '
+	'last_error text, last_error_at timestamp with time zone, last_success timestamp with time zone, '
+	'latency_p50 double precision, latency_p99 double precision', 'queue_status');
+SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'id uuid, queue text, type text, key text, payload bytea, '
+	'payload_text text, headers jsonb, why text, error text, attempts smallint, '
+	'enqueued_at timestamp with time zone, first_failed_at timestamp with time zone, '
+	'last_failed_at timestamp with time zone, dead_at timestamp with time zone, history jsonb', 'dead_letters');
 
 -- One index on a staging table, and it is enough to plan a tick.
 SELECT results_eq(
@@ -84,12 +121,19 @@ SELECT results_eq(
 	$$SELECT seqcache FROM pg_sequence WHERE seqrelid = 'outbox.seq'::regclass$$, ARRAY[1::bigint],
 	'message numbers come one at a time: sessions must not cache some');
 
--- What a dump has to carry; not the identity of the relay.
+-- What a dump has to carry; not the identity of the relay, nor what is done with.
 SELECT results_eq(
-	$$SELECT c::regclass::text COLLATE "default" FROM pg_extension, unnest(extconfig) c WHERE extname = 'outbox'
-		ORDER BY 1$$,
-	$$VALUES ('outbox.deferred'), ('outbox.queue'), ('outbox.queue_id'), ('outbox.staging_1'), ('outbox.staging_2') ORDER BY 1$$,
-	'a dump carries queues and messages, not the relay''s identity');
+	$$SELECT c::regclass::text COLLATE "default", condition COLLATE "default"
+		FROM pg_extension, unnest(extconfig, extcondition) u (c, condition) WHERE extname = 'outbox' ORDER BY 1$$,
+	$$VALUES ('outbox.dead_letter', 'WHERE gone_at IS NULL'), ('outbox.deferred', 'WHERE reason <> ''applied'''),
+		('outbox.queue', ''), ('outbox.queue_id', ''), ('outbox.queue_total', ''),
+		('outbox.staging_1', ''), ('outbox.staging_2', '') ORDER BY 1$$,
+	'a dump carries queues, messages and dead letters, not the relay''s identity');
+SELECT results_eq(
+	$$SELECT tgrelid::regclass::text COLLATE "default", tgenabled::text COLLATE "default" FROM pg_trigger
+		WHERE tgname = 'hold_restored' ORDER BY 1$$,
+	$$VALUES ('outbox.dead_letter', 'A'), ('outbox.deferred', 'A'), ('outbox.staging_1', 'A'), ('outbox.staging_2', 'A')$$,
+	'and what comes out of it is seen, also by a session that applies changes of another server');
 
 -- Every object explains itself.
 SELECT is_empty(
@@ -98,7 +142,8 @@ SELECT is_empty(
 	'every object has a comment');
 SELECT is_empty(
 	$$SELECT attrelid::regclass, attname FROM pg_attribute
-	  WHERE attrelid IN ('outbox.status'::regclass, 'outbox.queue'::regclass) AND attnum > 0
+	  WHERE attrelid IN ('outbox.status'::regclass, 'outbox.queue'::regclass, 'outbox.queue_status'::regclass,
+		'outbox.dead_letters'::regclass) AND attnum > 0
 		AND NOT attisdropped AND coalesce(col_description(attrelid, attnum), '') = ''$$,
 	'and so has every column of what users read');
 
