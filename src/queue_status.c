@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "row.h"
 #include "shmem.h"
+#include "utils/tuplestore.h"
 
 /* columns of outbox.queue_stats() */
 enum
