@@ -337,6 +337,14 @@ hold_dead_letter(HeapTuple tup, TupleDesc desc)
 	return heap_modify_tuple_by_cols(tup, desc, 2, columns, values, nulls);
 }
 
+static void
+not_such_a_trigger(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("outbox.hold_restored() must be a BEFORE INSERT trigger of one of outbox's tables")));
+}
+
 /*
  * Trigger on staging, deferred and dead letters: a row that comes by INSERT or
  * COPY comes out of a dump.
@@ -352,9 +360,7 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("outbox.hold_restored() must be a BEFORE INSERT trigger of one of outbox's tables")));
+		not_such_a_trigger();
 	if (outbox_deferring)
 		return PointerGetDatum(trigger->tg_trigtuple);
 
@@ -370,9 +376,7 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 		case Natts_dead_letter:
 			return PointerGetDatum(hold_dead_letter(tup, desc));
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("outbox.hold_restored() must be a BEFORE INSERT trigger of one of outbox's tables")));
+	not_such_a_trigger();
 	return PointerGetDatum(NULL);
 }
 
