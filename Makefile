@@ -59,7 +59,7 @@ OBJS = \
 
 REGRESS = surface policies deferred dead_letters errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
-ISOLATION = late_committer interleaved savepoints
+ISOLATION = late_committer interleaved savepoints queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
 	--load-extension=outbox
 TAP_TESTS ?= 1

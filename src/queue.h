@@ -3,14 +3,13 @@
  * queue.h
  *	  A queue's settings: look up.
  *
- * Purpose: the rows of outbox.queue, checked on the way in, cached on the way
- *	  out.
+ * Purpose: the rows of outbox.queue, cached.  They are written by
+ *	  queue_settings.c and queue_drop.c, which nobody calls but SQL.
  * Process: backend; outbox_queue_list() the relay.
  * Transaction: the caller's.
  * Memory: looked-up queues live until the next invalidation, so for the
  *	  calling function; a list is palloc'ed in the current context.
- * Errors: UNDEFINED_OBJECT, DUPLICATE_OBJECT, INVALID_PARAMETER_VALUE,
- *	  OBJECT_IN_USE.
+ * Errors: UNDEFINED_OBJECT, INVALID_PARAMETER_VALUE for a row that can't be.
  * Locks: outbox_queue_use() takes a lock on the queue, held to the end of the
  *	  transaction, that outbox_drop_queue() conflicts with.
  *
