@@ -313,7 +313,7 @@ COMMENT ON SEQUENCE outbox.applied IS
 'register: messages of transactions below this one have been delivered';
 
 /*
- * Dumps hold queues with their totals, messages and dead letters. A restored
+ * Dumps hold queues, messages and dead letters. A restored
  * message waits in outbox.deferred until outbox_resume(); a restored dead
  * letter stays one.
  */
@@ -324,7 +324,6 @@ SELECT pg_catalog.pg_extension_config_dump('outbox.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$WHERE reason <> 'applied'$$);
 SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', 'WHERE gone_at IS NULL');
-SELECT pg_catalog.pg_extension_config_dump('outbox.queue_total', '');
 
 CREATE FUNCTION outbox.hold_restored() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE

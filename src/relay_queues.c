@@ -17,6 +17,8 @@
 #include "relay.h"
 
 #include "catalog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "queue.h"
 #include "utils/memutils.h"
 
@@ -141,6 +143,27 @@ outbox_free_queue(Relay *relay, RelayQueue *queue)
 }
 
 /*
+ * Who dropped the queue has deleted what it had, but the relay may have added
+ * to it until it noticed.
+ */
+static void
+delete_orphans(int32 id)
+{
+	static const char *const tables[] = {"deferred", "dead_letter", "queue_total"};
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(id)};
+
+	if (!outbox_lock_failures() || !outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL))
+		return;
+	SPI_connect();
+	for (int i = 0; i < lengthof(tables); i++)
+		SPI_execute_with_args(psprintf("DELETE FROM outbox.%s WHERE queue = $1",
+									   tables[i]),
+							  1, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+/*
  * Settings may have changed.  What a queue stands still for may be over then:
  * it goes on from its cursor.
  */
@@ -216,5 +239,6 @@ outbox_refresh_queues(Relay *relay)
 			continue;
 		drop_queue(relay, queue);
 		outbox_send_forget(relay, queue);
+		delete_orphans(queue->settings.id);
 	}
 }
