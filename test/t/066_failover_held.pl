@@ -1,0 +1,83 @@
+# Promise: a failover to a standby that had not received everything finds held
+# messages as Redis has them (I2, I3, I4).  What the old primary got through
+# since isn't sent again; what it had skipped and the standby never got leaves
+# the skip list, as those numbers are given out again.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $primary = new_node('primary', redis => $redis, streaming => 1, conf => 'max_worker_processes = 16');
+my $db = 'postgres';
+install($primary, $db, 'q');
+$primary->safe_psql($db, <<'EOC');
+SELECT outbox_create_queue(name, on_failure => 'retry', max_attempts => 1000,
+	retry_delay => '100 ms', retry_backoff => 1) FROM unnest('{broken,mended}'::text[]) AS name;
+CREATE FUNCTION put_keys(queue text, body text, n int) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO journal (id, queue, xid, snap, body)
+	SELECT outbox_enqueue(put_keys.queue, format('%s %s', put_keys.body, i), key => 'key ' || i % 3),
+		put_keys.queue, pg_current_xact_id(), pg_current_snapshot(), format('%s %s', put_keys.body, i)
+	FROM generate_series(1, n) AS i;
+$$;
+EOC
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+
+sub held
+{
+	my ($node, $n) = @_;
+	return $node->safe_psql($db, q{SELECT count(*) FROM outbox.deferred WHERE reason IN ('retry', 'behind')}) == $n;
+}
+
+# Both servers know of these.
+$redis->cmd('SET', $_, 'of another type') for 'broken', 'mended';
+$primary->safe_psql($db, "SELECT put_keys('$_', 'both', 30)") for 'broken', 'mended';
+eventually { held($primary, 60) } 'messages are held';
+put($primary, $db, 'q', 'both');
+$primary->wait_for_catchup($standby);
+ok(held($standby, 60), 'the standby has them too');
+
+# From here on the standby gets nothing.
+$standby->append_conf('postgresql.conf', "primary_conninfo = ''");
+$standby->reload;
+eventually { ask($standby, $db, 'SELECT count(*) FROM pg_stat_wal_receiver') eq '0' } 'replication has ended';
+$primary->safe_psql($db, "SELECT put_keys('broken', 'lost', 40)");
+eventually { held($primary, 100) } 'more are held, which the standby does not get';
+$redis->cmd('DEL', 'mended');
+eventually { $redis->count('mended') == 30 } 'others go through, of which the standby does not know';
+eventually { held($primary, 70) } 'and are not held any more';
+$primary->stop('immediate');
+
+# New messages take the numbers of the lost ones before the relay is there.
+$redis->stop_saved;
+$standby->promote;
+$standby->safe_psql($db, "SELECT put_keys('$_', 'new', 50)") for 'broken', 'mended';
+$redis->start_again;
+wait_relay($standby, $db);
+eventually { $redis->count('mended') == 80 } 'what goes through, goes on';
+$redis->cmd('DEL', 'broken');
+eventually { $redis->count('broken') == 80 } 'mended, all that is held goes through';
+
+my %got = map { $_ => [ $redis->arrived($_) ] } 'q', 'broken', 'mended';
+my @faults = grep { !/^order/ } OutboxTest::Checker::faults(journal($standby, $db), \%got);
+is_deeply(\@faults, [], 'nothing lost, nothing twice, nothing of what was lost with the old primary');
+for my $queue ('broken', 'mended')
+{
+	for my $key (0 .. 2)
+	{
+		my @bodies = grep { /(\d+)$/ && $1 % 3 == $key } map { $_->[1] } @{ $got{$queue} };
+		is_deeply(\@bodies,
+			[ (map { "both $_" } grep { $_ % 3 == $key } 1 .. 30), (map { "new $_" } grep { $_ % 3 == $key } 1 .. 50) ],
+			"$queue: in order for key $key");
+	}
+}
+is(scalar(grep { /^s\d/ } map { @{ $redis->cmd('HKEYS', $_) } } @{ $redis->cmd('KEYS', '*:outbox:*') }), 0, 'the skip lists are empty');
+
+done_testing();
