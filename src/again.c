@@ -73,10 +73,11 @@ int8_array(const uint64 *numbers, int n)
 }
 
 /*
- * The first of its key waits behind nobody any more.
+ * The first of its key waits behind nobody any more.  SPI is connected.
  */
-static void
-let_next_go(RelayQueue *queue, const uint64 *hashes, int n, TimestampTz now)
+void
+outbox_let_next_go(RelayQueue *queue, const uint64 *hashes, int n,
+				   TimestampTz now)
 {
 	Oid			types[3] = {INT4OID, INT8ARRAYOID, TIMESTAMPTZOID};
 	Datum		values[3] = {
@@ -220,7 +221,7 @@ outbox_send_again(Relay *relay, RelayQueue *queue)
 			add_again(relay, queue, &batch, msg);
 	}
 	add_followers(relay, queue, &batch, now);
-	let_next_go(queue, expired, nexpired, now);
+	outbox_let_next_go(queue, expired, nexpired, now);
 	if (batch.count > 0)
 	{
 		Request    *request;
@@ -322,7 +323,7 @@ record_again(RelayQueue *queue, const Request *request,
 
 	for (int i = 0; i < nleft; i++)
 		outbox_release_key(queue, left[i]);
-	let_next_go(queue, left, nleft, now);
+	outbox_let_next_go(queue, left, nleft, now);
 	find_next_again(queue);
 }
 
@@ -349,7 +350,7 @@ outbox_again_done(Relay *relay, RelayQueue *queue, Request *request,
 		return;
 	}
 	if (nfailed > 0)
-		outbox_pause_after_failure(queue, begin);
+		outbox_pause_after_failure(relay, queue, begin);
 	outbox_messages_applied(relay, queue, request->count - nfailed,
 							request->oldest, request->newest);
 }

@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "deferred.h"
+#include "executor/spi.h"
 #include "policy.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -243,10 +244,12 @@ outbox_failed_error(const OutboxReply *reply, int n)
  * What began then had failures: leave most of the time to others.
  */
 void
-outbox_pause_after_failure(RelayQueue *queue, TimestampTz begin)
+outbox_pause_after_failure(Relay *relay, RelayQueue *queue, TimestampTz begin)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	outbox_set_error(relay->slot, psprintf("queue \"%s\": %s",
+										   queue->settings.name, queue->last_error));
 	queue->careful_at = now + (now - begin) * PAUSE_FACTOR;
 }
 
@@ -259,6 +262,8 @@ record_failures(RelayQueue *queue, const Request *request,
 				const OutboxReply *reply, int nfailed, OutboxStaging *staging)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	uint64		left[OUTBOX_BATCH_MESSAGES];	/* hashes of keys */
+	int			nleft = 0;
 	int			i = 0;
 
 	for (int n = 0; n < nfailed; n++)
@@ -280,8 +285,18 @@ record_failures(RelayQueue *queue, const Request *request,
 				 queue->settings.name);
 		if (error[0] == '\0')
 			outbox_message_behind(queue, &msg);
-		else
-			(void) outbox_message_refused(queue, &msg, error, false, now);
+		else if (outbox_message_refused(queue, &msg, error, false, now) &&
+				 msg.key != NULL)
+			left[nleft++] = outbox_key_hash(msg.key);
+	}
+
+	/* what was given up at once has others behind it all the same */
+	if (nleft > 0 && queue->held_keys != NULL)
+	{
+		SPI_connect();
+		outbox_let_next_go(queue, left, nleft, now);
+		SPI_finish();
+		queue->again_at = now;
 	}
 }
 
@@ -313,7 +328,7 @@ careful_done(Relay *relay, RelayQueue *queue, Request *request,
 			outbox_discard_plan(queue);
 			return;
 		}
-		outbox_pause_after_failure(queue, begin);
+		outbox_pause_after_failure(relay, queue, begin);
 	}
 	outbox_position_reached(relay, queue, request);
 	outbox_messages_applied(relay, queue, request->count - nfailed,

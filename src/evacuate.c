@@ -206,22 +206,29 @@ purge_applied(TimestampTz now)
 }
 
 /*
- * Take seqs out of a queue's skip list.  If that is lost they stay there, until
- * the cursor is read the next time.
+ * Take what the last query has returned out of a queue's skip list.  If that
+ * is lost it stays there, until the cursor is read the next time.
  */
 static void
-send_unskip(Relay *relay, RelayQueue *queue, uint64 seq)
+send_unskip(Relay *relay, RelayQueue *queue)
 {
 	char		expect_seq[24];
 
 	expect_seq[pg_ulltoa_n(queue->expect_seq, expect_seq)] = '\0';
-	outbox_script_call(&relay->command, OUTBOX_SCRIPT_APPLY, queue, "unskip", 4,
-					   queue->expect_pos, expect_seq, queue->expect_pos,
-					   queue->expect_seq);
+	outbox_script_call(&relay->command, OUTBOX_SCRIPT_APPLY, queue, "unskip",
+					   3 + SPI_processed, queue->expect_pos, expect_seq,
+					   queue->expect_pos, queue->expect_seq);
 	outbox_resp_string(&relay->command, "0");
 	outbox_resp_string(&relay->command, "");
 	outbox_script_channel(&relay->command, queue);
-	outbox_resp_number(&relay->command, seq);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		seq = SPI_getbinval(SPI_tuptable->vals[i],
+										SPI_tuptable->tupdesc, 1, &isnull);
+
+		outbox_resp_number(&relay->command, DatumGetInt64(seq));
+	}
 	outbox_send_command(relay);
 	outbox_expect_answer(relay, REQUEST_IGNORED, queue);
 }
@@ -247,41 +254,41 @@ oldest_staged(OutboxStaging *staging)
 static void
 forget_dead_letters(Relay *relay, OutboxStaging *staging)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1];
+	Oid			types[2] = {TEXTOID, INT4OID};
+	Datum		values[2];
 	char		oldest[24];
-	uint64		n;
+	ListCell   *lc;
 
 	oldest[pg_ulltoa_n(oldest_staged(staging), oldest)] = '\0';
 	values[0] = CStringGetTextDatum(oldest);
-	SPI_execute_with_args("SELECT ctid, queue, seq FROM outbox.dead_letter"
-						  " WHERE skipped AND timeline > 0 AND xid < $1::xid8"
-						  " LIMIT " ROWS_TEXT " FOR UPDATE SKIP LOCKED",
-						  1, types, values, NULL, false, 0);
-	n = SPI_processed;
-	relay->truncated = n == ROWS;
-	for (uint64 i = 0; i < n; i++)
+	relay->truncated = false;
+	foreach(lc, relay->queues)
 	{
-		HeapTuple	tup = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		int32		id = DatumGetInt32(SPI_getbinval(tup, desc, 2, &isnull));
-		uint64		seq = DatumGetInt64(SPI_getbinval(tup, desc, 3, &isnull));
-		Datum		tid = SPI_getbinval(tup, desc, 1, &isnull);
-		RelayQueue *queue = outbox_find_queue(relay, id);
+		RelayQueue *queue = lfirst(lc);
 
-		if (queue == NULL || queue->state != QUEUE_FLOWING)
+		if (queue->dropped || queue->totals.dead_lettered == 0)
+			continue;
+		if (queue->state != QUEUE_FLOWING)
 		{
 			relay->truncated = true;
 			continue;
 		}
-		send_unskip(relay, queue, seq);
+		values[1] = Int32GetDatum(queue->settings.id);
 		SPI_execute_with_args("UPDATE outbox.dead_letter SET skipped = false"
-							  " WHERE ctid = $1", 1, (Oid[]) {TIDOID}, &tid, NULL,
-							  false, 0);
+							  " WHERE ctid = ANY (ARRAY("
+							  "SELECT ctid FROM outbox.dead_letter"
+							  " WHERE skipped AND timeline > 0 AND queue = $2"
+							  " AND xid < $1::xid8 LIMIT " ROWS_TEXT
+							  " FOR UPDATE SKIP LOCKED)) RETURNING seq",
+							  2, types, values, NULL, false, 0);
+		if (SPI_processed > 0)
+			send_unskip(relay, queue);
+		relay->truncated |= SPI_processed == ROWS;
 	}
-	SPI_execute_with_args("DELETE FROM outbox.dead_letter WHERE gone_at IS NOT NULL"
-						  " AND NOT skipped", 0, NULL, NULL, NULL, false, 0);
+	SPI_execute("DELETE FROM outbox.dead_letter WHERE ctid = ANY (ARRAY("
+				"SELECT ctid FROM outbox.dead_letter"
+				" WHERE gone_at IS NOT NULL AND NOT skipped FOR UPDATE SKIP LOCKED))",
+				false, 0);
 }
 
 /*

@@ -465,7 +465,7 @@ make_relay(const OutboxRelayArgs *args)
 	relay->by_id = hash_create("outbox relay queues", 64, &ctl,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	relay->slot = outbox_relay_attach(args);
-	relay->look_for_requests = true;
+	relay->look_for_requests = relay->truncated = true;
 	relay->counting_due = relay->counting_dead_at = DT_NOBEGIN;
 	return relay;
 }

@@ -427,11 +427,14 @@ extern void outbox_careful_sent(Relay *relay, Request *request,
 								const CarefulBatch *batch, int skipped);
 extern uint64 outbox_failed_seq(const OutboxReply *reply, int n);
 extern const char *outbox_failed_error(const OutboxReply *reply, int n);
-extern void outbox_pause_after_failure(RelayQueue *queue, TimestampTz begin);
+extern void outbox_pause_after_failure(Relay *relay, RelayQueue *queue,
+									   TimestampTz begin);
 
 /* again.c: skipped messages, tried again. Likewise. */
 extern bool outbox_wants_again(RelayQueue *queue, TimestampTz now);
 extern void outbox_send_again(Relay *relay, RelayQueue *queue);
+extern void outbox_let_next_go(RelayQueue *queue, const uint64 *hashes, int n,
+							   TimestampTz now);
 extern void outbox_again_done(Relay *relay, RelayQueue *queue,
 							  Request *request, const OutboxReply *reply,
 							  int nfailed);

@@ -222,6 +222,8 @@ answer(Relay *relay, Request *request, const OutboxReply *reply)
 			}
 			break;
 		case REQUEST_IGNORED:
+			/* its queue may have missed a plan meanwhile */
+			relay->look = true;
 			break;
 		case REQUEST_CURSOR:
 			if (request->queue->state != QUEUE_ASKED)
