@@ -20,6 +20,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 use OutboxTest::Checker;
+use OutboxTest::Outcome;
 use OutboxTest::Proxy;
 use OutboxTest::Redis;
 
@@ -123,12 +124,13 @@ sub install
 	return;
 }
 
-# The answer to a query, or empty while the server can't say.
+# The answer to a query, or empty while the server can't say: psql may even end
+# before it has read the query, which is an exception.
 sub ask
 {
 	my ($node, $db, $query) = @_;
-	my ($rc, $out) = $node->psql($db, $query);
-	return $rc == 0 ? $out : '';
+	my ($rc, $out) = eval { $node->psql($db, $query) };
+	return defined $rc && $rc == 0 ? $out : '';
 }
 
 # One column of outbox.status, or several joined by "|".

@@ -52,6 +52,51 @@ is(kinds('a1 a2 b1 o1 o2 c1 c2'), 'order', 'a late message of a long transaction
 $body{c1} = 'changed';
 is(kinds('a1 a2 b1 c1 c2 o1 o2'), 'garbled', 'a changed payload');
 
+# The other checker: what becomes of messages that may fail.  Queue k has keys,
+# of which x belongs to transactions 20 and 21; d1 was delayed.
+my %fate = (
+	journal => [ map { my %r; @r{qw(n id queue xid snap body key due)} = @$_; \%r } (
+			[ 1, 'x1', 'k', 20, '20:20:', 'X1', 'x' ],
+			[ 2, 'x2', 'k', 21, '21:21:', 'X2', 'x' ],
+			[ 3, 'y1', 'k', 22, '22:22:', 'Y1', 'y' ],
+			[ 4, 'n1', 'k', 23, '23:23:', 'N1', undef ],
+			[ 5, 'd1', 'k', 19, '19:19:', 'D1', 'x', 100 ]) ],
+	dead => [], cancelled => [], discarded => [], replayed => []);
+my %fate_body = map { $_->{id} => $_->{body} } @{ $fate{journal} };
+
+sub fates
+{
+	my ($promise, $arrived, %and) = @_;
+	my @arrived = map { my ($id, $at) = split /@/; [ $id, $fate_body{$id} // '?', $at // 200 ] } split ' ', $arrived;
+	return join ' ', map { /^(\w+)/ } OutboxTest::Outcome::faults(
+		{ %fate, %and, got => { k => \@arrived }, order => { k => $promise } });
+}
+
+my $all = 'x1 x2 y1 n1 d1';
+is(fates('queue', $all), '', 'a correct history');
+is(fates('key', 'n1 y1 d1 x1 x2'), '', 'keys mix, and what is delayed has no place');
+is(fates('queue', 'x1 x2 n1 y1 d1'), 'order', 'a queue keeps its order');
+is(fates('key', 'x2 x1 y1 n1 d1'), 'order', 'a key keeps its order');
+is(fates('none', 'x2 x1 n1 y1 d1'), '', 'no order is promised');
+is(fates('key', 'x2 y1 n1 d1 x1', replayed => ['x1']), '', 'what was replayed comes when it comes');
+is(fates('key', 'x1 y1 n1 d1'), 'lost', 'a lost message');
+is(fates('key', 'x1 y1 n1 d1', replayed => ['x2']), 'lost', 'a lost message that had been replayed');
+is(fates('key', 'x1 y1 n1 d1', dead => ['x2']), '', 'a dead letter is not lost');
+is(fates('key', 'x1 y1 n1 d1', discarded => ['x2']), '', 'nor what was discarded');
+is(fates('key', 'x1 x2 y1 n1', cancelled => ['d1']), '', 'nor what was taken back');
+is(fates('key', $all, cancelled => ['d1']), 'revived', 'what was taken back arrives');
+is(fates('key', $all, discarded => ['x2']), 'revived', 'what was discarded arrives');
+is(fates('key', 'x1 y1 n1 d1', discarded => ['x2'], dead => ['x2']), 'revived', 'what was discarded is there');
+is(fates('key', $all, dead => ['x2']), 'both', 'delivered and dead');
+is(fates('key', 'x1 y1 n1 d1', dead => [ 'x2', 'x2' ]), 'duplicate', 'dead twice');
+is(fates('key', "$all x2"), 'duplicate', 'a duplicate');
+is(fates('key', "$all x2", replayed => ['x2']), 'duplicate', 'a duplicate of what was replayed');
+is(fates('key', "$all z1"), 'phantom', 'a message that never was');
+is(fates('key', $all, dead => ['z1']), 'phantom', 'a dead letter that never was');
+is(fates('key', 'x1 x2 y1 n1 d1@99'), 'early', 'before its time');
+$fate_body{y1} = 'changed';
+is(fates('key', $all), 'garbled', 'a changed payload');
+
 # The client.
 my $redis = OutboxTest::Redis->start;
 my $bytes = join '', map { chr } 0 .. 255;
@@ -71,6 +116,16 @@ $redis->cmd('SET', 'k2', 'v');
 $redis->come_back_as_remembered;
 is($redis->cmd('EXISTS', 'k2'), 0, 'a write after the copy is lost');
 is($redis->cmd('EXISTS', 'k'), 1, 'a write before the copy is not');
+my $lasting = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'no');
+$lasting->cmd('SET', 'k', 'v');
+my $written = $lasting->written;
+$lasting->cmd('SET', 'k2', 'v');
+$lasting->kill9;
+$lasting->start_again;
+is($lasting->cmd('EXISTS', 'k', 'k2'), 2, 'killed, a server that writes down all has lost nothing');
+$lasting->come_back_as_of($written + 5);
+is($lasting->cmd('EXISTS', 'k2'), 0, 'what it had not written is lost');
+is($lasting->cmd('EXISTS', 'k'), 1, 'and nothing else');
 my $old = $redis->client;
 $redis->pause;
 {

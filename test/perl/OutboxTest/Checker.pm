@@ -43,17 +43,20 @@ sub faults
 			if ($seen{$id}++) { push @faults, "duplicate: $id in $queue"; }
 			else { push @first, $row; }
 		}
-		push @faults, _order($queue, \@first);
+		push @faults, order($queue, \@first);
 	}
 	push @faults, map { "lost: $_->{id} of $_->{queue} (journal $_->{n}, xid $_->{xid})" }
 	  grep { !$seen{ $_->{id} } } @$journal;
 	return @faults;
 }
 
+# Faults of order among the rows of a queue, or of one of its keys, which are
+# given in the order of their first arrival.
+#
 # From the last arrival to the first, keeping the xids that arrived later than
 # the message at hand, sorted.  Those below its snapshot's xmax are few: in
 # a correct history they were in progress in it.
-sub _order
+sub order
 {
 	my ($queue, $rows) = @_;
 	my (@later, %earliest, @faults);

@@ -143,6 +143,26 @@ sub come_back_as_remembered
 	return $self->_launch;
 }
 
+# With appendonly, Redis writes down what it has done before it answers, so
+# that kill -9 loses nothing.  How much it has written so far ...
+sub written
+{
+	my ($self) = @_;
+	my ($file) = $self->_written_file or return 0;
+	return -s $file;
+}
+
+# ... and come back as the server that had written no more than that.
+sub come_back_as_of
+{
+	my ($self, $size) = @_;
+	$self->kill9;
+	truncate +($self->_written_file)[0], $size or die "could not truncate: $!";
+	return $self->_launch;
+}
+
+sub _written_file { return glob "$_[0]{dir}/appendonlydir/*.incr.aof"; }
+
 # A new connection; each test may have several (SUBSCRIBE, a slow reader).
 sub client
 {
