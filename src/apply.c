@@ -55,6 +55,7 @@ encode_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 	TimestampTz now = queue->settings.expires_after > 0 ?
 		GetCurrentTimestamp() : 0;
 	OutboxMessage msg;
+	bool		again = false;
 	int			count = 0;
 
 	outbox_empty_buffer(&relay->args.data);
@@ -65,7 +66,7 @@ encode_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 	while (queue->next < queue->nplan && count < OUTBOX_BATCH_MESSAGES &&
 		   relay->args.data.len < OUTBOX_BATCH_BYTES && !queue->careful)
 	{
-		PlanEntry  *e = &queue->plan[queue->next++];
+		PlanEntry  *e = &queue->plan[queue->next];
 		ItemPointerData tid;
 		MemoryContext old;
 		char		seq[24];
@@ -73,12 +74,9 @@ encode_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 		ItemPointerSet(&tid, e->block, e->offset);
 		old = MemoryContextSwitchTo(relay->batch);
 		if (!outbox_staging_fetch(staging, e->table, &tid, e->seq, &msg))
-			 /* rolled back */ ;
+			again = outbox_plan_again(relay, queue);
 		else if (outbox_needs_care(queue, &msg, now))
-		{
-			queue->next--;
 			queue->careful = true;
-		}
 		else
 		{
 			outbox_target_encode(&relay->args, &queue->settings, &msg);
@@ -92,8 +90,10 @@ encode_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 			count++;
 		}
 		MemoryContextSwitchTo(old);
-		if (!queue->careful)
-			queue->seq = e->seq;
+		if (again || queue->careful)
+			break;
+		queue->next++;
+		queue->seq = e->seq;
 	}
 	MemoryContextReset(relay->batch);
 	return count;

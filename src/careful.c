@@ -136,6 +136,8 @@ encode_careful(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 		else if (found && may_fail)
 			outbox_careful_add(relay, queue, batch, &msg, e);
 		MemoryContextSwitchTo(old);
+		if (!found && outbox_plan_again(relay, queue))
+			break;
 		if (found && !skip && !may_fail)
 		{
 			queue->careful = false;

@@ -27,7 +27,10 @@
  *
  * A message is in staging, but for those that were skipped or evacuated.  Such
  * rows are of the past: only a queue whose cursor has just been read has to
- * look for them, until it has come to a fresh snapshot.
+ * look for them, until it has come to a fresh snapshot.  They are updated and
+ * deleted, and the index has what they were before: an entry whose row isn't
+ * there must not stand for the message.  If a row has been updated between
+ * plan and batch, the plan ends before it and the next one finds it.
  *
  * Places are good between transactions, as rows don't move: only a rewrite of
  * the table (VACUUM FULL) moves them, and shows in its file number.
@@ -56,6 +59,7 @@
 typedef struct PlanScan
 {
 	Relay	   *relay;
+	OutboxStaging *staging;
 	uint64		planned;
 } PlanScan;
 
@@ -111,6 +115,22 @@ outbox_discard_plan(RelayQueue *queue)
 }
 
 /*
+ * A planned row isn't there.  In staging its transaction has rolled back: it
+ * is no message, and the answer is false.  Elsewhere it has been updated since:
+ * what comes from this entry on, the next in the plan, is planned again.
+ */
+bool
+outbox_plan_again(Relay *relay, RelayQueue *queue)
+{
+	if (queue->plan[queue->next].table < OUTBOX_STAGING_TABLES)
+		return false;
+	queue->nplan = queue->next;
+	queue->plan_cut = true;
+	relay->look = true;
+	return true;
+}
+
+/*
  * Keep the lower half of a plan that has reached its limit.
  */
 static void
@@ -159,11 +179,15 @@ plan_visit(void *arg, const OutboxStagedEntry *entry)
 {
 	PlanScan   *scan = arg;
 	RelayQueue *queue = outbox_find_queue(scan->relay, entry->queue);
+	TimestampTz at;
 
 	if (queue == NULL || !queue->planning || entry->seq <= queue->seq ||
 		(entry->table >= OUTBOX_STAGING_TABLES && queue->past_ticks == 0) ||
 		!outbox_snap_sees(queue->cur, entry->xid) ||
 		outbox_snap_sees(queue->prev, entry->xid))
+		return true;
+	if (entry->table >= OUTBOX_STAGING_TABLES &&
+		!outbox_staging_visible(scan->staging, entry, &at))
 		return true;
 	add_to_plan(queue, entry);
 	scan->planned++;
@@ -249,7 +273,7 @@ wants_plan(const RelayQueue *queue)
 bool
 outbox_plan(Relay *relay, OutboxStaging *staging)
 {
-	PlanScan	scan = {relay, 0};
+	PlanScan	scan = {relay, staging, 0};
 	OutboxReach reach = {PG_UINT64_MAX, 0, NULL, 0, 0};
 	OutboxSnap *last_prev = NULL;
 	OutboxSnap *last_cur = NULL;
