@@ -11,6 +11,8 @@
  *
  *		deferred, covered, not skipped		it was applied: remember that
  *		applied or evacuated, but skipped	Redis has lost it: try it again
+ *		applied, but not covered			Redis has lost it: it waits its turn, and
+ *											is no longer kept for a time only
  *		skipped, in no table but staging	the record was lost: make it again
  *		skipped, in no table at all			leaves the skip list
  *
@@ -155,6 +157,9 @@ update_tables(Datum *values)
 		" CASE WHEN s.error = '' AND r.key IS NOT NULL THEN 'behind' ELSE 'retry' END"
 		" FROM " SKIPS " WHERE r.queue = $1 AND r.reason IN ('applied', 'evacuated')"
 		" AND r.seq = s.seq", values);
+
+	run("UPDATE outbox.deferred AS r SET reason = 'evacuated', due_at = NULL"
+		" WHERE queue = $1 AND reason = 'applied' AND NOT " COVERED, values);
 
 	/* staging is searched only if something is missing */
 	if (run("SELECT FROM " SKIPS " WHERE NOT EXISTS " RECORDED " LIMIT 1",
