@@ -14,6 +14,9 @@
  * still get new rows.  What such a transaction has added behind our back is
  * copied when the table is locked, in the transaction that empties it.
  *
+ * Dead letters aren't copied, though they may be beyond the cursor when Redis has
+ * lost its last writes: where there is a copy, there is a message to deliver.
+ *
  * Copies whose messages have been delivered stay for outbox.retention, as
  * rows in staging do; so do messages that were refused once and have been
  * delivered since.
@@ -44,13 +47,14 @@
 #define ROWS_TEXT	CppAsString2(ROWS)
 
 /*
- * Has the queue stood still for a while?  Then its rows may be copied.
+ * Has the queue stood still for a while?  Then its rows may be copied.  Not if
+ * it has gone on and looks for rows in staging only.
  */
 bool
 outbox_stands_still(const RelayQueue *queue)
 {
 	return (queue->state == QUEUE_PAUSED || queue->state == QUEUE_BLOCKED ||
-			queue->still_since != 0) &&
+			(queue->still_since != 0 && queue->past_ticks > 0)) &&
 		queue->acked.prev != NULL && queue->inflight == 0 &&
 		TimestampDifferenceExceeds(queue->still_since, GetCurrentTimestamp(),
 								   Min(STILL_MS, outbox_retention * 1000));
@@ -86,7 +90,10 @@ copy_rows(RelayQueue *queue, int table, bool rest)
 								   " WHERE queue = $1 AND (xid, seq) > ($5::xid8, $6)"
 								   " AND NOT pg_visible_in_snapshot(xid, $2::pg_snapshot)"
 								   " AND NOT (pg_visible_in_snapshot(xid, $3::pg_snapshot)"
-								   " AND seq <= $4) %s"
+								   " AND seq <= $4)"
+								   " AND NOT EXISTS (SELECT FROM outbox.dead_letter AS d"
+								   " WHERE d.queue = $1 AND d.seq = s.seq"
+								   " AND d.timeline > 0) %s"
 								   " ON CONFLICT (queue, seq)"
 								   " WHERE reason IN ('retry', 'behind', 'evacuated', 'applied')"
 								   " DO NOTHING", table + 1,
