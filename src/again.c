@@ -150,7 +150,7 @@ add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
 	if (nhashes == 0)
 		return;
 	n = select_deferred(queue,
-						"SELECT f.* FROM unnest($2) AS k, LATERAL"
+						"SELECT f.* FROM (SELECT DISTINCT unnest($2)) AS u (k), LATERAL"
 						" (SELECT * FROM outbox.deferred AS b WHERE b.queue = $1"
 						" AND hashtextextended(b.key COLLATE \"C\", 0) = k"
 						" AND b.reason IN ('retry', 'behind')"

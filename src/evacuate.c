@@ -256,41 +256,53 @@ oldest_staged(OutboxStaging *staging)
 }
 
 /*
- * Dead letters whose rows have left staging.
+ * Forget the dead letters of a queue whose rows have left staging.
  */
+static void
+forget_of_queue(Relay *relay, RelayQueue *queue, Datum oldest)
+{
+	Oid			types[2] = {TEXTOID, INT4OID};
+	Datum		values[2] = {oldest, Int32GetDatum(queue->settings.id)};
+
+	SPI_execute_with_args("UPDATE outbox.dead_letter SET skipped = false"
+						  " WHERE ctid = ANY (ARRAY("
+						  "SELECT ctid FROM outbox.dead_letter"
+						  " WHERE skipped AND timeline > 0 AND queue = $2"
+						  " AND xid < $1::xid8 LIMIT " ROWS_TEXT
+						  " FOR UPDATE SKIP LOCKED)) RETURNING seq",
+						  2, types, values, NULL, false, 0);
+	if (SPI_processed > 0)
+		send_unskip(relay, queue);
+	relay->truncated |= SPI_processed == ROWS;
+}
+
 static void
 forget_dead_letters(Relay *relay, OutboxStaging *staging)
 {
-	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		values[2];
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
 	char		oldest[24];
-	ListCell   *lc;
+	SPITupleTable *rows;
+	uint64		n;
 
 	oldest[pg_ulltoa_n(oldest_staged(staging), oldest)] = '\0';
 	values[0] = CStringGetTextDatum(oldest);
 	relay->truncated = false;
-	foreach(lc, relay->queues)
+	SPI_execute_with_args("SELECT DISTINCT queue FROM outbox.dead_letter"
+						  " WHERE skipped AND timeline > 0 AND xid < $1::xid8",
+						  1, types, values, NULL, true, 0);
+	rows = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		bool		isnull;
+		Datum		id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+		RelayQueue *queue = outbox_find_queue(relay, DatumGetInt32(id));
 
-		if (queue->dropped || queue->totals.dead_lettered == 0)
-			continue;
-		if (queue->state != QUEUE_FLOWING)
-		{
+		if (queue != NULL && queue->state == QUEUE_FLOWING)
+			forget_of_queue(relay, queue, values[0]);
+		else
 			relay->truncated = true;
-			continue;
-		}
-		values[1] = Int32GetDatum(queue->settings.id);
-		SPI_execute_with_args("UPDATE outbox.dead_letter SET skipped = false"
-							  " WHERE ctid = ANY (ARRAY("
-							  "SELECT ctid FROM outbox.dead_letter"
-							  " WHERE skipped AND timeline > 0 AND queue = $2"
-							  " AND xid < $1::xid8 LIMIT " ROWS_TEXT
-							  " FOR UPDATE SKIP LOCKED)) RETURNING seq",
-							  2, types, values, NULL, false, 0);
-		if (SPI_processed > 0)
-			send_unskip(relay, queue);
-		relay->truncated |= SPI_processed == ROWS;
 	}
 	SPI_execute("DELETE FROM outbox.dead_letter WHERE ctid = ANY (ARRAY("
 				"SELECT ctid FROM outbox.dead_letter"
