@@ -97,10 +97,7 @@ copy_rows(RelayQueue *queue, int table, bool rest)
 								   " ON CONFLICT (queue, seq)"
 								   " WHERE reason IN ('retry', 'behind', 'evacuated', 'applied')"
 								   " DO NOTHING", table + 1,
-								   rest ? "AND NOT EXISTS (SELECT FROM outbox.deferred AS d"
-								   " WHERE d.queue = $1 AND d.seq = s.seq"
-								   " AND d.reason IN ('retry', 'behind', 'evacuated', 'applied'))" :
-								   "ORDER BY xid, seq LIMIT " ROWS_TEXT),
+								   rest ? "" : "ORDER BY xid, seq LIMIT " ROWS_TEXT),
 						  6, types, values, NULL, false, 0);
 	if (SPI_processed > 0)
 		queue->evacuated = true;
@@ -163,7 +160,7 @@ outbox_evacuate(Relay *relay, int table, bool rest)
  * Delete copies that have been delivered and kept long enough.
  */
 static void
-purge_queue(RelayQueue *queue, TimestampTz now)
+purge_queue(Relay *relay, RelayQueue *queue, TimestampTz now)
 {
 	Oid			types[2] = {INT4OID, TEXTOID};
 	Datum		values[2];
@@ -188,7 +185,10 @@ purge_queue(RelayQueue *queue, TimestampTz now)
 						  " LIMIT " ROWS_TEXT "))",
 						  2, types, values, NULL, false, 0);
 	if (SPI_processed == ROWS)
+	{
+		relay->hurry = true;
 		return;
+	}
 	outbox_snap_unref(queue->purge_snap);
 	queue->purge_snap = NULL;
 	SPI_execute_with_args("SELECT FROM outbox.deferred WHERE queue = $1"
@@ -198,7 +198,7 @@ purge_queue(RelayQueue *queue, TimestampTz now)
 }
 
 static void
-purge_applied(TimestampTz now)
+purge_applied(Relay *relay, TimestampTz now)
 {
 	Oid			types[1] = {TIMESTAMPTZOID};
 	Datum		values[1] = {
@@ -210,6 +210,8 @@ purge_applied(TimestampTz now)
 						  " WHERE reason = 'applied' AND due_at < $1"
 						  " ORDER BY due_at LIMIT " ROWS_TEXT "))",
 						  1, types, values, NULL, false, 0);
+	if (SPI_processed == ROWS)
+		relay->hurry = true;
 }
 
 /*
@@ -323,13 +325,13 @@ outbox_purge(Relay *relay, TimestampTz now)
 	if (outbox_catalog_load() && outbox_lock_failures())
 	{
 		SPI_connect();
-		purge_applied(now);
+		purge_applied(relay, now);
 		foreach(lc, relay->queues)
 		{
 			RelayQueue *queue = lfirst(lc);
 
 			if (queue->evacuated && !queue->dropped)
-				purge_queue(queue, now);
+				purge_queue(relay, queue, now);
 		}
 		if (relay->truncated &&
 			outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_STAGING_TABLES))

@@ -52,8 +52,7 @@
 #include "utils/timestamp.h"
 
 #define TICK_INTERVAL_US	1000
-#define OUTBOX_CHORES_INTERVAL_MS	1000
-#define EVACUATION_INTERVAL_MS	100
+#define HURRY_INTERVAL_MS	100
 #define LOCK_RETRY_MS		50
 
 /* requests under way, of all queues together */
@@ -373,6 +372,7 @@ settle_idle_queues(Relay *relay)
 static void
 chores(Relay *relay, TimestampTz now)
 {
+	relay->hurry = false;
 	pg_atomic_write_u32(&relay->slot->census_wanted, 0);
 	if (!look_at_catalog(relay))
 		return;
@@ -547,8 +547,8 @@ outbox_relay_main(Datum main_arg)
 			pg_atomic_read_u32(&relay->slot->census_wanted))
 		{
 			chores(relay, now);
-			chores_at = TimestampTzPlusMilliseconds(now, relay->evacuating ?
-													EVACUATION_INTERVAL_MS :
+			chores_at = TimestampTzPlusMilliseconds(now, relay->hurry ?
+													HURRY_INTERVAL_MS :
 													OUTBOX_CHORES_INTERVAL_MS);
 		}
 		else if (!worked)

@@ -283,7 +283,7 @@ typedef struct Relay
 	uint64		settled_xid[OUTBOX_STAGING_TABLES];
 	TimestampTz searched_at;
 	TableSearch search[OUTBOX_STAGING_TABLES];	/* what the last one found */
-	bool		evacuating;
+	bool		hurry;			/* rows are left to copy or delete */
 	bool		truncated;		/* skip lists may be shortened */
 
 	/* deferred messages, see due.c */

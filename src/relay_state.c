@@ -88,7 +88,10 @@ outbox_relay_leave(Relay *relay)
 }
 
 /*
- * A transaction whose settings no ALTER DATABASE has a say in.
+ * A transaction whose settings no ALTER DATABASE has a say in.  Of staging
+ * there are no statistics, and those of outbox.deferred are old when many rows
+ * have come at once: the planner would take large tables for small ones and
+ * read them as a whole, again and again.  All that is asked often has an index.
  */
 void
 outbox_fix_settings(void)
@@ -100,6 +103,8 @@ outbox_fix_settings(void)
 		{"synchronous_commit", "off"},
 		{"lock_timeout", "0"},
 		{"statement_timeout", "0"},
+		{"enable_seqscan", "off"},
+		{"enable_seqscan", "off"},
 		OUTBOX_SETTINGS_OF_VERSION
 		{"row_security", "off"},
 		/* tables here have no statistics, and every query has an index */

@@ -210,7 +210,7 @@ may_truncate(Relay *relay, OutboxStaging *staging, int table, TimestampTz now)
 		return false;
 	if (found == TABLE_STILL && !outbox_evacuate(relay, table, false))
 	{
-		relay->evacuating = true;
+		relay->hurry = true;
 		return false;
 	}
 	return lock_table(relay, staging, table, last_xid, now);
@@ -248,7 +248,6 @@ outbox_rotate(Relay *relay, TimestampTz now)
 	int			current = outbox_staging_current();
 	int			truncate = -1;
 
-	relay->evacuating = false;
 	outbox_begin_step();
 	if (outbox_catalog_load() &&
 		outbox_staging_open(&staging, GetActiveSnapshot(),
