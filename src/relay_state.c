@@ -103,11 +103,8 @@ outbox_fix_settings(void)
 		{"synchronous_commit", "off"},
 		{"lock_timeout", "0"},
 		{"statement_timeout", "0"},
-		{"enable_seqscan", "off"},
-		{"enable_seqscan", "off"},
 		OUTBOX_SETTINGS_OF_VERSION
 		{"row_security", "off"},
-		/* tables here have no statistics, and every query has an index */
 		{"enable_seqscan", "off"},
 		{"jit", "off"},
 		{"max_parallel_workers_per_gather", "0"},
