@@ -42,22 +42,28 @@ outbox_wants_again(RelayQueue *queue, TimestampTz now)
 }
 
 /*
- * The rows that a query about a queue selects.  SPI is connected.
+ * The rows that a query about a queue selects; if some will do, not many more
+ * bytes of them than go into a batch.  SPI is connected.
  */
 static int
 select_deferred(RelayQueue *queue, const char *query, Oid type, Datum value,
-				OutboxMessage **messages)
+				bool some, OutboxMessage **messages)
 {
 	Oid			types[2] = {INT4OID, type};
 	Datum		values[2] = {Int32GetDatum(queue->settings.id), value};
-	int			n;
+	Size		size = 0;
+	int			n = 0;
 
 	SPI_execute_with_args(query, 2, types, values, NULL, true, 0);
-	n = SPI_processed;
-	*messages = palloc(Max(n, 1) * sizeof(OutboxMessage));
-	for (int i = 0; i < n; i++)
-		outbox_row_message(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-							&(*messages)[i]);
+	*messages = palloc(Max(SPI_processed, 1) * sizeof(OutboxMessage));
+	while (n < SPI_processed && !(some && size > OUTBOX_BATCH_BYTES))
+	{
+		OutboxMessage *msg = &(*messages)[n];
+
+		outbox_row_message(SPI_tuptable->vals[n], SPI_tuptable->tupdesc, msg);
+		size += VARSIZE_ANY(msg->payload);
+		n++;
+	}
 	return n;
 }
 
@@ -130,8 +136,20 @@ add_again(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
 	outbox_careful_add(relay, queue, batch, msg, &entry);
 }
 
+static bool
+in_batch(const CarefulBatch *batch, uint64 seq)
+{
+	for (int i = 0; i < batch->count; i++)
+		if (batch->entries[i].seq == seq)
+			return true;
+	return false;
+}
+
 /*
- * Those that wait behind the messages of the batch, while there is room.
+ * Those that wait behind the messages of the batch, while there is room.  They
+ * go along if the first of their key does.  It needn't: a transaction that
+ * enqueued before what was refused, and committed after it, waits with lower
+ * numbers, and goes when its first one is tried.
  */
 static void
 add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
@@ -139,7 +157,7 @@ add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
 {
 	uint64		hashes[OUTBOX_BATCH_MESSAGES];
 	int			nhashes = 0;
-	uint64		cut_off = 0;
+	uint64		hash = 0;
 	bool		cut = false;
 	OutboxMessage *messages;
 	int			n;
@@ -150,26 +168,30 @@ add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
 	if (nhashes == 0)
 		return;
 	n = select_deferred(queue,
-						"SELECT f.* FROM (SELECT DISTINCT unnest($2)) AS u (k), LATERAL"
+						"SELECT f.* FROM (SELECT DISTINCT unnest($2) AS hash) AS k, LATERAL"
 						" (SELECT * FROM outbox.deferred AS b WHERE b.queue = $1"
-						" AND hashtextextended(b.key COLLATE \"C\", 0) = k"
+						" AND hashtextextended(b.key COLLATE \"C\", 0) = k.hash"
 						" AND b.reason IN ('retry', 'behind')"
-						" ORDER BY b.seq OFFSET 1 LIMIT 64) AS f"
-						" LIMIT 256",
-						INT8ARRAYOID, int8_array(hashes, nhashes), &messages);
+						" ORDER BY b.seq LIMIT 65) AS f"
+						" LIMIT 512",
+						INT8ARRAYOID, int8_array(hashes, nhashes), true,
+						&messages);
 	for (int i = 0; i < n && batch->count < OUTBOX_BATCH_MESSAGES; i++)
 	{
 		OutboxMessage *msg = &messages[i];
-		uint64		hash = outbox_key_hash(msg->key);
+		uint64		last = hash;
 
-		/* nothing may go before an earlier one of its key */
-		if (cut && hash == cut_off)
+		hash = outbox_key_hash(msg->key);
+		if (i == 0 || hash != last)
+		{
+			cut = !in_batch(batch, msg->seq);
 			continue;
-		cut = msg->reason != OUTBOX_BEHIND ||
+		}
+		/* nothing may go before an earlier one of its key */
+		cut = cut || msg->reason != OUTBOX_BEHIND ||
 			!outbox_position_covers(&queue->acked, msg->xid, msg->seq) ||
 			outbox_is_expired(&queue->settings, msg->enqueued_at, now) ||
 			relay->args.data.len >= OUTBOX_BATCH_BYTES;
-		cut_off = hash;
 		if (!cut)
 			add_again(relay, queue, batch, msg);
 	}
@@ -199,8 +221,9 @@ outbox_send_again(Relay *relay, RelayQueue *queue)
 	n = select_deferred(queue,
 						"SELECT * FROM outbox.deferred WHERE queue = $1"
 						" AND reason = 'retry' AND due_at <= $2"
-						" ORDER BY due_at LIMIT 256",
-						TIMESTAMPTZOID, TimestampTzGetDatum(now), &messages);
+						" ORDER BY due_at, seq LIMIT 256",
+						TIMESTAMPTZOID, TimestampTzGetDatum(now), true,
+						&messages);
 	for (int i = 0; i < n && relay->args.data.len < OUTBOX_BATCH_BYTES; i++)
 	{
 		OutboxMessage *msg = &messages[i];
@@ -297,7 +320,8 @@ record_again(RelayQueue *queue, const Request *request,
 
 	n = select_deferred(queue, "SELECT * FROM outbox.deferred WHERE queue = $1"
 						" AND seq = ANY ($2) AND reason IN ('retry', 'behind')",
-						INT8ARRAYOID, int8_array(applied, napplied), &messages);
+						INT8ARRAYOID, int8_array(applied, napplied), false,
+						&messages);
 	for (int i = 0; i < n; i++)
 		if (messages[i].key != NULL)
 			left[nleft++] = outbox_key_hash(messages[i].key);
@@ -306,7 +330,8 @@ record_again(RelayQueue *queue, const Request *request,
 
 	n = select_deferred(queue, "SELECT * FROM outbox.deferred WHERE queue = $1"
 						" AND seq = ANY ($2) AND reason IN ('retry', 'behind')",
-						INT8ARRAYOID, int8_array(refused, nrefused), &messages);
+						INT8ARRAYOID, int8_array(refused, nrefused), false,
+						&messages);
 	for (int i = 0; i < n; i++)
 	{
 		OutboxMessage *msg = &messages[i];
