@@ -10,10 +10,10 @@
  * made to agree, and Redis is right:
  *
  *		deferred, covered, not skipped		it was applied: remember that
- *		applied or evacuated, but skipped	Redis has lost it: try it again
+ *		applied, but skipped				Redis has lost it: try it again
  *		applied, but not covered			Redis has lost it: it waits its turn, and
  *											is no longer kept for a time only
- *		skipped, in no table but staging	the record was lost: make it again
+ *		skipped, staged or evacuated only	the record was lost: make it again
  *		skipped, in no table at all			leaves the skip list
  *
  * Then of each key the first one may go, and the keys that are held are known.
@@ -44,7 +44,7 @@
 	" SELECT * FROM outbox.staging_2)"
 #define SKIPS "unnest($2, $7) AS s(seq, error)"
 #define RECORDED "(SELECT FROM outbox.deferred AS d WHERE d.queue = $1" \
-	" AND d.seq = s.seq AND d.reason IN " ANYWHERE \
+	" AND d.seq = s.seq AND d.reason IN ('retry', 'behind', 'applied')" \
 	" UNION ALL SELECT FROM outbox.dead_letter AS d WHERE d.queue = $1" \
 	" AND d.seq = s.seq AND d.timeline > 0)"
 /* arguments of all queries here */
@@ -58,13 +58,12 @@ enum
 	ARG_NOW,
 	ARG_ERRORS,
 	ARG_TIMELINE,
-	ARG_NAME,
 	NARGS
 };
 
 static Oid	types[NARGS] = {
 	INT4OID, INT8ARRAYOID, TEXTOID, TEXTOID, INT8OID,
-	TIMESTAMPTZOID, TEXTARRAYOID, INT4OID, TEXTOID
+	TIMESTAMPTZOID, TEXTARRAYOID, INT4OID
 };
 
 static uint64
@@ -116,7 +115,6 @@ fill_arguments(Datum *values, const RelayQueue *queue,
 	values[ARG_SEQ] = Int64GetDatum((int64) pos->seq);
 	values[ARG_NOW] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[ARG_TIMELINE] = Int32GetDatum((int32) pos->timeline);
-	values[ARG_NAME] = CStringGetTextDatum(queue->settings.name);
 }
 
 /*
@@ -145,17 +143,48 @@ keep_known(Datum *values)
 }
 
 /*
+ * Record again what the skip list alone knows, as if the answer that told of it
+ * had come just now: the queue's policy decides.  Otherwise what should have
+ * been given up would be tried again, after others that came later.
+ */
+static void
+record_lost(RelayQueue *queue, Datum *values)
+{
+	uint64		n = run("SELECT DISTINCT ON (r.seq) r.*, '', s.error FROM " SKIPS " JOIN"
+						" (SELECT * FROM " STAGED " AS t UNION ALL"
+						" SELECT " OUTBOX_STAGING_COLUMNS " FROM outbox.deferred"
+						" WHERE reason = 'evacuated') AS r"
+						" ON r.seq = s.seq AND r.queue = $1"
+						" WHERE NOT EXISTS " RECORDED " ORDER BY r.seq", values);
+	SPITupleTable *rows = SPI_tuptable;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		OutboxMessage msg;
+		char	   *error = SPI_getvalue(rows->vals[i], rows->tupdesc,
+										 Natts_staging + 2);
+
+		outbox_row_message(rows->vals[i], rows->tupdesc, &msg);
+		if (error[0] == '\0' && msg.key != NULL)
+			outbox_message_behind(queue, &msg);
+		else
+			(void) outbox_message_refused(queue, &msg, error, false,
+										  DatumGetTimestampTz(values[ARG_NOW]));
+	}
+}
+
+/*
  * Make the tables agree with the skip list.
  */
 static void
-update_tables(Datum *values)
+update_tables(RelayQueue *queue, Datum *values)
 {
 	run("UPDATE outbox.deferred AS r SET reason = 'applied', due_at = $6"
 		" WHERE queue = $1 AND reason IN ('retry', 'behind') AND " COVERED
 		" AND NOT EXISTS (SELECT FROM " SKIPS " WHERE s.seq = r.seq)", values);
 	run("UPDATE outbox.deferred AS r SET due_at = $6, reason ="
 		" CASE WHEN s.error = '' AND r.key IS NOT NULL THEN 'behind' ELSE 'retry' END"
-		" FROM " SKIPS " WHERE r.queue = $1 AND r.reason IN ('applied', 'evacuated')"
+		" FROM " SKIPS " WHERE r.queue = $1 AND r.reason = 'applied'"
 		" AND r.seq = s.seq", values);
 
 	run("UPDATE outbox.deferred AS r SET reason = 'evacuated', due_at = NULL"
@@ -163,32 +192,37 @@ update_tables(Datum *values)
 
 	/* staging is searched only if something is missing */
 	if (run("SELECT FROM " SKIPS " WHERE NOT EXISTS " RECORDED " LIMIT 1",
-			values) == 0)
-		return;
-	run("INSERT INTO outbox.deferred"
-		" SELECT r.xid, r.seq, r.enqueued_at, r.id, r.queue, r.timeline,"
-		" CASE WHEN s.error = '' THEN r.attempts ELSE r.attempts + 1 END,"
-		" r.kind, r.type, r.key, r.headers, r.payload,"
-		" CASE WHEN s.error = '' THEN r.history ELSE coalesce(r.history, '[]') ||"
-		" jsonb_build_array(jsonb_build_object('at', $6, 'reason', 'refused',"
-		" 'queue', $9, 'attempt', r.attempts + 1, 'error', s.error)) END,"
-		" CASE WHEN s.error = '' AND r.key IS NOT NULL THEN 'behind' ELSE 'retry' END,"
-		" $6 FROM " SKIPS " JOIN " STAGED " AS r ON r.seq = s.seq AND r.queue = $1"
-		" WHERE NOT EXISTS " RECORDED, values);
+			values) > 0)
+		record_lost(queue, values);
 }
 
 /*
- * Of each key the first one may go.
+ * Of each key the first one may go, and no other.
  */
 static void
 let_first_go(Datum *values)
 {
+	run("UPDATE outbox.deferred AS r SET reason = 'behind', due_at = NULL"
+		" WHERE queue = $1 AND reason = 'retry' AND key IS NOT NULL AND EXISTS"
+		" (SELECT FROM outbox.deferred AS o WHERE o.queue = $1"
+		" AND hashtextextended(o.key COLLATE \"C\", 0) ="
+		" hashtextextended(r.key COLLATE \"C\", 0)"
+		" AND o.reason IN ('retry', 'behind') AND o.seq < r.seq)", values);
 	run("UPDATE outbox.deferred AS r SET reason = 'retry', due_at = $6"
 		" WHERE queue = $1 AND reason = 'behind' AND NOT EXISTS"
 		" (SELECT FROM outbox.deferred AS o WHERE o.queue = $1"
 		" AND hashtextextended(o.key COLLATE \"C\", 0) ="
 		" hashtextextended(r.key COLLATE \"C\", 0)"
 		" AND o.reason IN ('retry', 'behind') AND o.seq < r.seq)", values);
+}
+
+static void
+forget_held(RelayQueue *queue)
+{
+	outbox_forget_keys(queue);
+	queue->held = 0;
+	queue->evacuated = false;
+	queue->again_at = DT_NOEND;
 }
 
 /*
@@ -201,6 +235,7 @@ read_held(RelayQueue *queue, Datum *values)
 						" key IS NULL FROM outbox.deferred WHERE queue = $1"
 						" AND reason IN ('retry', 'behind') GROUP BY 2, 3", values);
 
+	forget_held(queue);
 	for (uint64 i = 0; i < n; i++)
 	{
 		int64		count = DatumGetInt64(row_value(i, 1));
@@ -243,9 +278,7 @@ reconcile(RelayQueue *queue, Datum *values, bool older, MemoryContext context,
 
 	if (older)
 		keep_known(values);
-	outbox_deferring = true;
-	update_tables(values);
-	outbox_deferring = false;
+	update_tables(queue, values);
 	let_first_go(values);
 	read_held(queue, values);
 	values[ARG_SKIPS] = all;
@@ -274,10 +307,7 @@ outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,
 	if (ok)
 	{
 		SPI_connect();
-		outbox_forget_keys(queue);
-		queue->held = 0;
-		queue->evacuated = false;
-		queue->again_at = DT_NOEND;
+		forget_held(queue);
 		fill_arguments(values, queue, cursor, pos);
 		if (cursor->nskips > 0 ||
 			run("SELECT FROM outbox.deferred WHERE queue = $1 AND reason IN "

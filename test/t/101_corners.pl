@@ -1,0 +1,85 @@
+# Corners that random schedules have led into, one by one: messages that are
+# refused, and then something dies, is cut or lost (I2, I3, I4).  What becomes of
+# them is decided once, by the queue's policy, and nothing waits for ever.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'no');
+my $proxy = OutboxTest::Proxy->start($redis->socket);
+my $node = new_node('main',
+	url => 'redis://127.0.0.1:' . $proxy->port . '/0',
+	conf => "outbox.retention = 1s\n");
+my $db = 'postgres';
+install($node, $db, 'still');
+$node->safe_psql($db, <<'EOC');
+SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
+SELECT outbox_create_queue('once', on_failure => 'retry', max_attempts => 1);
+SELECT outbox_create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '5 ms', retry_backoff => 1);
+EOC
+my $relay = relay_pid($node, $db);
+
+sub sql { my ($query) = @_; return $node->safe_psql($db, $query); }
+sub spoil { my ($key) = @_; $redis->cmd('SET', $key, 'of another type'); return; }
+sub mend { my ($key) = @_; $redis->cmd('DEL', $key); return; }
+
+sub put_keyed
+{
+	my ($queue, $n, $key) = @_;
+	return sql("SELECT outbox_enqueue('$queue', i::text, key => $key) FROM generate_series(1, $n) i");
+}
+
+# Given up at the first failure: who waits behind it goes, and not only when
+# the cursor is read again.
+spoil('once');
+put_keyed('once', 5, q{'k'});
+eventually { sql(q{SELECT count(*) FROM outbox.dead_letters WHERE queue = 'once'}) == 5 } 'behind a message given up at once the next one of its key goes';
+is(sql(q{SELECT string_agg(attempts::text, ' ') FROM outbox.dead_letters WHERE queue = 'once'}), '1 1 1 1 1', 'each was tried once');
+mend('once');
+
+# The answer that tells of a refusal is lost: it is given up all the same, and
+# not tried again after others.
+spoil('letters');
+sql(q{SELECT outbox_enqueue('letters', 'first')});
+eventually { sql('SELECT count(*) FROM outbox.dead_letters') == 6 } 'a dead letter';
+my $cuts = $proxy->stat->{cuts};
+$proxy->plan([ 's2c', 0 ]);
+put_keyed('letters', 3, 'NULL');
+eventually { $proxy->stat->{cuts} > $cuts } 'the answer is lost';
+eventually { sql(q{SELECT count(*) FROM outbox.dead_letters WHERE queue = 'letters'}) == 4 } 'the messages are dead letters';
+is(sql(q{SELECT string_agg(DISTINCT attempts::text, ' ') FROM outbox.dead_letters WHERE queue = 'letters'}), '1', 'and were tried once');
+is(sql(q{SELECT count(*) FROM outbox.dead_letters WHERE queue = 'letters' AND jsonb_array_length(history) = 1 AND error ~ 'WRONGTYPE'}), 4, 'as their histories say');
+mend('letters');
+
+# Redis forgets that it was ever asked for messages that have been refused
+# several times: their rows have been updated, and there is one message each.
+sql(q{SELECT outbox_enqueue('retry', 'before')});
+eventually { $redis->count('retry') == 1 } 'a queue flows';
+my $before = $redis->written;
+$redis->cmd('MULTI');
+$redis->cmd('RENAME', 'retry', 'aside');
+spoil('retry');
+$redis->cmd('EXEC');
+put_keyed('retry', 60, 'CASE WHEN i % 3 > 0 THEN (i % 7)::text END');
+eventually { sql(q{SELECT count(*) = 60 AND max(attempts) > 3 FROM outbox.deferred WHERE reason IN ('retry', 'behind')}) eq 't' } 'messages are refused, some of them often';
+$redis->come_back_as_of($before);
+eventually { $redis->count('retry') >= 61 } 'Redis has lost all of it: each is delivered';
+eventually { sql(q{SELECT count(*) FROM outbox.deferred WHERE reason IN ('retry', 'behind')}) == 0 } 'none is tried again';
+is($redis->count('retry'), 61, 'and none came twice');
+
+# Dead letters are forgotten with staging, several at a time.
+eventually { sql('SELECT count(*) FROM outbox.dead_letter WHERE skipped') == 0 } 'dead letters leave the skip list';
+eventually { !grep { grep { /^s\d/ } @{ $redis->cmd('HKEYS', $_) } } @{ $redis->cmd('KEYS', '*:outbox:*') } } 'nothing is skipped any more';
+is(relay_pid($node, $db), $relay, 'it was one relay all the time');
+
+# A queue that is resumed with nothing to deliver doesn't stand still.
+sql(q{SELECT outbox_pause_queue('still')});
+eventually { sql(q{SELECT state FROM outbox.queue_status WHERE queue = 'still'}) eq 'paused' } 'a paused queue';
+sql(q{SELECT outbox_resume_queue('still')});
+eventually { sql(q{SELECT state FROM outbox.queue_status WHERE queue = 'still'}) eq 'flowing' } 'resumed, it flows, though there is nothing to deliver';
+
+done_testing();
