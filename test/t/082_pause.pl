@@ -40,7 +40,8 @@ put($node, $db, 'q', 'meanwhile');
 eventually { $redis->count('q') == 2 } 'others flow while somebody is about to pause a queue';
 $session->query_safe('ROLLBACK');
 put($node, $db, 'p', 'not paused');
-eventually { $redis->count('p') == ++$n } 'pausing was rolled back';
+$n++;
+eventually { $redis->count('p') == $n } 'pausing was rolled back';
 
 # Paused: nothing comes, though others do that were enqueued later.
 sql("SELECT outbox_pause_queue('p')");
@@ -57,6 +58,7 @@ $session->query_safe('ROLLBACK');
 put($node, $db, 'q', 'resuming was rolled back');
 eventually { $redis->count('q') == 24 } 'resuming is rolled back';
 is($redis->count('p'), $n, 'so it is still paused');
+$session->quit;
 
 sql("BEGIN; SELECT put('p', 'with the resuming'); SELECT outbox_resume_queue('p'); COMMIT");
 eventually { $redis->count('p') == $n + 21 } 'resumed, it goes on at once';
@@ -71,8 +73,19 @@ for my $round (1 .. 10)
 }
 audit($node, $db, $redis, [ 'p', 'q' ], 3050, 'paused and resumed under way: all, in order, once');
 
-# For long.  Staging is emptied, so what waits has to go elsewhere.
+# A relay that stumbles while it copies what waits leaves half-made copies behind;
+# they aren't taken for the messages.
 configure($node, 'outbox.retention' => '1s');
+sql("SELECT outbox_pause_queue('p')");
+sql("ALTER TABLE outbox.deferred ADD CONSTRAINT stumble CHECK (payload <> 'stone') NOT VALID");
+put($node, $db, 'p', (map { "on the way $_" } 1 .. 20), 'stone');
+eventually { log_of($node) =~ /violates check constraint "stumble"/ } 'the relay stumbles';
+sql("ALTER TABLE outbox.deferred DROP CONSTRAINT stumble; SELECT outbox_resume_queue('p')");
+eventually { ($redis->arrived('p'))[-1][1] eq 'stone' } 'resumed, it goes on';
+is_deeply([ grep { /^on the way/ } map { $_->[1] } $redis->arrived('p') ],
+	[ map { "on the way $_" } 1 .. 20 ], 'all has come');
+
+# For long.  Staging is emptied, so what waits has to go elsewhere.
 sql("SELECT outbox_pause_queue('big'), outbox_pause_queue('p')");
 my $start = sql('SELECT clock_timestamp()');
 sql("SELECT count(outbox_enqueue('big', 'n' || i)) FROM generate_series(1, $many / 2) AS i");
@@ -121,6 +134,5 @@ sql("SELECT outbox_resume_queue('p')");
 audit($node, $db, $redis, [ 'p', 'q' ], 3100, 'the rest comes too, all, in order, once');
 eventually { deferred('true') eq '0' } 'outbox.deferred is empty';
 is($redis->count('big'), $many + 10, 'nothing has come again');
-$session->quit;
 
 done_testing();
