@@ -11,10 +11,14 @@
  *
  *		deferred, covered, not skipped		it was applied: remember that
  *		applied, but skipped				Redis has lost it: try it again
- *		applied, but not covered			Redis has lost it: it waits its turn, and
- *											is no longer kept for a time only
+ *		deferred, but not covered			Redis doesn't know of it, or no longer: it
+ *											waits its turn, as if evacuated
  *		skipped, staged or evacuated only	the record was lost: make it again
  *		skipped, in no table at all			leaves the skip list
+ *
+ * What isn't covered must hold up nobody: what comes before it with its key may
+ * not be covered either, as it went through before Redis lost it, and goes first
+ * again.
  *
  * Then of each key the first one may go, and the keys that are held are known.
  *
@@ -188,7 +192,8 @@ update_tables(RelayQueue *queue, Datum *values)
 		" AND r.seq = s.seq", values);
 
 	run("UPDATE outbox.deferred AS r SET reason = 'evacuated', due_at = NULL"
-		" WHERE queue = $1 AND reason = 'applied' AND NOT " COVERED, values);
+		" WHERE queue = $1 AND reason IN ('retry', 'behind', 'applied')"
+		" AND NOT " COVERED, values);
 
 	/* staging is searched only if something is missing */
 	if (run("SELECT FROM " SKIPS " WHERE NOT EXISTS " RECORDED " LIMIT 1",

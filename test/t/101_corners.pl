@@ -71,6 +71,19 @@ eventually { $redis->count('retry') >= 61 } 'Redis has lost all of it: each is d
 eventually { sql(q{SELECT count(*) FROM outbox.deferred WHERE reason IN ('retry', 'behind')}) == 0 } 'none is tried again';
 is($redis->count('retry'), 61, 'and none came twice');
 
+# The same with one that had gone through: it comes before what was refused
+# after it.
+mend('retry');
+$before = $redis->written;
+put_keyed('retry', 5, q{'k'});
+eventually { $redis->count('retry') == 5 } 'messages are delivered';
+spoil('retry');
+sql(q{SELECT outbox_enqueue('retry', i::text, key => 'k') FROM generate_series(6, 10) i});
+eventually { sql(q{SELECT count(*) FROM outbox.deferred WHERE reason IN ('retry', 'behind')}) == 5 } 'later ones with their key are refused';
+$redis->come_back_as_of($before);
+eventually { $redis->count('retry') == 10 } 'Redis has lost all of it: each is delivered';
+is(join(' ', map { $_->[1] } $redis->arrived('retry')), '1 2 3 4 5 6 7 8 9 10', 'in order');
+
 # Dead letters are forgotten with staging, several at a time.
 eventually { sql('SELECT count(*) FROM outbox.dead_letter WHERE skipped') == 0 } 'dead letters leave the skip list';
 eventually { !grep { grep { /^s\d/ } @{ $redis->cmd('HKEYS', $_) } } @{ $redis->cmd('KEYS', '*:outbox:*') } } 'nothing is skipped any more';
