@@ -315,7 +315,8 @@ COMMENT ON SEQUENCE outbox.applied IS
 /*
  * Dumps hold queues, messages and dead letters. A restored
  * message waits in outbox.deferred until outbox_resume(); a restored dead
- * letter stays one.
+ * letter stays one. Those that are gone are in it, as their messages may be in
+ * staging still, and would look as if they waited.
  */
 
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue', '');
@@ -323,7 +324,7 @@ SELECT pg_catalog.pg_extension_config_dump('outbox.queue_id', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$WHERE reason <> 'applied'$$);
-SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', 'WHERE gone_at IS NULL');
+SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', '');
 
 CREATE FUNCTION outbox.hold_restored() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE

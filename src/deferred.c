@@ -381,6 +381,27 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 }
 
 /*
+ * A message that failed or was evacuated may have been in staging too when the
+ * dump was made, and came out of it twice: what knows most of it counts, and
+ * a dead letter is one, replayed and discarded ones included.
+ */
+static void
+drop_restored_twice(void)
+{
+	SPI_execute("DELETE FROM outbox.deferred AS r USING outbox.dead_letter AS d"
+				" WHERE r.reason = 'restored' AND d.timeline = 0"
+				" AND d.queue = r.queue AND d.seq = r.seq AND d.id = r.id",
+				false, 0);
+	SPI_execute("DELETE FROM outbox.deferred WHERE ctid IN"
+				" (SELECT ctid FROM (SELECT ctid, row_number() OVER"
+				" (PARTITION BY queue, seq, id ORDER BY attempts DESC,"
+				" jsonb_array_length(coalesce(history, '[]')) DESC) AS n"
+				" FROM outbox.deferred WHERE reason = 'restored') AS r"
+				" WHERE n > 1)",
+				false, 0);
+}
+
+/*
  * Restored messages whose time has not come are delayed, as they were.
  */
 static void
@@ -423,6 +444,7 @@ outbox_resume(PG_FUNCTION_ARGS)
 				" WHERE datname = current_database()"
 				" AND NOT EXISTS (SELECT FROM outbox.relay_state)",
 				false, 0);
+	drop_restored_twice();
 	delay_restored();
 	outbox_stage_rows("SELECT xid, seq, enqueued_at, id, queue, timeline,"
 					  " attempts, kind, type, key, headers, payload, history,"

@@ -125,7 +125,7 @@ SELECT results_eq(
 SELECT results_eq(
 	$$SELECT c::regclass::text COLLATE "default", condition COLLATE "default"
 		FROM pg_extension, unnest(extconfig, extcondition) u (c, condition) WHERE extname = 'outbox' ORDER BY 1$$,
-	$$VALUES ('outbox.dead_letter', 'WHERE gone_at IS NULL'), ('outbox.deferred', 'WHERE reason <> ''applied'''),
+	$$VALUES ('outbox.dead_letter', ''), ('outbox.deferred', 'WHERE reason <> ''applied'''),
 		('outbox.queue', ''), ('outbox.queue_id', ''),
 		('outbox.staging_1', ''), ('outbox.staging_2', '') ORDER BY 1$$,
 	'a dump carries queues, messages and dead letters, not the relay''s identity');
