@@ -68,6 +68,9 @@
  */
 static MemoryContext step_context = NULL;
 
+/* SIGTERM has come */
+static volatile sig_atomic_t told_to_end = false;
+
 void
 outbox_begin_step(void)
 {
@@ -401,15 +404,30 @@ chores(Relay *relay, TimestampTz now)
 }
 
 /*
- * We have been told to end: leave the registers as they are now.
+ * SIGTERM ends the relay as any worker.
  */
 static void
-write_last_words(Relay *relay)
+relay_sigterm(SIGNAL_ARGS)
 {
-	HOLD_INTERRUPTS();
+	told_to_end = true;
+	die(postgres_signal_arg);
+}
+
+/*
+ * We have been told to end, perhaps in the middle of a step: leave the
+ * registers and totals as they are now.
+ */
+static void
+write_last_words(int code, Datum arg)
+{
+	Relay	   *relay = (Relay *) DatumGetPointer(arg);
+
+	if (!told_to_end)
+		return;
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(relay->scratch);
 	outbox_write_registers(relay);
 	outbox_write_totals(relay, GetCurrentTimestamp(), true);
-	RESUME_INTERRUPTS();
 }
 
 /*
@@ -481,7 +499,7 @@ outbox_relay_main(Datum main_arg)
 	bool		worked;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, relay_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
@@ -497,6 +515,7 @@ outbox_relay_main(Datum main_arg)
 		CHECK_FOR_INTERRUPTS();
 	}
 	url = MemoryContextStrdup(relay->context, outbox_redis_server->url);
+	before_shmem_exit(write_last_words, PointerGetDatum(relay));
 
 	for (;;)
 	{
@@ -504,8 +523,6 @@ outbox_relay_main(Datum main_arg)
 
 		MemoryContextSwitchTo(relay->scratch);
 		MemoryContextReset(relay->scratch);
-		if (ProcDiePending)
-			write_last_words(relay);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

@@ -77,7 +77,6 @@ write_totals(RelayQueue *queue)
 						  " dead_lettered = EXCLUDED.dead_lettered,"
 						  " expired = EXCLUDED.expired",
 						  5, types, values, NULL, false, 0);
-	queue->totals_written = queue->totals;
 }
 
 /*
@@ -87,6 +86,7 @@ void
 outbox_write_totals(Relay *relay, TimestampTz now, bool must)
 {
 	bool		changed = false;
+	bool		written = false;
 	ListCell   *lc;
 
 	if (!must && now >= relay->totals_written_at &&
@@ -116,8 +116,17 @@ outbox_write_totals(Relay *relay, TimestampTz now, bool must)
 				write_totals(queue);
 		}
 		SPI_finish();
+		written = true;
 	}
 	outbox_end_step();
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (written && !queue->dropped)
+			queue->totals_written = queue->totals;
+	}
 }
 
 static int64
