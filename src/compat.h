@@ -95,4 +95,11 @@
 	pg_b64_encode(src, len, dst, size)
 #endif
 
+/* 19: signal handlers know more of the signal; for use in one */
+#if PG_VERSION_NUM >= 190000
+#define outbox_die() die(postgres_signal_arg, pg_siginfo)
+#else
+#define outbox_die() die(postgres_signal_arg)
+#endif
+
 #endif							/* OUTBOX_COMPAT_H */

@@ -194,7 +194,7 @@ resend(RelayQueue *queue, Datum since)
 void
 outbox_resend_requested(Relay *relay)
 {
-	relay->look_for_requests = false;
+	relay->look_for_requests = relay->requests_wait = false;
 	outbox_begin_step();
 	if (outbox_catalog_load() && lock_tables() &&
 		outbox_lock_to_write(OUTBOX_REL_RESEND_REQUEST))
@@ -212,8 +212,12 @@ outbox_resend_requested(Relay *relay)
 			Oid			types[1] = {TIDOID};
 			Datum		values[1];
 
+			/* what it has delivered is known only when it has caught up */
 			if (queue != NULL && (queue->state != QUEUE_FLOWING || queue->past_ticks > 0))
+			{
+				relay->requests_wait = true;
 				continue;
+			}
 			values[0] = SPI_getbinval(tup, desc, 1, &isnull);
 			if (queue != NULL)
 				resend(queue, SPI_getbinval(tup, desc, 3, &isnull));

@@ -376,6 +376,7 @@ static void
 chores(Relay *relay, TimestampTz now)
 {
 	relay->hurry = false;
+	relay->look_for_requests |= relay->requests_wait;
 	pg_atomic_write_u32(&relay->slot->census_wanted, 0);
 	if (!look_at_catalog(relay))
 		return;
@@ -404,13 +405,13 @@ chores(Relay *relay, TimestampTz now)
 }
 
 /*
- * SIGTERM ends the relay as any worker.
+ * SIGTERM ends the relay as it does any worker.
  */
 static void
 relay_sigterm(SIGNAL_ARGS)
 {
 	told_to_end = true;
-	die(postgres_signal_arg);
+	outbox_die();
 }
 
 /*

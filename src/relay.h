@@ -289,6 +289,7 @@ typedef struct Relay
 	/* deferred messages, see due.c */
 	TimestampTz due_at;			/* of the next delayed one; DT_NOEND: none */
 	bool		look_for_requests;	/* of outbox_resend() */
+	bool		requests_wait;	/* ... for their queues to flow */
 
 	/* registers */
 	uint64		delivered;		/* in all */
