@@ -202,7 +202,7 @@ my %events = (
 	alter => [ 5, sub {
 		try_sql("SELECT outbox_alter_queue('keyed', on_failure => '" . one_of(qw(retry retry block dead_letter))
 			  . "', max_attempts => " . (1 + int rand 5) . ", retry_delay => '" . (10 + int rand 50) . " ms')");
-		try_sql("SELECT outbox_alter_queue('letters', on_failure => '" . one_of(qw(dead_letter block)) . "')"); } ],
+		try_sql("SELECT outbox_alter_queue('loose', on_failure => '" . one_of(qw(retry block dead_letter)) . "')"); } ],
 	end_relay => [ 4, sub { try_sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'outbox relay'}) } ],
 	kill_relay => [ 2, sub { my $pid = relay_pid($node, $db); kill 'KILL', $pid if $pid; } ],
 	crash => [ 2, sub { $node->stop('immediate'); meanwhile(0.2); $node->start; } ],
