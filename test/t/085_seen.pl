@@ -150,19 +150,29 @@ eventually { $redis->count('q') == 101 } 'and one more';
 kill_hard($node);
 $node->start;
 eventually { status($node, $db, 'state') eq 'running' } 'after a crash';
-cmp_ok(seen('q', 'delivered'), '>=', 100, 'totals are nearly the same');
-cmp_ok(seen('q', 'delivered'), '<=', 101, 'and not more');
+my $lost = 101 - seen('q', 'delivered');
+ok($lost == 0 || $lost == 1, 'totals are nearly the same') or diag("$lost are lost");
 
 # However busy it is when it is told to end, the relay leaves them as they are.
-for my $round (1 .. 6)
+# It writes them when it has started, and then not for ten seconds.
+my $written = sub {
+	return ask($node, $db, "SELECT delivered FROM outbox.queue_total AS t"
+		  . " JOIN outbox.queue AS q ON q.id = t.queue WHERE name = 'q'");
+};
+my $n = 101 - $lost;
+for my $round (1 .. 2)
 {
-	my $n = seen('q', 'delivered');
+	sql("SELECT outbox_enqueue('q', 'before round $round')");
+	$n++;
+	eventually { seen('q', 'delivered') eq $n && $written->() eq $n } "round $round: written";
 	sql("SELECT outbox_enqueue('q', 'round $round')");
-	eventually { seen('q', 'delivered') eq $n + 1 } "round $round: counted";
+	$n++;
+	eventually { seen('q', 'delivered') eq $n } "round $round: counted";
 	my $relay = relay_pid($node, $db);
-	sql("SELECT outbox_pause_queue('b'); SELECT outbox_resume_queue('b'); SELECT pg_terminate_backend($relay)");
+	sql("SELECT outbox_pause_queue('b'); SELECT outbox_resume_queue('b');"
+		  . "SELECT pg_terminate_backend($relay)");
 	eventually { my $new = relay_pid($node, $db); $new && $new ne $relay } "round $round: another relay";
-	is(seen('q', 'delivered'), $n + 1, "round $round: no total is lost");
+	is(seen('q', 'delivered'), $n, "round $round: no total is lost");
 }
 is(seen('r', "$totals"), (grep { s/^r\|// } split /\n/, $before)[0], 'nothing was counted twice');
 
@@ -192,10 +202,10 @@ is(payloads('s'), join(' ', @once, @once[ 5 .. 300 ]), 'those since then, in ord
 # Asked for when it can't be done at once: later, then.
 for my $why ('paused', 'no Redis', 'a new relay')
 {
-	my $n = $redis->count('s');
+	my $count = $redis->count('s');
 	my $since = sql('SELECT clock_timestamp()');
 	sql("SELECT outbox_enqueue('s', '$why')");
-	eventually { $redis->count('s') == $n + 1 } "$why: one more";
+	eventually { $redis->count('s') == $count + 1 } "$why: one more";
 	sql("SELECT outbox_pause_queue('s')") if $why eq 'paused';
 	$redis->stop_saved if $why eq 'no Redis';
 	eventually { status($node, $db, 'state') eq 'waiting for redis' } "$why: away" if $why eq 'no Redis';
@@ -216,7 +226,7 @@ for my $why ('paused', 'no Redis', 'a new relay')
 	sql("SELECT outbox_enqueue('s', 'behind')");
 	sql("SELECT outbox_resume_queue('s')") if $why eq 'paused';
 	$redis->start_again if $why eq 'no Redis';
-	eventually { $redis->count('s') >= $n + 3 } "$why: done later" or next;
+	eventually { $redis->count('s') >= $count + 3 } "$why: done later" or next;
 	my @got = map { $_->[1] } $redis->arrived('s');
 	is(scalar(grep { $_ eq $why } @got), 2, "$why: it has come twice");
 }
