@@ -251,6 +251,7 @@ outbox_send_again(Relay *relay, RelayQueue *queue)
 
 		outbox_careful_call(relay, queue, "again", queue->expect_pos, queue->expect_seq);
 		request = outbox_expect_answer(relay, REQUEST_AGAIN, queue);
+		queue->again_went = true;
 		outbox_careful_sent(relay, request, &batch, 0);
 	}
 	else

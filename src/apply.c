@@ -179,6 +179,7 @@ outbox_expect_batch(Relay *relay, RequestKind kind, RelayQueue *queue)
 {
 	Request    *request = outbox_expect_answer(relay, kind, queue);
 
+	queue->again_went = false;
 	request->finishes = queue->finished;
 	request->pos.prev = outbox_snap_ref(queue->prev);
 	request->pos.cur = outbox_snap_ref(queue->cur);

@@ -212,6 +212,9 @@ send_batches(Relay *relay, OutboxStaging *staging, TimestampTz now)
 	{
 		RelayQueue *queue = lfirst(lc);
 
+		/* in turns: those tried again may be more than there is time for */
+		if (queue->again_went && has_plan(queue, now))
+			continue;
 		if (outbox_wants_again(queue, now) && outbox_may_send(relay))
 			outbox_send_again(relay, queue);
 	}

@@ -121,6 +121,7 @@ typedef struct RelayQueue
 	HTAB	   *held_keys;		/* of HeldKey; NULL: none */
 	int64		held;			/* messages skipped */
 	TimestampTz again_at;		/* when to look for those to be tried again */
+	bool		again_went;		/* ... and that was what went last */
 
 	/* what Redis has acknowledged */
 	OutboxPosition acked;		/* prev NULL: nothing */
