@@ -38,8 +38,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* a failing batch is followed by a pause so many times as long as it took */
+/* a failing batch is followed by a pause so many times as long, and at most */
 #define PAUSE_FACTOR	9
+#define PAUSE_MAX_US	1000000
 
 /* look again for what is due, but not covered yet, or locked */
 #define LOOK_AGAIN_US	20000
@@ -252,7 +253,7 @@ outbox_pause_after_failure(Relay *relay, RelayQueue *queue, TimestampTz begin)
 
 	outbox_set_error(relay->slot, psprintf("queue \"%s\": %s",
 										   queue->settings.name, queue->last_error));
-	queue->careful_at = now + (now - begin) * PAUSE_FACTOR;
+	queue->careful_at = now + Min((now - begin) * PAUSE_FACTOR, PAUSE_MAX_US);
 }
 
 /*
