@@ -258,6 +258,9 @@ outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg)
 /*
  * Redis has refused a message; held tells whether it was skipped before.  True
  * if it has been given up.
+ *
+ * Several of one key may have been tried, each for itself, if the policy was to
+ * give them up at once and has been altered since.  They go one by one now.
  */
 bool
 outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
@@ -284,8 +287,13 @@ outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
 	}
 	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
 								   pg_prng_double(&pg_global_prng_state));
-	outbox_defer(msg, OUTBOX_RETRIED, due);
-	queue->again_at = Min(queue->again_at, due);
+	if (!held && outbox_key_is_held(queue, msg))
+		outbox_defer(msg, OUTBOX_BEHIND, 0);
+	else
+	{
+		outbox_defer(msg, OUTBOX_RETRIED, due);
+		queue->again_at = Min(queue->again_at, due);
+	}
 	if (!held)
 	{
 		queue->held++;
