@@ -283,8 +283,10 @@ eventually { $node->safe_psql($db, "SELECT count(*) FROM outbox.dead_letters WHE
 mend($redis, 'altered');
 put_keyed($node, $db, 'altered', 'c', 'C4');
 eventually { bodies('altered') eq 'C4' } 'mended, the queue flows';
+my $died = $node->safe_psql($db, "SELECT string_agg(convert_from(payload, 'UTF8'), ' ' ORDER BY dead_at, seq)"
+	  . " FROM outbox.dead_letter AS d JOIN outbox.queue AS q ON q.id = d.queue WHERE q.name = 'altered' AND gone_at IS NULL");
 is($node->safe_psql($db, "SELECT outbox_replay_queue('altered')"), 6, 'all dead letters are replayed');
-eventually { bodies('altered') eq 'C4 A1 B1 A2 C1 C2 C3' } 'and arrive in the order in which they died';
+eventually { bodies('altered') eq "C4 $died" } 'and arrive in the order in which they died';
 
 # From block to retry, with held messages and a mended queue: what stood still
 # goes on.
