@@ -706,7 +706,7 @@ COMMENT ON COLUMN outbox.queue_status.held IS
 COMMENT ON COLUMN outbox.queue_status.dead_letters IS
 'dead letters now';
 COMMENT ON COLUMN outbox.queue_status.oldest IS
-'how long the oldest of those waiting or held has waited, about';
+'how long the oldest of those waiting has waited, about';
 COMMENT ON COLUMN outbox.queue_status.last_error IS
 'what Redis last refused with';
 COMMENT ON COLUMN outbox.queue_status.last_error_at IS

@@ -27,9 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* look again for what is due, but not covered yet, or locked */
-#define LOOK_AGAIN_US	20000
-
 /*
  * May there be skipped messages to be tried again?
  */
@@ -213,7 +210,7 @@ outbox_send_again(Relay *relay, RelayQueue *queue)
 
 	if (!outbox_lock_failures())
 	{
-		queue->again_at = now + LOOK_AGAIN_US;
+		queue->again_at = now + OUTBOX_LOOK_AGAIN_US;
 		return;
 	}
 	outbox_careful_begin(relay, &batch);
@@ -258,30 +255,44 @@ outbox_send_again(Relay *relay, RelayQueue *queue)
 	{
 		find_next_again(queue);
 		if (early)
-			queue->again_at = Max(queue->again_at, now + LOOK_AGAIN_US);
+			queue->again_at = Max(queue->again_at, now + OUTBOX_LOOK_AGAIN_US);
 	}
 	SPI_finish();
 }
 
 /*
  * Those that were applied: they stay for the retention, in case Redis loses
- * its last writes.
+ * its last writes.  The hashes of their keys go to left; returns how many.
  */
-static void
-mark_applied(RelayQueue *queue, const uint64 *seqs, int n, TimestampTz now)
+static int
+mark_applied(RelayQueue *queue, const uint64 *seqs, int n, TimestampTz now,
+			 uint64 *left)
 {
 	Oid			types[3] = {INT4OID, INT8ARRAYOID, TIMESTAMPTZOID};
 	Datum		values[3] = {
 		Int32GetDatum(queue->settings.id), int8_array(seqs, n),
 		TimestampTzGetDatum(now)
 	};
+	int			nleft = 0;
 
 	if (n == 0)
-		return;
+		return 0;
 	SPI_execute_with_args("UPDATE outbox.deferred SET reason = 'applied', due_at = $3"
 						  " WHERE queue = $1 AND seq = ANY ($2)"
-						  " AND reason IN ('retry', 'behind')",
+						  " AND reason IN ('retry', 'behind')"
+						  " RETURNING hashtextextended(key COLLATE \"C\", 0)",
 						  3, types, values, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		hash = SPI_getbinval(SPI_tuptable->vals[i],
+										 SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			left[nleft++] = DatumGetInt64(hash);
+	}
+	queue->held -= SPI_processed;
+	return nleft;
 }
 
 /*
@@ -291,13 +302,13 @@ static void
 record_again(RelayQueue *queue, const Request *request,
 			 const OutboxReply *reply, int nfailed, TimestampTz now)
 {
-	uint64		applied[OUTBOX_BATCH_MESSAGES];
+	uint64		applied[OUTBOX_BATCH_MESSAGES] = {0};
 	uint64		refused[OUTBOX_BATCH_MESSAGES];
 	const char *errors[OUTBOX_BATCH_MESSAGES];
 	uint64		left[OUTBOX_BATCH_MESSAGES];	/* hashes of keys */
 	int			napplied = 0;
 	int			nrefused = 0;
-	int			nleft = 0;
+	int			nleft;
 	int			f = 0;
 	OutboxMessage *messages;
 	int			n;
@@ -319,16 +330,7 @@ record_again(RelayQueue *queue, const Request *request,
 		}
 	}
 
-	n = select_deferred(queue, "SELECT * FROM outbox.deferred WHERE queue = $1"
-						" AND seq = ANY ($2) AND reason IN ('retry', 'behind')",
-						INT8ARRAYOID, int8_array(applied, napplied), false,
-						&messages);
-	for (int i = 0; i < n; i++)
-		if (messages[i].key != NULL)
-			left[nleft++] = outbox_key_hash(messages[i].key);
-	mark_applied(queue, applied, napplied, now);
-	queue->held -= napplied;
-
+	nleft = mark_applied(queue, applied, napplied, now, left);
 	n = select_deferred(queue, "SELECT * FROM outbox.deferred WHERE queue = $1"
 						" AND seq = ANY ($2) AND reason IN ('retry', 'behind')",
 						INT8ARRAYOID, int8_array(refused, nrefused), false,
@@ -355,7 +357,7 @@ record_again(RelayQueue *queue, const Request *request,
 
 void
 outbox_again_done(Relay *relay, RelayQueue *queue, Request *request,
-		   const OutboxReply *reply, int nfailed)
+				  const OutboxReply *reply, int nfailed)
 {
 	TimestampTz begin = GetCurrentTimestamp();
 	bool		ok;

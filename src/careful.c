@@ -23,7 +23,8 @@
  * Messages that must not go, as their key is held, they have expired or are
  * dead letters, are recorded first and given to the script as seqs alone.
  *
- * A queue that fails takes a tenth of the relay's time at most.
+ * A queue that fails takes about a tenth of the relay's time: a batch with
+ * failures is followed by a pause, of a second at most.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,9 +43,6 @@
 #define PAUSE_FACTOR	9
 #define PAUSE_MAX_US	1000000
 
-/* look again for what is due, but not covered yet, or locked */
-#define LOOK_AGAIN_US	20000
-
 bool
 outbox_may_go_carefully(RelayQueue *queue, TimestampTz now)
 {
@@ -56,7 +54,7 @@ outbox_may_go_carefully(RelayQueue *queue, TimestampTz now)
  */
 void
 outbox_careful_add(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
-			const OutboxMessage *msg, const PlanEntry *entry)
+				   const OutboxMessage *msg, const PlanEntry *entry)
 {
 	int			n = batch->count++;
 	int			before = 0;
@@ -165,7 +163,7 @@ outbox_careful_begin(Relay *relay, CarefulBatch *batch)
 
 void
 outbox_careful_call(Relay *relay, RelayQueue *queue, const char *mode,
-		  const char *pos, uint64 seq)
+					const char *pos, uint64 seq)
 {
 	StringInfo	out = &relay->command;
 	char		expect_seq[24];
@@ -184,7 +182,7 @@ outbox_careful_call(Relay *relay, RelayQueue *queue, const char *mode,
 
 void
 outbox_careful_sent(Relay *relay, Request *request, const CarefulBatch *batch,
-			 int skipped)
+					int skipped)
 {
 	Size		size = batch->count * sizeof(PlanEntry);
 
@@ -211,7 +209,7 @@ outbox_send_careful(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 
 	if (!outbox_lock_failures())
 	{
-		queue->careful_at = GetCurrentTimestamp() + LOOK_AGAIN_US;
+		queue->careful_at = GetCurrentTimestamp() + OUTBOX_LOOK_AGAIN_US;
 		return;
 	}
 	outbox_careful_begin(relay, &batch);
@@ -223,7 +221,7 @@ outbox_send_careful(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 		return;
 
 	outbox_careful_call(relay, queue, "past", outbox_tick_text(relay, queue),
-			  queue->sent_seq);
+						queue->sent_seq);
 	request = outbox_expect_batch(relay, REQUEST_CAREFUL, queue);
 	outbox_careful_sent(relay, request, &batch, skipped);
 	outbox_expect_position(queue, queue->pos, queue->sent_seq);

@@ -29,9 +29,6 @@
 /* moved in one transaction */
 #define MOVE_ROWS		500
 
-/* rows in the way of a lock are looked at again after this */
-#define LOOK_AGAIN_US	20000
-
 /*
  * Find out when the next delayed message is due.  SPI is connected.
  */
@@ -140,7 +137,7 @@ outbox_move_due(Relay *relay, TimestampTz now)
 	if (moved)
 		relay->look = true;
 	else
-		relay->due_at = Max(relay->due_at, now + LOOK_AGAIN_US);
+		relay->due_at = Max(relay->due_at, now + OUTBOX_LOOK_AGAIN_US);
 	return moved;
 }
 

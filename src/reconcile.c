@@ -51,6 +51,7 @@
 	" AND d.seq = s.seq AND d.reason IN ('retry', 'behind', 'applied')" \
 	" UNION ALL SELECT FROM outbox.dead_letter AS d WHERE d.queue = $1" \
 	" AND d.seq = s.seq AND d.timeline > 0)"
+
 /* arguments of all queries here */
 enum
 {
@@ -307,8 +308,7 @@ outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,
 	*ndrop = 0;
 	*drop = NULL;
 	outbox_begin_step();
-	ok = outbox_catalog_load() &&
-		outbox_lock_failures();
+	ok = outbox_catalog_load() && outbox_lock_failures();
 	if (ok)
 	{
 		SPI_connect();

@@ -37,6 +37,9 @@
 /* how often the relay looks around by itself */
 #define OUTBOX_CHORES_INTERVAL_MS 1000
 
+/* what is due, but locked or not covered yet, is looked at again after this */
+#define OUTBOX_LOOK_AGAIN_US	20000
+
 /* the size of a batch */
 #define OUTBOX_BATCH_MESSAGES	256
 #define OUTBOX_BATCH_BYTES		(128 * 1024)

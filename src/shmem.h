@@ -68,7 +68,7 @@ typedef struct OutboxPublished
 	int64		delayed;		/* not due yet */
 	int64		held;			/* skipped: refused, or behind one refused */
 	int64		dead;			/* dead letters now */
-	TimestampTz oldest;			/* of those waiting or held; 0: none */
+	TimestampTz oldest;			/* of those waiting; 0: none */
 	uint64		delivered;		/* totals */
 	uint64		failed;
 	uint64		dead_lettered;

@@ -190,7 +190,7 @@ count_delayed(Relay *relay)
 }
 
 /*
- * Go on with a pass over dead letters, in the order of xid.
+ * Go on with a pass over dead letters, in the order of dead_at.
  */
 static void
 count_dead(Relay *relay)
