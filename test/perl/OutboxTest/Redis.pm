@@ -96,7 +96,26 @@ sub _reap
 	return;
 }
 
-sub kill9 { my ($self) = @_; return $self->_reap('KILL'); }
+# Killed between two system calls and not within one: a write to the AOF that
+# is cut short leaves half a script in the file, and Redis runs that half at the
+# start after the next (valkey-io/valkey#4342).  See cut_aof.
+sub kill9
+{
+	my ($self) = @_;
+	my $stat = '';
+
+	if ($self->{pid})
+	{
+		$self->pause;
+		until ($stat =~ /^.*\) [TZ]/s)
+		{
+			open my $fh, '<', "/proc/$self->{pid}/stat" or last;
+			$stat = <$fh> // last;
+		}
+	}
+	return $self->_reap('KILL');
+}
+
 sub stop { my ($self) = @_; return $self->_reap('TERM'); }
 sub pause { my ($self) = @_; return kill 'STOP', $self->{pid}; }
 sub resume { my ($self) = @_; return kill 'CONT', $self->{pid}; }
@@ -114,6 +133,21 @@ sub stop_saved
 
 # Start the server again with the files that it has left behind.
 sub start_again { my ($self) = @_; return $self->_launch; }
+
+# The end of the machine, for a server that has been killed: the last of its
+# AOF, so many bytes, never reached the disk.  Then what an administrator does
+# before starting it again, see README.
+sub cut_aof
+{
+	my ($self, $bytes) = @_;
+	my ($file) = glob "$self->{dir}/appendonlydir/*.incr.aof";
+
+	$file //= "$self->{dir}/appendonly.aof";    # Redis 6.2
+	truncate $file, (-s $file) - $bytes or die "could not cut $file: $!";
+	my $said = `echo y | redis-check-aof --fix '$file' 2>&1`;
+	die "redis-check-aof: $said" if $?;
+	return $said;
+}
 
 # Start the server again as a new one.
 sub start_empty
