@@ -28,6 +28,7 @@ OBJS = \
 	src/latency.o \
 	src/launcher.o \
 	src/link.o \
+	src/options.o \
 	src/outbox.o \
 	src/plan.o \
 	src/policy.o \
@@ -51,8 +52,10 @@ OBJS = \
 	src/staging.o \
 	src/stats.o \
 	src/target.o \
+	src/target_asynq.o \
 	src/target_json.o \
 	src/target_stream.o \
+	src/template.o \
 	src/tick.o \
 	src/totals.o \
 	src/wake.o

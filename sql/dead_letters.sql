@@ -15,6 +15,7 @@ LANGUAGE sql AS $$
                jsonb_build_object('at', '2001-01-03 00:00:00+00', 'reason', 'refused', 'attempt', 2,
                                   'queue', die.queue, 'error', 'ERR last'),
                jsonb_build_object('at', '2001-01-04 00:00:00+00', 'reason', 'replayed', 'queue', die.queue)),
+           NULL,
            'refused', 'ERR last', '2001-01-05'::timestamptz - n * interval '1 second'
     FROM outbox.queue AS q WHERE q.name = die.queue;
     SELECT n $$;
@@ -41,7 +42,7 @@ SELECT * FROM outbox.dead_letters;
 -- other kinds of payload; one without history
 INSERT INTO outbox.dead_letter
     SELECT '3', 1, '2001-01-01', '22222222-2222-7222-8222-222222222222', id, 1, 0, kind::"char",
-           NULL, NULL, NULL, payload::bytea, NULL, 'expired', NULL, '2001-01-05'
+           NULL, NULL, NULL, payload::bytea, NULL, NULL, 'expired', NULL, '2001-01-05'
     FROM outbox.queue, (VALUES ('b', '\xff00'), ('j', '{"a": 1}')) AS v (kind, payload)
     WHERE name = 'l_other';
 SELECT queue, payload, payload_text, why, error, first_failed_at, last_failed_at, history

@@ -105,7 +105,7 @@ SELECT count(*) FROM outbox.deferred WHERE queue NOT IN (SELECT id FROM outbox.q
 DELETE FROM outbox.deferred;
 INSERT INTO outbox.deferred
     SELECT '3', i, now(), gen_random_uuid(), q.id, 1, i, 't', NULL, NULL, NULL,
-           convert_to(reason, 'UTF8'), '[]', reason, due_at
+           convert_to(reason, 'UTF8'), '[]', NULL, reason, due_at
     FROM outbox.queue AS q, (VALUES
         (1, 'retry', '2100-01-01'::timestamptz),
         (2, 'behind', NULL),
@@ -131,7 +131,7 @@ SELECT place, count(*) FROM messages WHERE history IS NOT NULL GROUP BY place OR
 
 -- more than are staged at a time
 INSERT INTO outbox.deferred
-    SELECT '3', i, now(), gen_random_uuid(), q.id, 1, 0, 't', 'many', NULL, NULL, 'x', NULL, 'evacuated', NULL
+    SELECT '3', i, now(), gen_random_uuid(), q.id, 1, 0, 't', 'many', NULL, NULL, 'x', NULL, NULL, 'evacuated', NULL
     FROM outbox.queue AS q, generate_series(1, 2500) AS i WHERE q.name = 'd_queue';
 SELECT outbox_resume();
 SELECT place, count(*) FROM messages WHERE payload = 'x' GROUP BY place;

@@ -37,16 +37,21 @@ CREATE TABLE outbox.queue (
     expires_after interval,
     paused_at   timestamptz,
     created_at  timestamptz NOT NULL DEFAULT now(),
+    options     jsonb,
+    consumer_retry boolean NOT NULL DEFAULT false,
     CONSTRAINT queue_pkey PRIMARY KEY (id),
     CONSTRAINT queue_name_key UNIQUE (name),
-    CONSTRAINT queue_target_check CHECK (target IN ('stream', 'list', 'publish')),
+    CONSTRAINT queue_target_check CHECK
+        (target IN ('stream', 'list', 'publish', 'asynq', 'watermill', 'commands', 'function')),
     CONSTRAINT queue_format_check CHECK (format IN ('json', 'raw')),
     CONSTRAINT queue_on_failure_check CHECK (on_failure IN ('block', 'retry', 'dead_letter')),
     CONSTRAINT queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT queue_retry_delay_check CHECK (retry_delay >= '0'),
     CONSTRAINT queue_retry_backoff_check CHECK (retry_backoff BETWEEN 1 AND 100),
     CONSTRAINT queue_retry_max_delay_check CHECK (retry_max_delay >= '0'),
-    CONSTRAINT queue_expires_after_check CHECK (expires_after > '0')
+    CONSTRAINT queue_expires_after_check CHECK (expires_after > '0'),
+    CONSTRAINT queue_options_check CHECK (jsonb_typeof(options) = 'object'),
+    CONSTRAINT queue_consumer_retry_check CHECK (target = 'stream' OR NOT consumer_retry)
 );
 ALTER SEQUENCE outbox.queue_id OWNED BY outbox.queue.id;
 REVOKE ALL ON TABLE outbox.queue FROM PUBLIC;
@@ -57,13 +62,13 @@ COMMENT ON COLUMN outbox.queue.id IS
 COMMENT ON COLUMN outbox.queue.name IS
 'what outbox_enqueue() is called with';
 COMMENT ON COLUMN outbox.queue.target IS
-'how a message becomes Redis commands: stream (XADD), list (RPUSH), publish (PUBLISH)';
+'how a message becomes Redis commands: stream (XADD), list (RPUSH), publish (PUBLISH), asynq, watermill, commands, function';
 COMMENT ON COLUMN outbox.queue.redis_key IS
-'the stream, list or channel in Redis';
+'the stream, list, channel, asynq queue or Watermill topic in Redis';
 COMMENT ON COLUMN outbox.queue.format IS
 'for list and publish: json, one object with id, type, key, payload, headers; or raw, the payload''s bytes';
 COMMENT ON COLUMN outbox.queue.maxlen IS
-'for stream: trim to about this many entries';
+'for stream and watermill: trim to about this many entries';
 COMMENT ON COLUMN outbox.queue.on_failure IS
 'when Redis refuses a message: block, the queue stands still; retry, it is tried again later; dead_letter, it is set aside';
 COMMENT ON COLUMN outbox.queue.max_attempts IS
@@ -80,6 +85,10 @@ COMMENT ON COLUMN outbox.queue.paused_at IS
 'since when nothing is delivered; or null';
 COMMENT ON COLUMN outbox.queue.created_at IS
 'when the queue was created';
+COMMENT ON COLUMN outbox.queue.options IS
+'for asynq: what its tasks have that say nothing else; for commands: the commands; for function: its source; or null';
+COMMENT ON COLUMN outbox.queue.consumer_retry IS
+'for stream: consumers answer through the streams <redis_key>:retry and <redis_key>:dead';
 
 /*
  * Staging: append-only, emptied by TRUNCATE, so there is nothing to vacuum.
@@ -103,7 +112,8 @@ CREATE TABLE outbox.staging_1 (
     key         text,
     headers     jsonb,
     payload     bytea NOT NULL,
-    history     jsonb
+    history     jsonb,
+    options     jsonb
 ) USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 CREATE INDEX staging_1_xid_seq ON outbox.staging_1 (xid, seq) INCLUDE (queue);
 
@@ -142,6 +152,8 @@ COMMENT ON COLUMN outbox.staging_1.payload IS
 'the payload as Redis gets it; text and jsonb are UTF-8';
 COMMENT ON COLUMN outbox.staging_1.history IS
 'of a message replayed: what happened to it before; else null';
+COMMENT ON COLUMN outbox.staging_1.options IS
+'for asynq: what the task has, in seconds; else null';
 COMMENT ON INDEX outbox.staging_1_xid_seq IS
 'what ticks are planned from';
 COMMENT ON INDEX outbox.staging_2_xid_seq IS
@@ -385,13 +397,15 @@ CREATE FUNCTION @extschema@.outbox_create_queue(
     retry_delay interval DEFAULT '1 second',
     retry_backoff double precision DEFAULT 2.0,
     retry_max_delay interval DEFAULT '10 minutes',
-    expires_after interval DEFAULT NULL)
+    expires_after interval DEFAULT NULL,
+    options jsonb DEFAULT NULL,
+    consumer_retry boolean DEFAULT false)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_create_queue';
-REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval) IS
+REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean) IS
 'create a queue; redis_key defaults to its name';
 
 CREATE FUNCTION @extschema@.outbox_alter_queue(
@@ -402,14 +416,16 @@ CREATE FUNCTION @extschema@.outbox_alter_queue(
     retry_backoff double precision DEFAULT NULL,
     retry_max_delay interval DEFAULT NULL,
     expires_after interval DEFAULT NULL,
-    maxlen bigint DEFAULT NULL)
+    maxlen bigint DEFAULT NULL,
+    options jsonb DEFAULT NULL,
+    consumer_retry boolean DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_alter_queue';
-REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint) IS
-'change settings of a queue; null leaves one as it is, expires_after and maxlen 0 mean none';
+REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean) IS
+'change settings of a queue; null leaves one as it is, expires_after and maxlen 0 and options {} mean none';
 
 CREATE FUNCTION @extschema@.outbox_pause_queue(
     name text)
@@ -454,12 +470,13 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     headers jsonb DEFAULT NULL,
     id uuid DEFAULT NULL,
     delay interval DEFAULT NULL,
-    deliver_at timestamptz DEFAULT NULL)
+    deliver_at timestamptz DEFAULT NULL,
+    options jsonb DEFAULT NULL)
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_enqueue_jsonb';
-REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz) IS
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
 'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
@@ -470,12 +487,13 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     headers jsonb DEFAULT NULL,
     id uuid DEFAULT NULL,
     delay interval DEFAULT NULL,
-    deliver_at timestamptz DEFAULT NULL)
+    deliver_at timestamptz DEFAULT NULL,
+    options jsonb DEFAULT NULL)
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_enqueue_text';
-REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz) IS
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
 'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
@@ -486,12 +504,13 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     headers jsonb DEFAULT NULL,
     id uuid DEFAULT NULL,
     delay interval DEFAULT NULL,
-    deliver_at timestamptz DEFAULT NULL)
+    deliver_at timestamptz DEFAULT NULL,
+    options jsonb DEFAULT NULL)
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_enqueue_bytea';
-REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz) IS
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
 'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
 
 CREATE FUNCTION @extschema@.outbox_cancel(

@@ -25,7 +25,7 @@ SELECT count(*) FROM pg_settings WHERE name = 'outbox.redis_url';
 RESET ROLE;
 
 GRANT EXECUTE ON FUNCTION outbox_enqueue(text, text, text, text, jsonb, uuid,
-    interval, timestamptz) TO regress_outbox_producer;
+    interval, timestamptz, jsonb) TO regress_outbox_producer;
 SET ROLE regress_outbox_producer;
 SELECT outbox_enqueue('r_stream', 'by a producer') IS NOT NULL AS ok;
 SELECT outbox_enqueue('r_stream', 'by a producer, later', delay => '1 hour') AS id \gset
@@ -63,7 +63,7 @@ ALTER TABLE outbox.deferred DROP CONSTRAINT never;
 -- and what is inserted then is not taken for the extension's own
 INSERT INTO outbox.deferred
     SELECT xid, seq, enqueued_at, gen_random_uuid(), queue, timeline, 1, kind,
-           type, key, headers, payload, history, reason, due_at
+           type, key, headers, payload, history, options, reason, due_at
     FROM outbox.deferred WHERE id = :'id';
 SELECT reason FROM outbox.deferred WHERE attempts = 1;
 DELETE FROM outbox.deferred WHERE attempts = 1;
@@ -73,11 +73,11 @@ GRANT EXECUTE ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
     outbox_replay_queue(text, bigint), outbox_discard(uuid),
     outbox_resend(text, timestamptz), outbox_pause_queue(text),
     outbox_resume_queue(text),
-    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint)
+    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean)
     TO regress_outbox_producer;
 INSERT INTO outbox.dead_letter
     SELECT xid, seq, enqueued_at, 'aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', queue, timeline, 1, kind,
-           type, key, headers, payload, history, 'expired', NULL, now()
+           type, key, headers, payload, history, options, 'expired', NULL, now()
     FROM outbox.deferred, generate_series(1, 2) WHERE id = :'id';
 SET ROLE regress_outbox_producer;
 BEGIN;
@@ -95,7 +95,7 @@ REVOKE ALL ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
     outbox_replay_queue(text, bigint), outbox_discard(uuid),
     outbox_resend(text, timestamptz), outbox_pause_queue(text),
     outbox_resume_queue(text),
-    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint)
+    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean)
     FROM regress_outbox_producer;
 
 -- a function with its owner's rights lends them
@@ -109,7 +109,7 @@ DROP FUNCTION enqueue_for_me();
 
 -- creating queues can be granted without more
 GRANT EXECUTE ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
-    text, integer, interval, double precision, interval, interval)
+    text, integer, interval, double precision, interval, interval, jsonb, boolean)
     TO regress_outbox_producer;
 SET ROLE regress_outbox_producer;
 SELECT outbox_create_queue('r_granted');
@@ -126,8 +126,8 @@ SELECT count(*) FROM outbox.dead_letters;
 RESET ROLE;
 
 REVOKE ALL ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
-    text, integer, interval, double precision, interval, interval),
-    outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz)
+    text, integer, interval, double precision, interval, interval, jsonb, boolean),
+    outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb)
     FROM regress_outbox_producer;
 DROP ROLE regress_outbox_producer;
 DROP ROLE regress_outbox_nobody;

@@ -62,6 +62,7 @@ encode_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
 	resetStringInfo(&relay->seqs);
 	relay->args.count = 0;
 	relay->args.run_shape = 0;
+	relay->args.now = GetCurrentTimestamp();
 
 	while (queue->next < queue->nplan && count < OUTBOX_BATCH_MESSAGES &&
 		   relay->args.data.len < OUTBOX_BATCH_BYTES && !queue->careful)

@@ -159,6 +159,7 @@ outbox_careful_begin(Relay *relay, CarefulBatch *batch)
 	resetStringInfo(&relay->seqs);
 	relay->args.count = 0;
 	relay->args.run_shape = 0;
+	relay->args.now = GetCurrentTimestamp();
 }
 
 void
@@ -172,7 +173,7 @@ outbox_careful_call(Relay *relay, RelayQueue *queue, const char *mode,
 	outbox_script_call(out, OUTBOX_SCRIPT_CAREFUL, queue, mode,
 					   3 + relay->args.count, queue->expect_pos, expect_seq,
 					   pos, seq);
-	outbox_resp_string(out, outbox_target_command(&queue->settings));
+	outbox_resp_string(out, outbox_target_branch(&queue->settings));
 	outbox_script_channel(out, queue);
 	outbox_resp_arg(out, relay->seqs.data, relay->seqs.len);
 	appendBinaryStringInfoNT(out, relay->args.data.data, relay->args.data.len);

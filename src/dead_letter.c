@@ -103,7 +103,7 @@ replay(const char *name, const pg_uuid_t *id, int64 max)
 						  " 0::smallint, kind, type, key, headers, payload,"
 						  " coalesce(history, '[]') || jsonb_build_object("
 						  "'at', now(), 'reason', 'replayed', 'queue', $2),"
-						  " ctid"
+						  " options, ctid"
 						  " FROM outbox.dead_letter"
 						  " WHERE queue = $1 AND gone_at IS NULL"
 						  " AND ($3 IS NULL OR id = $3)"

@@ -59,11 +59,6 @@ enum
 
 bool		outbox_deferring = false;
 
-static const Oid staging_types[Natts_staging] = {
-	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
-	CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID
-};
-
 PG_FUNCTION_INFO_V1(outbox_hold_restored);
 PG_FUNCTION_INFO_V1(outbox_resume);
 
@@ -95,14 +90,13 @@ insert_plan(void)
 
 	if (plan != NULL)
 		return plan;
-	memcpy(types, staging_types, sizeof(staging_types));
+	memcpy(types, outbox_staging_types, Natts_staging * sizeof(Oid));
 	types[Anum_deferred_reason - 1] = TEXTOID;
 	types[Anum_deferred_due_at - 1] = TIMESTAMPTZOID;
-	plan = SPI_prepare("INSERT INTO outbox.deferred AS d (xid, seq, enqueued_at, id,"
-					   " queue, timeline, attempts, kind, type, key, headers,"
-					   " payload, history, reason, due_at)"
+	plan = SPI_prepare("INSERT INTO outbox.deferred AS d"
+					   " (" OUTBOX_STAGING_COLUMNS ", reason, due_at)"
 					   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-					   " $12, $13, $14, $15)"
+					   " $12, $13, $14, $15, $16)"
 					   " ON CONFLICT (queue, seq) WHERE reason OPERATOR(pg_catalog.=)"
 					   " ANY (ARRAY['retry', 'behind', 'evacuated', 'applied'])"
 					   " DO UPDATE SET reason = EXCLUDED.reason,"
@@ -116,11 +110,19 @@ insert_plan(void)
 	return plan;
 }
 
-static void
-set_varlena(Datum *values, char *nulls, int column, struct varlena *value)
+/*
+ * A message's values for SPI; those of further columns aren't null.
+ */
+void
+outbox_row_values(const OutboxMessage *msg, Datum *values, char *nulls, int n)
 {
-	values[column - 1] = PointerGetDatum(value);
-	nulls[column - 1] = value == NULL ? 'n' : ' ';
+	bool		isnull[Natts_staging];
+
+	memset(nulls, ' ', n);
+	outbox_staging_values(msg, values, isnull);
+	for (int i = 0; i < Natts_staging; i++)
+		if (isnull[i])
+			nulls[i] = 'n';
 }
 
 static void
@@ -129,23 +131,11 @@ insert_row(const OutboxMessage *msg, char reason, TimestampTz due_at)
 	Datum		values[Natts_deferred];
 	char		nulls[Natts_deferred];
 
-	memset(nulls, ' ', sizeof(nulls));
-	values[Anum_staging_xid - 1] = UInt64GetDatum(msg->xid);
-	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
-	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
-	values[Anum_staging_id - 1] = UUIDPGetDatum(&msg->id);
-	values[Anum_staging_queue - 1] = Int32GetDatum(msg->queue);
-	values[Anum_staging_timeline - 1] = Int32GetDatum(msg->timeline);
-	values[Anum_staging_attempts - 1] = Int16GetDatum(msg->attempts);
-	values[Anum_staging_kind - 1] = CharGetDatum(msg->kind);
-	set_varlena(values, nulls, Anum_staging_type, msg->type);
-	set_varlena(values, nulls, Anum_staging_key, msg->key);
-	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
-	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
-	set_varlena(values, nulls, Anum_staging_history, msg->history);
+	outbox_row_values(msg, values, nulls, Natts_deferred);
 	values[Anum_deferred_reason - 1] = CStringGetTextDatum(reason_text(reason));
 	values[Anum_deferred_due_at - 1] = TimestampTzGetDatum(due_at);
-	nulls[Anum_deferred_due_at - 1] = due_at == 0 ? 'n' : ' ';
+	if (due_at == 0)
+		nulls[Anum_deferred_due_at - 1] = 'n';
 	SPI_execute_plan(insert_plan(), values, nulls, false, 0);
 }
 
@@ -207,6 +197,7 @@ outbox_row_message(HeapTuple tup, TupleDesc desc, OutboxMessage *msg)
 	msg->headers = varlena_column(tup, desc, Anum_staging_headers);
 	msg->payload = varlena_column(tup, desc, Anum_staging_payload);
 	msg->history = varlena_column(tup, desc, Anum_staging_history);
+	msg->options = varlena_column(tup, desc, Anum_staging_options);
 	if (desc->natts >= Anum_deferred_reason &&
 		SPI_gettypeid(desc, Anum_deferred_reason) == TEXTOID)
 	{
@@ -290,7 +281,7 @@ hold_staged(HeapTuple tup, TupleDesc desc)
 	bool		isnull[Natts_staging];
 	char		nulls[Natts_staging];
 
-	memcpy(types, staging_types, sizeof(types));
+	memcpy(types, outbox_staging_types, sizeof(types));
 	heap_deform_tuple(tup, desc, values, isnull);
 	for (int i = 0; i < Natts_staging; i++)
 		nulls[i] = isnull[i] ? 'n' : ' ';
@@ -298,7 +289,7 @@ hold_staged(HeapTuple tup, TupleDesc desc)
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO outbox.deferred VALUES"
 						  " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-						  " $13, 'restored')",
+						  " $13, $14, 'restored')",
 						  Natts_staging, types, values, nulls, false, 0);
 	SPI_finish();
 	return NULL;
@@ -446,9 +437,8 @@ outbox_resume(PG_FUNCTION_ARGS)
 				false, 0);
 	drop_restored_twice();
 	delay_restored();
-	outbox_stage_rows("SELECT xid, seq, enqueued_at, id, queue, timeline,"
-					  " attempts, kind, type, key, headers, payload, history,"
-					  " ctid FROM outbox.deferred WHERE reason = 'restored'"
+	outbox_stage_rows("SELECT " OUTBOX_STAGING_COLUMNS ", ctid"
+					  " FROM outbox.deferred WHERE reason = 'restored'"
 					  " ORDER BY seq FOR UPDATE",
 					  0, NULL, NULL, NULL,
 					  "DELETE FROM outbox.deferred WHERE ctid = ANY ($1)");

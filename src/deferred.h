@@ -38,6 +38,10 @@
 extern void outbox_defer(const OutboxMessage *msg, char reason,
 						 TimestampTz due_at);
 
+/* values for SPI, of n columns of which the first are those of staging */
+extern void outbox_row_values(const OutboxMessage *msg, Datum *values,
+							  char *nulls, int n);
+
 /*
  * A row out of SPI that begins with the columns of staging, and perhaps the
  * reason as text.

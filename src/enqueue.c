@@ -29,6 +29,7 @@
 #include "guc.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "options.h"
 #include "queue.h"
 #include "staging.h"
 #include "utils/builtins.h"
@@ -53,7 +54,8 @@ enum
 	ARG_HEADERS,
 	ARG_ID,
 	ARG_DELAY,
-	ARG_DELIVER_AT
+	ARG_DELIVER_AT,
+	ARG_OPTIONS
 };
 
 PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
@@ -174,7 +176,7 @@ static void
 check_size(const OutboxMessage *msg)
 {
 	Size		size = size_of(msg->payload) + size_of(msg->type) +
-		size_of(msg->key) + size_of(msg->headers);
+		size_of(msg->key) + size_of(msg->headers) + size_of(msg->options);
 
 	if (size > (Size) outbox_max_message_size)
 		ereport(ERROR,
@@ -255,10 +257,18 @@ due_argument(FunctionCallInfo fcinfo)
 	return due > now ? due : 0;
 }
 
+static struct varlena *
+options_argument(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(ARG_OPTIONS) ? NULL :
+		(struct varlena *) PG_GETARG_JSONB_P(ARG_OPTIONS);
+}
+
 static Datum
 enqueue(FunctionCallInfo fcinfo, char kind)
 {
 	OutboxMessage msg = {0};
+	const OutboxQueue *queue;
 	TimestampTz due = 0;
 	pg_uuid_t  *id;
 
@@ -266,7 +276,8 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	PreventCommandIfReadOnly("outbox_enqueue()");
 	PreventCommandIfParallelMode("outbox_enqueue()");
 
-	msg.queue = queue_argument(fcinfo)->id;
+	queue = queue_argument(fcinfo);
+	msg.queue = queue->id;
 	msg.kind = kind;
 	msg.payload = payload_argument(fcinfo, kind);
 	msg.type = optional_text(fcinfo, ARG_TYPE);
@@ -278,6 +289,12 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 		check_headers(headers);
 		msg.headers = (struct varlena *) headers;
 	}
+	if (!PG_ARGISNULL(ARG_DELAY) || !PG_ARGISNULL(ARG_DELIVER_AT))
+		due = due_argument(fcinfo);
+	msg.options = outbox_message_options(queue, &msg, options_argument(fcinfo), due);
+	/* asynq has a schedule of its own */
+	if (queue->target == OUTBOX_TARGET_ASYNQ)
+		due = 0;
 	check_size(&msg);
 
 	if (PG_ARGISNULL(ARG_ID))
@@ -285,8 +302,6 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	else
 		msg.id = *PG_GETARG_UUID_P(ARG_ID);
 
-	if (!PG_ARGISNULL(ARG_DELAY) || !PG_ARGISNULL(ARG_DELIVER_AT))
-		due = due_argument(fcinfo);
 	if (due == 0)
 	{
 		outbox_staging_insert(&msg);

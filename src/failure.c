@@ -161,13 +161,6 @@ tell_dead_letter(const RelayQueue *queue, const char *id)
 	Async_Notify(NOTIFY_CHANNEL, payload.data);
 }
 
-static void
-set_column(Datum *values, char *nulls, int n, const void *value)
-{
-	values[n] = PointerGetDatum(value);
-	nulls[n] = value != NULL ? ' ' : 'n';
-}
-
 /*
  * Move a message to the dead letters.
  */
@@ -177,42 +170,32 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 {
 	static SPIPlanPtr insert = NULL;
 	static SPIPlanPtr delete = NULL;
-	Oid			types[16] = {
-		XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
-		CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, TEXTOID,
-		TEXTOID, TIMESTAMPTZOID
-	};
-	Datum		values[16];
-	char		nulls[17] = "                ";
+	enum {ncolumns = Natts_staging + 3};
+	Oid			types[ncolumns];
+	Datum		values[ncolumns];
+	char		nulls[ncolumns];
 
-	values[0] = UInt64GetDatum(msg->xid);
-	values[1] = Int64GetDatum((int64) msg->seq);
-	values[2] = TimestampTzGetDatum(msg->enqueued_at);
-	values[3] = UUIDPGetDatum(&msg->id);
-	values[4] = Int32GetDatum(msg->queue);
-	values[5] = Int32GetDatum(msg->timeline);
-	values[6] = Int16GetDatum(msg->attempts);
-	values[7] = CharGetDatum(msg->kind);
-	set_column(values, nulls, 8, msg->type);
-	set_column(values, nulls, 9, msg->key);
-	set_column(values, nulls, 10, msg->headers);
-	set_column(values, nulls, 11, msg->payload);
-	set_column(values, nulls, 12, msg->history);
-	values[13] = CStringGetTextDatum(reason);
-	set_column(values, nulls, 14, error != NULL ? cstring_to_text(error) : NULL);
-	values[15] = TimestampTzGetDatum(now);
+	memcpy(types, outbox_staging_types, Natts_staging * sizeof(Oid));
+	types[Natts_staging] = TEXTOID;
+	types[Natts_staging + 1] = TEXTOID;
+	types[Natts_staging + 2] = TIMESTAMPTZOID;
+	outbox_row_values(msg, values, nulls, ncolumns);
+	values[Natts_staging] = CStringGetTextDatum(reason);
+	if (error != NULL)
+		values[Natts_staging + 1] = CStringGetTextDatum(error);
+	else
+		nulls[Natts_staging + 1] = 'n';
+	values[Natts_staging + 2] = TimestampTzGetDatum(now);
 
 	SPI_connect();
 	if (insert == NULL)
 	{
 		insert = SPI_prepare("INSERT INTO outbox.dead_letter"
-							 " (xid, seq, enqueued_at, id, queue, timeline, attempts,"
-							 " kind, type, key, headers, payload, history,"
-							 " reason, error, dead_at)"
+							 " (" OUTBOX_STAGING_COLUMNS ", reason, error, dead_at)"
 							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-							 " $12, $13, $14, $15, $16)"
+							 " $12, $13, $14, $15, $16, $17)"
 							 " ON CONFLICT (queue, seq) WHERE timeline > 0 DO NOTHING",
-							 16, types);
+							 ncolumns, types);
 		SPI_keepplan(insert);
 		delete = SPI_prepare("DELETE FROM outbox.deferred WHERE queue = $1 AND seq = $2"
 							 " AND reason IN ('retry', 'behind', 'evacuated', 'applied')",

@@ -54,7 +54,11 @@ typedef enum OutboxTarget
 {
 	OUTBOX_TARGET_STREAM,		/* XADD */
 	OUTBOX_TARGET_LIST,			/* RPUSH */
-	OUTBOX_TARGET_PUBLISH		/* PUBLISH */
+	OUTBOX_TARGET_PUBLISH,		/* PUBLISH */
+	OUTBOX_TARGET_ASYNQ,		/* a task, see target_asynq.c */
+	OUTBOX_TARGET_WATERMILL,	/* XADD, see target_stream.c */
+	OUTBOX_TARGET_COMMANDS,		/* commands of the queue's, see template.c */
+	OUTBOX_TARGET_FUNCTION		/* a function of the queue's, see script.c */
 } OutboxTarget;
 
 /* what a list's or a channel's message consists of */
@@ -89,6 +93,9 @@ typedef struct OutboxQueue
 	int64		retry_max_delay;
 	int64		expires_after;	/* 0: never */
 	TimestampTz paused_at;		/* 0: not paused */
+	struct varlena *options;	/* jsonb or NULL, see options.h */
+	struct OutboxTemplate *template;	/* of them, in the relay; or NULL */
+	bool		consumer_retry; /* consumers answer through streams */
 } OutboxQueue;
 
 /*
@@ -111,6 +118,7 @@ typedef struct OutboxMessage
 	struct varlena *headers;	/* jsonb or NULL */
 	struct varlena *payload;	/* bytea */
 	struct varlena *history;	/* jsonb or NULL */
+	struct varlena *options;	/* jsonb or NULL, see options.h */
 	char		reason;			/* of a deferred row, see deferred.h; else 0 */
 } OutboxMessage;
 

@@ -55,8 +55,12 @@ enum
 	Anum_queue_retry_max_delay,
 	Anum_queue_expires_after,
 	Anum_queue_paused_at,
-	Anum_queue_created_at
+	Anum_queue_created_at,
+	Anum_queue_options,
+	Anum_queue_consumer_retry
 };
+
+#define Natts_queue Anum_queue_consumer_retry
 
 #define NAME_BYTES (OUTBOX_MAX_QUEUE_NAME * MAX_MULTIBYTE_CHAR_LEN + 1)
 
@@ -73,7 +77,11 @@ static uint64 cache_epoch = 0;
 const OutboxTargetInfo outbox_targets[] = {
 	[OUTBOX_TARGET_STREAM] = {"stream", OUTBOX_TARGET_STREAM, false, true},
 	[OUTBOX_TARGET_LIST] = {"list", OUTBOX_TARGET_LIST, true, false},
-	[OUTBOX_TARGET_PUBLISH] = {"publish", OUTBOX_TARGET_PUBLISH, true, false}
+	[OUTBOX_TARGET_PUBLISH] = {"publish", OUTBOX_TARGET_PUBLISH, true, false},
+	[OUTBOX_TARGET_ASYNQ] = {"asynq", OUTBOX_TARGET_ASYNQ, false, false},
+	[OUTBOX_TARGET_WATERMILL] = {"watermill", OUTBOX_TARGET_WATERMILL, false, true},
+	[OUTBOX_TARGET_COMMANDS] = {"commands", OUTBOX_TARGET_COMMANDS, false, false},
+	[OUTBOX_TARGET_FUNCTION] = {"function", OUTBOX_TARGET_FUNCTION, false, false}
 };
 
 /* some 36,000 years: with the time of day it still is a time */
@@ -141,8 +149,8 @@ read_policy(const Datum *values, const bool *nulls, OutboxQueue *queue)
 static void
 read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 {
-	Datum		values[Anum_queue_created_at];
-	bool		nulls[Anum_queue_created_at];
+	Datum		values[Natts_queue];
+	bool		nulls[Natts_queue];
 	const OutboxTargetInfo *info;
 	char	   *target;
 
@@ -167,6 +175,10 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 		queue->format =
 			strcmp(TextDatumGetCString(values[Anum_queue_format - 1]),
 				   "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
+	queue->options = nulls[Anum_queue_options - 1] ? NULL :
+		PG_DETOAST_DATUM_COPY(values[Anum_queue_options - 1]);
+	queue->consumer_retry = DatumGetBool(values[Anum_queue_consumer_retry - 1]);
+	queue->template = NULL;
 	read_policy(values, nulls, queue);
 }
 

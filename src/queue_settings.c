@@ -12,7 +12,7 @@
  * constraints say the same for those who write it by other means.
  *
  * outbox_alter_queue() leaves alone what is null, so there must be other words
- * for "none": zero, for the two settings that may be missing.
+ * for "none": zero, for the two settings that may be missing, and {}.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +23,8 @@
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "options.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /* arguments that both functions have, one after the other in this order */
@@ -64,7 +66,9 @@ enum
 	CREATE_FORMAT,
 	CREATE_MAXLEN,
 	CREATE_POLICY,
-	CREATE_ARGS = CREATE_POLICY + POLICY_ARGS
+	CREATE_OPTIONS = CREATE_POLICY + POLICY_ARGS,
+	CREATE_CONSUMER_RETRY,
+	CREATE_ARGS
 };
 
 /* arguments of outbox_alter_queue() */
@@ -73,6 +77,8 @@ enum
 	ALTER_NAME,
 	ALTER_POLICY,
 	ALTER_MAXLEN = ALTER_POLICY + POLICY_ARGS,
+	ALTER_OPTIONS,
+	ALTER_CONSUMER_RETRY,
 	ALTER_ARGS
 };
 
@@ -115,7 +121,7 @@ check_target(const char *target, const char *format)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown target \"%s\"", target),
-				 errhint("Targets are \"stream\", \"list\" and \"publish\".")));
+				 errhint("Targets are stream, list, publish, asynq, watermill, commands and function.")));
 	if (format != NULL && !info->formats)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -137,11 +143,27 @@ check_maxlen(const OutboxTargetInfo *target, int64 maxlen)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("target \"%s\" has no maximum length", target->name),
-				 errhint("Only a stream can be trimmed with maxlen.")));
+				 errhint("Only a stream (target stream or watermill) can be trimmed with maxlen.")));
 	if (maxlen < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("maxlen must be greater than zero")));
+}
+
+static void
+check_consumer_retry(const OutboxTargetInfo *target, bool consumer_retry)
+{
+	if (consumer_retry && target->target != OUTBOX_TARGET_STREAM)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("target \"%s\" has no consumer_retry", target->name),
+				 errhint("Only consumers of a stream can answer.")));
+}
+
+static struct varlena *
+options_arg(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : (struct varlena *) PG_GETARG_JSONB_P(n);
 }
 
 static void
@@ -263,6 +285,8 @@ insert_queue(FunctionCallInfo fcinfo, const OutboxTargetInfo *target)
 	char		nulls[CREATE_ARGS];
 
 	memcpy(types + CREATE_POLICY, policy_types, sizeof(policy_types));
+	types[CREATE_OPTIONS] = JSONBOID;
+	types[CREATE_CONSUMER_RETRY] = BOOLOID;
 	get_args(fcinfo, CREATE_ARGS, values, nulls);
 	if (PG_ARGISNULL(CREATE_REDIS_KEY))
 	{
@@ -276,14 +300,16 @@ insert_queue(FunctionCallInfo fcinfo, const OutboxTargetInfo *target)
 	}
 	execute("INSERT INTO outbox.queue (name, target, redis_key, format, maxlen,"
 			" on_failure, max_attempts, retry_delay, retry_backoff,"
-			" retry_max_delay, expires_after)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			" retry_max_delay, expires_after, options, consumer_retry)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+			" nullif($12, '{}'), $13)",
 			CREATE_ARGS, types, values, nulls);
 }
 
 /*
  * outbox_create_queue(name, target, redis_key, format, maxlen, on_failure,
- * max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after)
+ * max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after,
+ * options, consumer_retry)
  */
 Datum
 outbox_create_queue(PG_FUNCTION_ARGS)
@@ -300,6 +326,9 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(CREATE_REDIS_KEY))
 		check_redis_key(outbox_text_arg(fcinfo, CREATE_REDIS_KEY));
 	check_new_policy(fcinfo);
+	outbox_check_queue_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
+	outbox_need_arg(fcinfo, CREATE_CONSUMER_RETRY, "consumer_retry");
+	check_consumer_retry(info, PG_GETARG_BOOL(CREATE_CONSUMER_RETRY));
 	if (outbox_queue_find(name) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -318,7 +347,8 @@ queue_is_gone(const char *name)
 
 /*
  * outbox_alter_queue(name, on_failure, max_attempts, retry_delay,
- * retry_backoff, retry_max_delay, expires_after, maxlen)
+ * retry_backoff, retry_max_delay, expires_after, maxlen, options,
+ * consumer_retry)
  */
 Datum
 outbox_alter_queue(PG_FUNCTION_ARGS)
@@ -336,8 +366,16 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 		check_maxlen(&outbox_targets[queue->target],
 					 PG_GETARG_INT64(ALTER_MAXLEN));
 
+	if (!PG_ARGISNULL(ALTER_OPTIONS))
+		outbox_check_queue_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
+	if (!PG_ARGISNULL(ALTER_CONSUMER_RETRY))
+		check_consumer_retry(&outbox_targets[queue->target],
+							 PG_GETARG_BOOL(ALTER_CONSUMER_RETRY));
+
 	memcpy(types + ALTER_POLICY, policy_types, sizeof(policy_types));
 	types[ALTER_MAXLEN] = INT8OID;
+	types[ALTER_OPTIONS] = JSONBOID;
+	types[ALTER_CONSUMER_RETRY] = BOOLOID;
 	get_args(fcinfo, ALTER_ARGS, values, nulls);
 	if (execute("UPDATE outbox.queue SET"
 				" on_failure = coalesce($2, on_failure),"
@@ -346,7 +384,9 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 				" retry_backoff = coalesce($5, retry_backoff),"
 				" retry_max_delay = coalesce($6, retry_max_delay),"
 				" expires_after = nullif(coalesce($7, expires_after), '0'),"
-				" maxlen = nullif(coalesce($8, maxlen), 0)"
+				" maxlen = nullif(coalesce($8, maxlen), 0),"
+				" options = nullif(coalesce($9, options), '{}'),"
+				" consumer_retry = coalesce($10, consumer_retry)"
 				" WHERE name = $1",
 				ALTER_ARGS, types, values, nulls) == 0)
 		queue_is_gone(name);

@@ -71,9 +71,22 @@ typedef struct RelayTotals
 	uint64		expired;
 } RelayTotals;
 
+typedef enum OutboxScript
+{
+	OUTBOX_SCRIPT_APPLY,
+	OUTBOX_SCRIPT_CAREFUL
+} OutboxScript;
+
+#define OUTBOX_SCRIPTS	(OUTBOX_SCRIPT_CAREFUL + 1)
+
+/* SHA-1 in hex */
+#define OUTBOX_SHA_SIZE	41
+
 typedef struct RelayQueue
 {
 	OutboxQueue settings;
+	MemoryContext options_context;	/* of settings.options and .template */
+	char		shas[OUTBOX_SCRIPTS][OUTBOX_SHA_SIZE];	/* of its own scripts */
 	char	   *cursor_key;
 	MemoryContext context;		/* of this struct and its strings */
 	bool		listed;			/* seen in outbox.queue */
@@ -348,16 +361,10 @@ extern void outbox_set_tick(RelayQueue *queue, OutboxSnap *prev,
 							OutboxSnap *cur, XLogRecPtr lsn, uint64 seq);
 
 /* script.c: the scripts, and how a call of one begins. */
-typedef enum OutboxScript
-{
-	OUTBOX_SCRIPT_APPLY,
-	OUTBOX_SCRIPT_CAREFUL
-} OutboxScript;
-
-#define OUTBOX_SCRIPTS (OUTBOX_SCRIPT_CAREFUL + 1)
-
-extern const char *outbox_script_text(OutboxScript script);
-extern void outbox_script_loaded(OutboxScript script, const char *sha);
+extern const char *outbox_script_text(OutboxScript script,
+									  const RelayQueue *queue);
+extern void outbox_script_loaded(OutboxScript script, RelayQueue *queue,
+								 const char *sha);
 extern void outbox_script_call(StringInfo out, OutboxScript script,
 							   const RelayQueue *queue, const char *mode,
 							   int nargs, const char *expect_pos,

@@ -16,6 +16,8 @@
  */
 #include "relay.h"
 
+#include "template.h"
+
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -82,6 +84,10 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 	queue->settings = *settings;
 	queue->settings.name = pstrdup(settings->name);
 	queue->settings.redis_key = utf8_copy(settings->redis_key);
+	queue->settings.options = NULL;
+	queue->settings.template = NULL;
+	queue->options_context = AllocSetContextCreate(context, "outbox queue options",
+												   ALLOCSET_SMALL_SIZES);
 	queue->cursor_key = make_cursor_key(relay, &queue->settings);
 	queue->state = QUEUE_UNKNOWN;
 	queue->again_at = DT_NOEND;
@@ -163,6 +169,37 @@ delete_orphans(int32 id)
 	SPI_finish();
 }
 
+static bool
+same_options(const struct varlena *a, const struct varlena *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE_ANY(a) == VARSIZE_ANY(b) && memcmp(a, b, VARSIZE_ANY(a)) == 0;
+}
+
+/*
+ * Take a queue's options.  True if they are others than before.
+ */
+static bool
+take_options(RelayQueue *queue, struct varlena *options)
+{
+	MemoryContext old;
+	const char *error;
+	const char *hint;
+
+	if (same_options(queue->settings.options, options))
+		return false;
+	MemoryContextReset(queue->options_context);
+	old = MemoryContextSwitchTo(queue->options_context);
+	queue->settings.options = options == NULL ? NULL :
+		PG_DETOAST_DATUM_COPY(PointerGetDatum(options));
+	queue->settings.template =
+		queue->settings.target != OUTBOX_TARGET_COMMANDS ? NULL :
+		outbox_template_compile(queue->settings.options, &error, &hint);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
 /*
  * Settings may have changed.  What a queue stands still for may be over then:
  * it goes on from its cursor.
@@ -174,15 +211,21 @@ take_settings(Relay *relay, RelayQueue *queue, const OutboxQueue *settings)
 	char	   *redis_key = queue->settings.redis_key;
 	bool		paused = settings->paused_at != 0;
 	bool		other_policy = queue->settings.on_failure != settings->on_failure;
+	bool		other_options = take_options(queue, settings->options);
+	struct varlena *options = queue->settings.options;
+	OutboxTemplate *template = queue->settings.template;
 
 	queue->settings = *settings;
 	queue->settings.name = name;
 	queue->settings.redis_key = redis_key;
+	queue->settings.options = options;
+	queue->settings.template = template;
 
 	if (paused && queue->state == QUEUE_FLOWING)
 		outbox_stop_queue(queue);
 	else if ((!paused && queue->state == QUEUE_PAUSED) ||
-			 (other_policy && queue->state == QUEUE_BLOCKED))
+			 (other_policy && queue->state == QUEUE_BLOCKED) ||
+			 (other_options && queue->state != QUEUE_PAUSED))
 	{
 		queue->state = QUEUE_UNKNOWN;
 		queue->still_since = 0;

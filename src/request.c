@@ -100,6 +100,26 @@ simple_command(Relay *relay, RequestKind kind, int argc,
 }
 
 /*
+ * Load the scripts, or a queue's own ones.
+ */
+static void
+send_scripts(Relay *relay, RelayQueue *queue)
+{
+	for (int i = 0; i < OUTBOX_SCRIPTS; i++)
+	{
+		Request    *request;
+
+		outbox_resp_command(&relay->command, 3);
+		outbox_resp_string(&relay->command, "SCRIPT");
+		outbox_resp_string(&relay->command, "LOAD");
+		outbox_resp_string(&relay->command, outbox_script_text(i, queue));
+		outbox_send_command(relay);
+		request = outbox_expect_answer(relay, REQUEST_SCRIPT, queue);
+		request->count = i;
+	}
+}
+
+/*
  * What every connection begins with.
  */
 void
@@ -123,17 +143,29 @@ outbox_send_handshake(Relay *relay, const OutboxRedisUrl *url)
 	simple_command(relay, REQUEST_IGNORED, 3,
 				   (const char *const[]) {"CLIENT", "SETNAME", "outbox"});
 
-	for (int i = 0; i < OUTBOX_SCRIPTS; i++)
-		simple_command(relay, REQUEST_SCRIPT, 3,
-					   (const char *const[]) {"SCRIPT", "LOAD", outbox_script_text(i)})->count = i;
+	send_scripts(relay, NULL);
 }
 
 /*
- * Ask for a queue's cursor.
+ * Ask for a queue's cursor, after what its target needs.
  */
 void
 outbox_send_cursor_request(Relay *relay, RelayQueue *queue)
 {
+	if (queue->settings.target == OUTBOX_TARGET_COMMANDS &&
+		queue->settings.template == NULL)
+	{
+		outbox_block_queue(relay, queue, 0, "outbox.queue.options has no commands");
+		return;
+	}
+	if (queue->settings.target == OUTBOX_TARGET_FUNCTION)
+		send_scripts(relay, queue);
+
+	/* what asynq's tools list; its client adds to it likewise, by itself */
+	if (queue->settings.target == OUTBOX_TARGET_ASYNQ)
+		simple_command(relay, REQUEST_IGNORED, 3,
+					   (const char *const[]) {"SADD", "asynq:queues", queue->settings.redis_key});
+
 	outbox_resp_command(&relay->command, 2);
 	outbox_resp_string(&relay->command, "HGETALL");
 	outbox_resp_string(&relay->command, queue->cursor_key);
@@ -213,12 +245,18 @@ answer(Relay *relay, Request *request, const OutboxReply *reply)
 				outbox_link_trouble(relay, outbox_reply_string(reply));
 			break;
 		case REQUEST_SCRIPT:
-			if (outbox_reply_is_error(reply))
+			if (outbox_reply_is_error(reply) && request->queue != NULL)
+			{
+				if (request->queue->state == QUEUE_ASKED)
+					outbox_queue_error(relay, request->queue, outbox_reply_string(reply));
+			}
+			else if (outbox_reply_is_error(reply))
 				outbox_link_trouble(relay, outbox_reply_string(reply));
 			else
 			{
-				outbox_script_loaded(request->count, outbox_reply_string(reply));
-				relay->ready = request->count == OUTBOX_SCRIPTS - 1;
+				outbox_script_loaded(request->count, request->queue, outbox_reply_string(reply));
+				if (request->queue == NULL)
+					relay->ready = request->count == OUTBOX_SCRIPTS - 1;
 			}
 			break;
 		case REQUEST_IGNORED:

@@ -33,6 +33,15 @@
  * names as constants: Redis hashes every string that it hands to a script, so
  * arguments are what a script costs.  A value is passed once and as it is.
  *
+ * Other targets have a message's number of arguments and then these, for each.
+ *
+ * A queue of target "function" has scripts of its own: these, behind a function
+ * made of its source.  So what it does is part of the one script that moves the
+ * cursor, and is done once like all else; a library of FUNCTION LOAD couldn't
+ * be called from here.  Its arguments are key (the queue's redis_key), id,
+ * msgtype, msgkey, payload, headers (JSON), now_ms, attempt; it returns nothing,
+ * or {err = ...}.
+ *
  * careful: a batch in which messages may fail.  Those that do are skipped, and
  * so is what waits behind them.  Or skipped messages that are tried again;
  * those that go through leave the skip list.
@@ -40,7 +49,7 @@
  * Arguments:
  *
  *		1 "past" or "again"		2, 3 expected pos and seq	4, 5 new pos and seq
- *		6 command	7 channel	8 the seqs to be skipped, with spaces between
+ *		6 target	7 channel	8 the seqs to be skipped, with spaces between
  *		9... for each message its seq, which one it waits behind if that fails
  *			(counted from 1; 0: none), the number of arguments, these
  *
@@ -56,10 +65,89 @@
  */
 #include "relay.h"
 
+#include "options.h"
 #include "utils/builtins.h"
 
+/*
+ * What one message is, by the name of its target: one(i, last) applies the
+ * message whose arguments these are, and returns the error, if there is one.
+ * Each target has to leave nothing behind that a consumer could see when it
+ * fails.  For asynq see target_asynq.c.
+ */
+#define ONE_MESSAGE \
+"local function failure(r)\n" \
+"  if type(r) == 'table' then return r.err end\n" \
+"end\n" \
+"local one\n" \
+"if target == 'stream' then\n" \
+"  one = function(i, last)\n" \
+"    return failure(x('XADD', key, unpack(a, i, last)))\n" \
+"  end\n" \
+"elseif target == 'list' or target == 'publish' then\n" \
+"  local command = target == 'list' and 'RPUSH' or 'PUBLISH'\n" \
+"  one = function(i) return failure(x(command, key, a[i])) end\n" \
+"elseif target == 'commands' then\n" \
+"  one = function(i, last)\n" \
+"    while i <= last do\n" \
+"      local to = i + a[i]\n" \
+"      local err = failure(x(unpack(a, i + 1, to)))\n" \
+"      if err then return err end\n" \
+"      i = to + 1\n" \
+"    end\n" \
+"  end\n" \
+"elseif target == 'function' then\n" \
+"  one = function(i, last) return failure(user(key, unpack(a, i, last))) end\n" \
+"elseif target == 'asynq' then\n" \
+"  local prefix = 'asynq:{' .. key .. '}:'\n" \
+"  one = function(i, last)\n" \
+"    local state, id, msg, at = a[i], a[i + 1], a[i + 2], a[i + 3]\n" \
+"    local task = prefix .. 't:' .. id\n" \
+"    local group = last > i + 3 and a[i + 4]\n" \
+"    local lock = last > i + 4 and a[i + 5]\n" \
+"    local r = x('EXISTS', task)\n" \
+"    if r ~= 0 then return failure(r) end\n" \
+"    if lock then\n" \
+"      r = x('SET', lock, id, 'NX', 'EX', a[i + 6])\n" \
+"      if not r then return end\n" \
+"      if r.err then return r.err end\n" \
+"    end\n" \
+"    if state == 'aggregating' then\n" \
+"      r = x('HSET', task, 'msg', msg, 'state', state, 'group', group)\n" \
+"    elseif state == 'scheduled' then\n" \
+"      r = x('HSET', task, 'msg', msg, 'state', state)\n" \
+"    else\n" \
+"      r = x('HSET', task, 'msg', msg, 'state', state, 'pending_since', at)\n" \
+"    end\n" \
+"    local err = failure(r)\n" \
+"    if not err and lock and state ~= 'aggregating' then\n" \
+"      err = failure(x('HSET', task, 'unique_key', lock))\n" \
+"    end\n" \
+"    if err then\n" \
+"    elseif state == 'aggregating' then\n" \
+"      err = failure(x('SADD', prefix .. 'groups', group)) or\n" \
+"            failure(x('ZADD', prefix .. 'g:' .. group, at, id))\n" \
+"    elseif state == 'scheduled' then\n" \
+"      err = failure(x('ZADD', prefix .. 'scheduled', at, id))\n" \
+"    else\n" \
+"      err = failure(x('LPUSH', prefix .. 'pending', id))\n" \
+"    end\n" \
+"    if err then\n" \
+"      x('DEL', task)\n" \
+"      if lock then x('DEL', lock) end\n" \
+"    end\n" \
+"    return err\n" \
+"  end\n" \
+"end\n" \
+"local function try(i, last)\n" \
+"  local ok, err = pcall(one, i, last)\n" \
+"  if ok then return err end\n" \
+"  if type(err) == 'table' then err = err.err end\n" \
+"  return 'ERR script: ' .. tostring(err)\n" \
+"end\n"
+
 static const char apply_script[] =
-"local a, cursor, key, x = ARGV, KEYS[1], KEYS[2], redis.pcall\n"
+"local a, cursor, x = ARGV, KEYS[1], redis.pcall\n"
+"local key, target = KEYS[2] or a[8], a[1]\n"
 "local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')\n"
 "local pos, seq = have[1] or '', have[2] or ''\n"
 "if pos ~= a[2] or seq ~= a[3] then\n"
@@ -102,6 +190,13 @@ static const char apply_script[] =
 "                    'key', a[j + 2], 'payload', a[j + 3])\n"
 "        if r.err then done = done + (j - from) / 4 return r.err end\n"
 "      end\n"
+"    elseif shape == 'w' then\n"
+"      i = from + 3 * count\n"
+"      for j = from, i - 1, 3 do\n"
+"        local r = x('XADD', key, '*', '_watermill_message_uuid', a[j],\n"
+"                    'metadata', a[j + 1], 'payload', a[j + 2])\n"
+"        if r.err then done = done + (j - from) / 3 return r.err end\n"
+"      end\n"
 "    else\n"
 "      i = from\n"
 "      for m = 1, count do\n"
@@ -128,12 +223,25 @@ static const char apply_script[] =
 "end\n"
 "local function publish()\n"
 "  for i = 9, #a do\n"
-"    local r = x('PUBLISH', a[8], a[i])\n"
+"    local r = x('PUBLISH', key, a[i])\n"
 "    if type(r) == 'table' then return r.err end\n"
 "    done = done + 1\n"
 "  end\n"
 "end\n"
-"local branch = ({stream = stream, list = list, publish = publish})[a[1]]\n"
+"local branch = ({stream = stream, list = list, publish = publish})[target]\n"
+"if target == 'asynq' or target == 'commands' or target == 'function' then\n"
+ONE_MESSAGE
+"  branch = function()\n"
+"    local i, n = 9, #a\n"
+"    while i <= n do\n"
+"      local last = i + a[i]\n"
+"      local err = try(i + 1, last)\n"
+"      if err then return err end\n"
+"      done = done + 1\n"
+"      i = last + 1\n"
+"    end\n"
+"  end\n"
+"end\n"
 "if not branch then\n"
 "  for i = 9, #a do redis.call('HDEL', cursor, 's' .. a[i]) end\n"
 "  return 1\n"
@@ -153,7 +261,8 @@ static const char apply_script[] =
 
 static const char careful_script[] =
 "local a, cursor, x = ARGV, KEYS[1], redis.pcall\n"
-"local again, to = a[1] == 'again', KEYS[2] or a[7]\n"
+"local again, target, key = a[1] == 'again', a[6], KEYS[2] or a[7]\n"
+ONE_MESSAGE
 "local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')\n"
 "local differs = {'differs', have[1] or '', have[2] or ''}\n"
 "if differs[2] ~= a[2] or differs[3] ~= a[3] then return differs end\n"
@@ -174,12 +283,7 @@ static const char careful_script[] =
 "  if failed[before] then\n"
 "    err = ''\n"
 "  else\n"
-"    local ok, r = pcall(x, a[6], to, unpack(a, i + 3, last))\n"
-"    if not ok then\n"
-"      err = 'ERR script: ' .. tostring(r)\n"
-"    elseif type(r) == 'table' then\n"
-"      err = r.err\n"
-"    end\n"
+"    err = try(i + 3, last)\n"
 "  end\n"
 "  if err then\n"
 "    failed[m] = true\n"
@@ -202,18 +306,30 @@ static const char *const scripts[OUTBOX_SCRIPTS] = {
 };
 
 /* what EVALSHA calls them: Redis says so when it loads them */
-static char shas[OUTBOX_SCRIPTS][41];
+static char shas[OUTBOX_SCRIPTS][OUTBOX_SHA_SIZE];
 
+/*
+ * The text of a script; a queue's own one if it has a function.
+ */
 const char *
-outbox_script_text(OutboxScript script)
+outbox_script_text(OutboxScript script, const RelayQueue *queue)
 {
-	return scripts[script];
+	OutboxBytes source;
+
+	if (queue == NULL)
+		return scripts[script];
+	source = outbox_text_option(queue->settings.options, "function");
+	source = outbox_utf8_bytes(source.data, source.len);
+	return psprintf("local function user(key, id, msgtype, msgkey, payload, headers,"
+					" now_ms, attempt)\n%.*s\nend\n%s",
+					(int) source.len, source.data, scripts[script]);
 }
 
 void
-outbox_script_loaded(OutboxScript script, const char *sha)
+outbox_script_loaded(OutboxScript script, RelayQueue *queue, const char *sha)
 {
-	strlcpy(shas[script], sha, sizeof(shas[script]));
+	strlcpy(queue != NULL ? queue->shas[script] : shas[script], sha,
+			OUTBOX_SHA_SIZE);
 }
 
 void
@@ -237,7 +353,8 @@ outbox_script_call(StringInfo out, OutboxScript script, const RelayQueue *queue,
 
 	outbox_resp_command(out, (publish ? 4 : 5) + 5 + nargs);
 	outbox_resp_string(out, "EVALSHA");
-	outbox_resp_string(out, shas[script]);
+	outbox_resp_string(out, queue->settings.target == OUTBOX_TARGET_FUNCTION ?
+					   queue->shas[script] : shas[script]);
 	outbox_resp_string(out, publish ? "1" : "2");
 	outbox_resp_string(out, queue->cursor_key);
 	if (!publish)

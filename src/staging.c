@@ -42,6 +42,7 @@
 #include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "deferred.h"
 #include "miscadmin.h"
@@ -67,6 +68,11 @@ static const OutboxRelation indexes[OUTBOX_TABLES] = {
 	[OUTBOX_TABLE_DEAD_LETTER] = OUTBOX_REL_DEAD_LETTER_INDEX
 };
 
+const Oid	outbox_staging_types[Natts_staging] = {
+	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
+	CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID
+};
+
 /*
  * The library in memory may be of another version than the tables: after an
  * upgrade, until the server has been restarted and the extension updated.
@@ -88,6 +94,26 @@ set_varlena(Datum *values, bool *nulls, int column, struct varlena *value)
 {
 	values[column - 1] = PointerGetDatum(value);
 	nulls[column - 1] = value == NULL;
+}
+
+void
+outbox_staging_values(const OutboxMessage *msg, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, Natts_staging * sizeof(bool));
+	values[Anum_staging_xid - 1] = UInt64GetDatum(msg->xid);
+	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
+	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
+	values[Anum_staging_id - 1] = UUIDPGetDatum(&msg->id);
+	values[Anum_staging_queue - 1] = Int32GetDatum(msg->queue);
+	values[Anum_staging_timeline - 1] = Int32GetDatum(msg->timeline);
+	values[Anum_staging_attempts - 1] = Int16GetDatum(msg->attempts);
+	values[Anum_staging_kind - 1] = CharGetDatum(msg->kind);
+	set_varlena(values, nulls, Anum_staging_type, msg->type);
+	set_varlena(values, nulls, Anum_staging_key, msg->key);
+	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
+	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
+	set_varlena(values, nulls, Anum_staging_history, msg->history);
+	set_varlena(values, nulls, Anum_staging_options, msg->options);
 }
 
 /*
@@ -153,7 +179,7 @@ outbox_staging_insert(OutboxMessage *msg)
 	Relation	rel;
 	HeapTuple	tup;
 	Datum		values[Natts_staging];
-	bool		nulls[Natts_staging] = {0};
+	bool		nulls[Natts_staging];
 
 	rel = table_open(outbox_relid(OUTBOX_REL_STAGING_1 +
 								  outbox_staging_current()),
@@ -161,20 +187,7 @@ outbox_staging_insert(OutboxMessage *msg)
 	check_shape(rel, true);
 
 	outbox_staging_identify(msg);
-	values[Anum_staging_xid - 1] = UInt64GetDatum(msg->xid);
-	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
-	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
-	values[Anum_staging_id - 1] = UUIDPGetDatum(&msg->id);
-	values[Anum_staging_queue - 1] = Int32GetDatum(msg->queue);
-	values[Anum_staging_timeline - 1] = Int32GetDatum(msg->timeline);
-	values[Anum_staging_attempts - 1] = Int16GetDatum(msg->attempts);
-	values[Anum_staging_kind - 1] = CharGetDatum(msg->kind);
-	set_varlena(values, nulls, Anum_staging_type, msg->type);
-	set_varlena(values, nulls, Anum_staging_key, msg->key);
-	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
-	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
-	set_varlena(values, nulls, Anum_staging_history, msg->history);
-
+	outbox_staging_values(msg, values, nulls);
 	tup = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	insert_row(rel, tup, msg);
 	heap_freetuple(tup);
@@ -409,6 +422,7 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 	msg->headers = get_varlena(slot, Anum_staging_headers);
 	msg->payload = get_varlena(slot, Anum_staging_payload);
 	msg->history = get_varlena(slot, Anum_staging_history);
+	msg->options = get_varlena(slot, Anum_staging_options);
 	msg->reason = get_reason(slot, table);
 	return true;
 }

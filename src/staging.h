@@ -41,10 +41,11 @@ enum
 	Anum_staging_key,
 	Anum_staging_headers,
 	Anum_staging_payload,
-	Anum_staging_history
+	Anum_staging_history,
+	Anum_staging_options
 };
 
-#define Natts_staging Anum_staging_history
+#define Natts_staging Anum_staging_options
 
 /* where else rows of the same shape are: the next column is the reason */
 #define Anum_deferred_reason (Natts_staging + 1)
@@ -76,6 +77,11 @@ typedef struct OutboxStagedEntry
 /* false ends the scan */
 typedef bool (*OutboxStagedVisit) (void *arg, const OutboxStagedEntry *entry);
 
+/* their types, and a message's values for them; both have Natts_staging */
+extern const Oid outbox_staging_types[];
+extern void outbox_staging_values(const OutboxMessage *msg, Datum *values,
+								  bool *nulls);
+
 /* fills in xid, seq, timeline and enqueued_at of the message */
 extern void outbox_staging_identify(OutboxMessage *msg);
 
@@ -99,7 +105,7 @@ extern bool outbox_staging_visible(OutboxStaging *staging,
 								   TimestampTz *enqueued_at);
 /* the columns of a staging table, of which others have more */
 #define OUTBOX_STAGING_COLUMNS "xid, seq, enqueued_at, id, queue, timeline," \
-	" attempts, kind, type, key, headers, payload, history"
+	" attempts, kind, type, key, headers, payload, history, options"
 
 extern bool outbox_staging_fetch(OutboxStaging *staging, int table,
 								 ItemPointer tid, uint64 seq,

@@ -24,6 +24,7 @@ typedef struct OutboxArgs
 {
 	StringInfoData data;
 	int			count;
+	TimestampTz now;			/* when the batch is made */
 
 	/* streams: the run of messages with the same fields, see target_stream.c */
 	int			run_shape;
@@ -45,10 +46,8 @@ extern void outbox_target_encode(OutboxArgs *args, const OutboxQueue *queue,
 								 const OutboxMessage *msg);
 
 /*
- * A message by itself: the number of arguments of its command behind the key,
- * then these.
+ * A message by itself: the number of its arguments, then these.
  */
-extern const char *outbox_target_command(const OutboxQueue *queue);
 extern void outbox_target_encode_alone(OutboxArgs *args,
 									   const OutboxQueue *queue,
 									   const OutboxMessage *msg);
@@ -60,12 +59,20 @@ extern void outbox_encode_stream_alone(OutboxArgs *args,
 									   const OutboxQueue *queue,
 									   const OutboxMessage *msg);
 extern void outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg);
+extern void outbox_encode_asynq(OutboxArgs *args, const OutboxQueue *queue,
+								const OutboxMessage *msg);
 
 /* for the encoders */
 extern void outbox_add_arg(OutboxArgs *args, const char *data, size_t len);
+extern void outbox_add_number(OutboxArgs *args, int64 n);
 extern OutboxBytes outbox_text_bytes(const struct varlena *text);
 extern OutboxBytes outbox_utf8_bytes(const char *data, size_t len);
+extern OutboxBytes outbox_headers_json(const OutboxMessage *msg);
+extern OutboxBytes outbox_header(const OutboxMessage *msg, OutboxBytes name);
 extern void outbox_uuid_text(const pg_uuid_t *uuid, char *buf);
+
+/* a field of Watermill's entries, and no header */
+#define OUTBOX_WATERMILL_UUID "_watermill_message_uuid"
 
 #define OUTBOX_UUID_TEXT_LEN 36
 

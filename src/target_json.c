@@ -17,7 +17,6 @@
 
 #include "common/base64.h"
 #include "utils/json.h"
-#include "utils/jsonb.h"
 
 /*
  * Append bytes as a JSON string.  escape_json() wants a terminated string;
@@ -89,10 +88,7 @@ outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg)
 	append_payload(&out, msg);
 	if (msg->headers != NULL)
 	{
-		Jsonb	   *jsonb = (Jsonb *)
-			PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
-		char	   *text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-		OutboxBytes bytes = outbox_utf8_bytes(text, strlen(text));
+		OutboxBytes bytes = outbox_headers_json(msg);
 
 		appendStringInfoString(&out, ",\"headers\":");
 		appendBinaryStringInfo(&out, bytes.data, bytes.len);

@@ -13,10 +13,14 @@
  *		payload		the bytes
  *		h:<name>	one for each header
  *
+ * For Watermill (watermill-redisstream 1.4, its default marshaller) they are
+ * _watermill_message_uuid, metadata (the headers as a msgpack map) and payload,
+ * and all of them have to be there.
+ *
  * The script gets runs of messages with the same fields: the run's shape, its
  * number of messages, then their values.  The names of the fields are in the
  * script.  The shape is made of a letter for each field but the id: "p", "tp",
- * "kp", "tkp".  Entries with headers, and those that trim the stream, have the
+ * "kp", "tkp"; "w" is Watermill's.  Entries with headers, and those that trim the stream, have the
  * shape "g": for each the number of arguments, then all that follows the key
  * in its XADD.
  *
@@ -32,7 +36,8 @@ enum
 	SHAPE_TYPE = 1,
 	SHAPE_KEY = 2,
 	SHAPE_PLAIN = 4,			/* so that no shape is 0 */
-	SHAPE_GENERAL = 8
+	SHAPE_WATERMILL = 8,
+	SHAPE_GENERAL = 16
 };
 
 static const char *const shape_names[] = {
@@ -40,6 +45,7 @@ static const char *const shape_names[] = {
 	[SHAPE_PLAIN | SHAPE_TYPE] = "tp",
 	[SHAPE_PLAIN | SHAPE_KEY] = "kp",
 	[SHAPE_PLAIN | SHAPE_TYPE | SHAPE_KEY] = "tkp",
+	[SHAPE_WATERMILL] = "w",
 	[SHAPE_GENERAL] = "g"
 };
 
@@ -49,7 +55,11 @@ static const char *const shape_names[] = {
 static int
 find_shape(const OutboxQueue *queue, const OutboxMessage *msg)
 {
-	if (msg->headers != NULL || queue->maxlen > 0)
+	if (queue->maxlen > 0)
+		return SHAPE_GENERAL;
+	if (queue->target == OUTBOX_TARGET_WATERMILL)
+		return SHAPE_WATERMILL;
+	if (msg->headers != NULL)
 		return SHAPE_GENERAL;
 	return SHAPE_PLAIN | (msg->type != NULL ? SHAPE_TYPE : 0) |
 		(msg->key != NULL ? SHAPE_KEY : 0);
@@ -123,14 +133,6 @@ add_headers(OutboxArgs *args, Jsonb *headers)
 	}
 }
 
-static void
-add_number(OutboxArgs *args, int64 n)
-{
-	char		buf[MAXINT8LEN + 1];
-
-	outbox_add_arg(args, buf, pg_lltoa(n, buf));
-}
-
 /*
  * What stands between the key and the fields of a general XADD, preceded by
  * the number of all arguments.
@@ -139,17 +141,72 @@ static void
 begin_general(OutboxArgs *args, const OutboxQueue *queue,
 			  const OutboxMessage *msg, Jsonb *headers)
 {
-	int			fields = 2 + (msg->type != NULL) + (msg->key != NULL) +
+	int			fields = queue->target == OUTBOX_TARGET_WATERMILL ? 3 :
+		2 + (msg->type != NULL) + (msg->key != NULL) +
 		(headers != NULL ? JB_ROOT_COUNT(headers) : 0);
 
-	add_number(args, (queue->maxlen > 0 ? 3 : 0) + 1 + 2 * fields);
+	outbox_add_number(args, (queue->maxlen > 0 ? 3 : 0) + 1 + 2 * fields);
 	if (queue->maxlen > 0)
 	{
 		outbox_add_arg(args, "MAXLEN", 6);
 		outbox_add_arg(args, "~", 1);
-		add_number(args, queue->maxlen);
+		outbox_add_number(args, queue->maxlen);
 	}
 	outbox_add_arg(args, "*", 1);
+}
+
+/*
+ * The length of a map or a string in msgpack: one byte if it is short, else
+ * a byte that says how many follow.
+ */
+static void
+append_length(StringInfo out, uint32 n, uint32 below, int prefix,
+			  const int *longer)
+{
+	if (n < below)
+		appendStringInfoChar(out, (char) (prefix | n));
+	else if (n <= 0xff && longer[0] != 0)
+	{
+		appendStringInfoChar(out, (char) longer[0]);
+		appendStringInfoChar(out, (char) n);
+	}
+	else
+	{
+		appendStringInfoChar(out, (char) (n <= 0xffff ? longer[1] : longer[2]));
+		for (int shift = n <= 0xffff ? 8 : 24; shift >= 0; shift -= 8)
+			appendStringInfoChar(out, (char) (n >> shift));
+	}
+}
+
+/*
+ * Watermill's metadata: a msgpack map of strings; nothing if there are none.
+ */
+static OutboxBytes
+encode_metadata(Jsonb *headers)
+{
+	static const int longer_map[] = {0, 0xde, 0xdf};
+	static const int longer_string[] = {0xd9, 0xda, 0xdb};
+	StringInfoData out;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	if (headers == NULL || JB_ROOT_COUNT(headers) == 0)
+		return (OutboxBytes) {"", 0};
+	initStringInfo(&out);
+	append_length(&out, JB_ROOT_COUNT(headers), 16, 0x80, longer_map);
+	it = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		OutboxBytes bytes;
+
+		if (token != WJB_KEY && token != WJB_VALUE)
+			continue;
+		bytes = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
+		append_length(&out, bytes.len, 32, 0xa0, longer_string);
+		appendBinaryStringInfo(&out, bytes.data, bytes.len);
+	}
+	return (OutboxBytes) {out.data, out.len};
 }
 
 static void
@@ -167,6 +224,14 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 		begin_general(args, queue, msg, headers);
 
 	outbox_uuid_text(&msg->id, id);
+	if (queue->target == OUTBOX_TARGET_WATERMILL)
+	{
+		add_value(args, shape, OUTBOX_WATERMILL_UUID,
+				  (OutboxBytes) {id, OUTBOX_UUID_TEXT_LEN});
+		add_value(args, shape, "metadata", encode_metadata(headers));
+		add_value(args, shape, "payload", payload);
+		return;
+	}
 	add_value(args, shape, "id", (OutboxBytes) {id, OUTBOX_UUID_TEXT_LEN});
 	if (msg->type != NULL)
 		add_value(args, shape, "type", outbox_text_bytes(msg->type));

@@ -18,15 +18,15 @@ SELECT has_extension('outbox');
 SELECT has_schema('outbox');
 
 -- Functions.
-SELECT has_function('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone'])
+SELECT has_function('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'])
 	FROM unnest(ARRAY['jsonb', 'text', 'bytea']) p;
-SELECT function_returns('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone'], 'uuid')
+SELECT function_returns('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'], 'uuid')
 	FROM unnest(ARRAY['jsonb', 'text', 'bytea']) p;
 SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_create_queue', ARRAY['text', 'text', 'text', 'text', 'bigint',
-		'text', 'integer', 'interval', 'double precision', 'interval', 'interval'], 'void'),
+		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'jsonb', 'boolean'], 'void'),
 	('outbox_alter_queue', ARRAY['text',
-		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'bigint'], 'void'),
+		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'bigint', 'jsonb', 'boolean'], 'void'),
 	('outbox_pause_queue', ARRAY['text'], 'void'),
 	('outbox_resume_queue', ARRAY['text'], 'void'),
 	('outbox_drop_queue', ARRAY['text', 'boolean'], 'void'),
@@ -43,14 +43,14 @@ SELECT results_eq(
 		AND pronamespace = (SELECT extnamespace FROM pg_extension WHERE extname = 'outbox')
 	  ORDER BY 2$$,
 	$$VALUES
-	  ('{queue,payload,type,key,headers,id,delay,deliver_at}', 'queue text, payload bytea, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone'),
-	  ('{queue,payload,type,key,headers,id,delay,deliver_at}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone'),
-	  ('{queue,payload,type,key,headers,id,delay,deliver_at}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload bytea, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{name,force}', 'name text, force boolean DEFAULT false'),
-	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after}',
-		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval'),
-	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen}',
-		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint'),
+	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,options,consumer_retry}',
+		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT false'),
+	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen,options,consumer_retry}',
+		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT NULL::boolean'),
 	  ('{name}', 'name text'), ('{name}', 'name text'),
 	  ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'),
 	  ('{queue,max}', 'queue text, max bigint DEFAULT NULL::bigint'),
@@ -80,16 +80,16 @@ SELECT results_eq(
 		('resend_request', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
 SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
-		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history'])
+		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options'])
 	FROM unnest(ARRAY['staging_1', 'staging_2']) t;
 SELECT columns_are('outbox', 'deferred', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
-		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'reason', 'due_at']);
+		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options', 'reason', 'due_at']);
 SELECT columns_are('outbox', 'dead_letter', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
-		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'reason', 'error', 'dead_at',
+		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options', 'reason', 'error', 'dead_at',
 		'skipped', 'gone_at']);
 SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key', 'format', 'maxlen',
 		'on_failure', 'max_attempts', 'retry_delay', 'retry_backoff', 'retry_max_delay', 'expires_after',
-		'paused_at', 'created_at']);
+		'paused_at', 'created_at', 'options', 'consumer_retry']);
 SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired']);
 SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since']);
 SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database']);
