@@ -28,12 +28,23 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+static uint32 attached_generation;
+
+/*
+ * The launcher may have given the slot away by now, if the outcome was there
+ * before: then it is somebody else's.
+ */
 static void
 relay_detach(int code, Datum arg)
 {
 	OutboxSlot *slot = (OutboxSlot *) DatumGetPointer(arg);
 
 	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	if (slot->generation != attached_generation)
+	{
+		LWLockRelease(outbox_shared->lock);
+		return;
+	}
 	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
 	slot->pid = 0;
 	slot->npublished = -1;
@@ -62,6 +73,7 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 		slot->pid == 0;
 	if (ours)
 	{
+		attached_generation = args->generation;
 		slot->pid = MyProcPid;
 		slot->state = OUTBOX_STARTING;
 		slot->since = GetCurrentTimestamp();

@@ -73,6 +73,10 @@
  * message whose arguments these are, and returns the error, if there is one.
  * Each target has to leave nothing behind that a consumer could see when it
  * fails.  For asynq see target_asynq.c.
+ *
+ * try() is one() that can't fail itself.  The cursor has been moved by then, so
+ * Redis does what it is asked, and an error is the message's: a word that isn't
+ * known, of a module or a queue's own function, must not pass for an outage.
  */
 #define ONE_MESSAGE \
 "local function failure(r)\n" \
@@ -138,11 +142,15 @@
 "    return err\n" \
 "  end\n" \
 "end\n" \
+"local known = {ERR = true, WRONGTYPE = true, NOPERM = true}\n" \
 "local function try(i, last)\n" \
 "  local ok, err = pcall(one, i, last)\n" \
-"  if ok then return err end\n" \
-"  if type(err) == 'table' then err = err.err end\n" \
-"  return 'ERR script: ' .. tostring(err)\n" \
+"  if not ok then\n" \
+"    if type(err) == 'table' then err = err.err end\n" \
+"    return 'ERR script: ' .. tostring(err)\n" \
+"  end\n" \
+"  if err and not known[string.match(err, '^%u+')] then return 'ERR ' .. err end\n" \
+"  return err\n" \
 "end\n"
 
 static const char apply_script[] =
