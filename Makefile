@@ -60,7 +60,7 @@ OBJS = \
 	src/totals.o \
 	src/wake.o
 
-REGRESS = surface policies deferred dead_letters errors privileges drop
+REGRESS = surface policies options deferred dead_letters errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

@@ -305,18 +305,26 @@ look_after(Database *db, TimestampTz now)
 	pid = db->slot->pid;
 	LWLockRelease(outbox_shared->lock);
 
+	if (outcome == OUTBOX_OUTCOME_NONE && pid != 0)
+	{
+		db->state = DB_RUNNING;
+		return;
+	}
 	if (outcome == OUTBOX_OUTCOME_NONE)
 	{
-		if (pid != 0)
-		{
-			db->state = DB_RUNNING;
-			return;
-		}
+		bool		late = TimestampDifferenceExceeds(db->started, now, ATTACH_TIMEOUT_MS);
+
 		/* not there yet; has it failed before it could say so? */
-		if (db->handle != NULL ?
-			GetBackgroundWorkerPid(db->handle, &unused) != BGWH_STOPPED :
-			!TimestampDifferenceExceeds(db->started, now, ATTACH_TIMEOUT_MS))
+		if (!late && (db->handle == NULL ||
+					  GetBackgroundWorkerPid(db->handle, &unused) != BGWH_STOPPED))
 			return;
+		if (late && db->handle != NULL)
+		{
+			ereport(LOG,
+					(errmsg("outbox relay for database %u has not started within %d s, trying again",
+							db->oid, ATTACH_TIMEOUT_MS / 1000)));
+			TerminateBackgroundWorker(db->handle);
+		}
 	}
 
 	if (db->handle != NULL)
