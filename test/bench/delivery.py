@@ -2,7 +2,7 @@
 
 200,000 messages of 200 bytes are committed while the relay's URL points at a
 socket where nobody listens; then the URL is put right.  Against it: XADD of
-entries with the same fields and sizes by plain_xadd.c, which has nothing to
+entries with the same fields and sizes by pipeline.c, which has nothing to
 read and no cursor to keep.  Both sides are timed from the first entry to the
 last by the entries' own ids: Redis' clock, no polling, and neither the wait of
 a backoff nor the start of a process counts.
@@ -36,8 +36,8 @@ def drain(bench, queue, messages, seconds=600):
 
 def plain(bench, messages, way):
     bench.redis.command("DEL", PLAIN)
-    bench.helper("plain_xadd", bench.redis.socket_path, PLAIN, messages,
-                 PAYLOAD_BYTES, way)
+    bench.helper("pipeline", bench.redis.socket_path, messages, PAYLOAD_BYTES,
+                 way, "XADD", PLAIN, "*", "id", "%id", "payload", "%payload")
     rate = messages / bench.redis.stream_seconds(PLAIN)
     bench.redis.command("DEL", PLAIN)
     return rate

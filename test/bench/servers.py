@@ -231,7 +231,7 @@ class Bench:
         for tool in ("redis-server", "pg_config", "cc"):
             if shutil.which(tool) is None:
                 raise BenchError(f"{tool} is needed and not on the PATH")
-        for name in ("plain_xadd", "hand_relay", "latency"):
+        for name in ("pipeline", "hand_relay", "latency"):
             self._compile(name)
         self.redis = Redis(self.directory)
         self.postgres = Postgres(self.directory, self.redis)
@@ -317,14 +317,14 @@ class Bench:
     def join_redis(self):
         self.postgres.set("outbox.redis_url", self.postgres.redis_url)
 
-    def stage(self, queue, messages, payload_bytes, per_transaction=1000):
-        """Commit messages while Redis is cut."""
+    def stage(self, queue, messages, payload_bytes, per_transaction=1000, more=""):
+        """Commit messages while Redis is cut.  more: further arguments."""
         whole, rest = divmod(messages, per_transaction)
-        one = ("SELECT count(outbox_enqueue('{}', repeat('x', {}))) "
+        one = ("SELECT count(outbox_enqueue('{}', repeat('x', {}){})) "
                "FROM generate_series(1, {}) \\g /dev/null\n")
         self.postgres.psql(
             "SET synchronous_commit = off;\n"
-            + one.format(queue, payload_bytes, per_transaction) * whole
-            + (one.format(queue, payload_bytes, rest) if rest else "")
+            + one.format(queue, payload_bytes, more, per_transaction) * whole
+            + (one.format(queue, payload_bytes, more, rest) if rest else "")
             + "RESET synchronous_commit;\n")
         self.postgres.psql("CHECKPOINT")

@@ -1,21 +1,22 @@
 /*
- * plain_xadd.c
- *	  The yardstick for delivery: XADD pipelined by a plain hiredis client.
+ * pipeline.c
+ *	  The yardstick for delivery: commands pipelined by a plain hiredis client.
  *
- * usage: plain_xadd SOCKET STREAM ENTRIES PAYLOAD_BYTES idiom|full
+ * usage: pipeline SOCKET COUNT PAYLOAD_BYTES single|idiom|full WORD...
  *
- * The entries have the fields that the relay sends for a message without type
- * and key: id (36 characters) and payload.  Two ways to pipeline, because they
- * differ by about a fifth and a single one would flatter or hurt:
+ * The words are a command; in each %id stands for 36 characters that are
+ * others in each command, and a word that is %payload for so many bytes.  Three
+ * ways to send them, because they differ, and one of them would flatter or
+ * hurt:
  *
+ * single	a command, its reply, the next: what a client without pipelining does
  * idiom	append 1000 commands, read 1000 replies, repeat: how pipelining with
  *			hiredis is usually written.  Client and server take turns in part.
  * full		non-blocking, up to 10000 commands unanswered at any time: the
- *			server never waits for its client.  The most that XADD can do here.
+ *			server never waits for its client.  The most that is possible here.
  *
- * The caller takes the time from the entries' ids, so nothing is printed.
- * hiredis 0.14 has no call for the second way; the fields of its context that
- * are used here are the same up to 1.2.
+ * Prints the seconds it took.  hiredis 0.14 has no call for the third way; the
+ * fields of its context that are used here are the same up to 1.2.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <hiredis/hiredis.h>
 
@@ -30,13 +32,16 @@
 #define FULL_WINDOW		10000
 #define APPEND_AT_ONCE	256
 #define ID_LENGTH		36
+#define MAX_WORDS		16
 
 typedef struct Entries
 {
 	redisContext *redis;
-	const char *argv[7];
-	size_t		length[7];
-	char		id[ID_LENGTH + 1];
+	int			argc;
+	const char *argv[MAX_WORDS];
+	size_t		length[MAX_WORDS];
+	char	   *id[MAX_WORDS];	/* where it is in the word, or NULL */
+	long		batch;
 	long		appended;
 	long		answered;
 	long		wanted;
@@ -45,24 +50,28 @@ typedef struct Entries
 static void
 fail(const char *what, const char *why)
 {
-	fprintf(stderr, "plain_xadd: %s: %s\n", what, why);
+	fprintf(stderr, "pipeline: %s: %s\n", what, why);
 	exit(1);
 }
 
 static void
 append_entry(Entries *e)
 {
-	snprintf(e->id, sizeof(e->id), "0198a5c4-7b1e-7000-8000-%012lx",
-			 e->appended);
-	redisAppendCommandArgv(e->redis, 7, e->argv, e->length);
+	char		id[ID_LENGTH + 1];
+
+	snprintf(id, sizeof(id), "0198a5c4-7b1e-7000-8000-%012lx", e->appended);
+	for (int i = 0; i < e->argc; i++)
+		if (e->id[i] != NULL)
+			memcpy(e->id[i], id, ID_LENGTH);
+	redisAppendCommandArgv(e->redis, e->argc, e->argv, e->length);
 	e->appended++;
 }
 
 static void
 count_reply(Entries *e, redisReply *reply)
 {
-	if (reply->type != REDIS_REPLY_STRING)
-		fail("XADD", reply->str ? reply->str : "unexpected reply");
+	if (reply->type == REDIS_REPLY_ERROR)
+		fail(e->argv[0], reply->str);
 	freeReplyObject(reply);
 	e->answered++;
 }
@@ -75,7 +84,7 @@ send_idiom(Entries *e)
 		redisReply *reply;
 
 		while (e->appended < e->wanted &&
-			   e->appended - e->answered < IDIOM_BATCH)
+			   e->appended - e->answered < e->batch)
 			append_entry(e);
 		while (e->answered < e->appended)
 		{
@@ -131,44 +140,58 @@ send_full(Entries *e)
 	}
 }
 
+/*
+ * A word with its id and payload in it.
+ */
+static void
+add_word(Entries *e, const char *word, size_t payload_bytes)
+{
+	const char *id = strstr(word, "%id");
+	size_t		length = strlen(word);
+	char	   *copy = malloc(length + ID_LENGTH + payload_bytes);
+
+	if (copy == NULL || e->argc == MAX_WORDS)
+		fail("words", "too many");
+	strcpy(copy, word);
+	if (strcmp(word, "%payload") == 0)
+	{
+		memset(copy, 'x', payload_bytes);
+		length = payload_bytes;
+	}
+	else if (id != NULL)
+	{
+		e->id[e->argc] = copy + (id - word);
+		strcpy(copy + (id - word) + ID_LENGTH, id + 3);
+		length += ID_LENGTH - 3;
+	}
+	e->argv[e->argc] = copy;
+	e->length[e->argc++] = length;
+}
+
 int
 main(int argc, char **argv)
 {
-	static const char *const words[] = {"XADD", "", "*", "id", "", "payload", ""};
 	Entries		e = {0};
-	size_t		payload_bytes;
-	char	   *payload;
+	struct timespec begin;
+	struct timespec end;
 
-	if (argc != 6)
-		fail("usage", "plain_xadd SOCKET STREAM ENTRIES PAYLOAD_BYTES idiom|full");
+	if (argc < 6)
+		fail("usage", "pipeline SOCKET COUNT PAYLOAD_BYTES single|idiom|full WORD...");
 	e.redis = redisConnectUnix(argv[1]);
 	if (e.redis == NULL || e.redis->err)
 		fail("connect", e.redis ? e.redis->errstr : "out of memory");
-	e.wanted = atol(argv[3]);
-	payload_bytes = strtoul(argv[4], NULL, 10);
-	payload = malloc(payload_bytes + 1);
-	if (payload == NULL)
-		fail("payload", "out of memory");
-	memset(payload, 'x', payload_bytes);
-	payload[payload_bytes] = '\0';
+	e.wanted = atol(argv[2]);
+	e.batch = strcmp(argv[4], "single") == 0 ? 1 : IDIOM_BATCH;
+	for (int i = 5; i < argc; i++)
+		add_word(&e, argv[i], strtoul(argv[3], NULL, 10));
 
-	for (int i = 0; i < 7; i++)
-	{
-		e.argv[i] = words[i];
-		e.length[i] = strlen(words[i]);
-	}
-	e.argv[1] = argv[2];
-	e.length[1] = strlen(argv[2]);
-	e.argv[4] = e.id;
-	e.length[4] = ID_LENGTH;
-	e.argv[6] = payload;
-	e.length[6] = payload_bytes;
-
-	if (strcmp(argv[5], "full") == 0)
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	if (strcmp(argv[4], "full") == 0)
 		send_full(&e);
 	else
 		send_idiom(&e);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	printf("%.6f\n", (end.tv_sec - begin.tv_sec) + (end.tv_nsec - begin.tv_nsec) / 1e9);
 	redisFree(e.redis);
-	free(payload);
 	return 0;
 }
