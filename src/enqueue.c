@@ -21,7 +21,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "outbox.h"
+#include "enqueue.h"
 
 #include "access/xact.h"
 #include "deferred.h"
@@ -104,8 +104,8 @@ make_uuid_v7(pg_uuid_t *uuid)
 /*
  * Text as UTF-8.  What has no UTF-8 is an error of the conversion's.
  */
-static struct varlena *
-text_to_utf8(text *t)
+struct varlena *
+outbox_text_to_utf8(struct varlena *t)
 {
 	char	   *utf8;
 
@@ -127,8 +127,8 @@ headers_error(const char *detail)
 			 errhint("For example headers => '{\"traceparent\": \"00-...\"}'.")));
 }
 
-static void
-check_headers(Jsonb *headers)
+void
+outbox_check_headers(Jsonb *headers)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -162,7 +162,7 @@ optional_text(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		return NULL;
 	t = PG_GETARG_TEXT_PP(n);
-	(void) text_to_utf8(t);		/* can it be? */
+	(void) outbox_text_to_utf8(t);		/* can it be? */
 	return t;
 }
 
@@ -187,6 +187,35 @@ check_size(const OutboxMessage *msg)
 				 errhint("The limit is the setting \"outbox.max_message_size\".")));
 }
 
+/*
+ * What has to be done with any message before it can be staged or deferred.
+ */
+static void
+prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
+{
+	static const pg_uuid_t nil = {{0}};
+
+	msg->queue = queue->id;
+	msg->options = outbox_message_options(queue, msg, msg->options, due);
+	check_size(msg);
+	if (memcmp(&msg->id, &nil, sizeof(nil)) == 0)
+		make_uuid_v7(&msg->id);
+}
+
+static void
+stage(OutboxMessage *msg)
+{
+	outbox_staging_insert(msg);
+	outbox_wake_at_commit();
+}
+
+void
+outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg)
+{
+	prepare(queue, msg, 0);
+	stage(msg);
+}
+
 static const OutboxQueue *
 queue_argument(FunctionCallInfo fcinfo)
 {
@@ -209,7 +238,7 @@ payload_argument(FunctionCallInfo fcinfo, char kind)
 	if (kind == OUTBOX_KIND_BYTEA)
 		return PG_GETARG_BYTEA_PP(ARG_PAYLOAD);
 	if (kind == OUTBOX_KIND_TEXT)
-		return text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
+		return outbox_text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
 	else
 	{
 		Jsonb	   *jsonb = PG_GETARG_JSONB_P(ARG_PAYLOAD);
@@ -217,7 +246,7 @@ payload_argument(FunctionCallInfo fcinfo, char kind)
 
 		initStringInfo(&buf);
 		(void) JsonbToCString(&buf, &jsonb->root, VARSIZE(jsonb));
-		return text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
+		return outbox_text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
 	}
 }
 
@@ -277,7 +306,6 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	PreventCommandIfParallelMode("outbox_enqueue()");
 
 	queue = queue_argument(fcinfo);
-	msg.queue = queue->id;
 	msg.kind = kind;
 	msg.payload = payload_argument(fcinfo, kind);
 	msg.type = optional_text(fcinfo, ARG_TYPE);
@@ -286,27 +314,19 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	{
 		Jsonb	   *headers = PG_GETARG_JSONB_P(ARG_HEADERS);
 
-		check_headers(headers);
+		outbox_check_headers(headers);
 		msg.headers = (struct varlena *) headers;
 	}
+	msg.options = options_argument(fcinfo);
+	if (!PG_ARGISNULL(ARG_ID))
+		msg.id = *PG_GETARG_UUID_P(ARG_ID);
 	if (!PG_ARGISNULL(ARG_DELAY) || !PG_ARGISNULL(ARG_DELIVER_AT))
 		due = due_argument(fcinfo);
-	msg.options = outbox_message_options(queue, &msg, options_argument(fcinfo), due);
+
+	prepare(queue, &msg, due);
 	/* asynq has a schedule of its own */
-	if (queue->target == OUTBOX_TARGET_ASYNQ)
-		due = 0;
-	check_size(&msg);
-
-	if (PG_ARGISNULL(ARG_ID))
-		make_uuid_v7(&msg.id);
-	else
-		msg.id = *PG_GETARG_UUID_P(ARG_ID);
-
-	if (due == 0)
-	{
-		outbox_staging_insert(&msg);
-		outbox_wake_at_commit();
-	}
+	if (due == 0 || queue->target == OUTBOX_TARGET_ASYNQ)
+		stage(&msg);
 	else
 	{
 		outbox_staging_identify(&msg);

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue.h
+ *	  Enqueueing from C: what outbox_enqueue() does, and triggers do.
+ *
+ * Purpose: check a message and stage it.
+ * Process: backend.
+ * Transaction: the caller's.
+ * Memory: results are palloc'ed in the current context.
+ * Errors: PROGRAM_LIMIT_EXCEEDED, INVALID_PARAMETER_VALUE, those of encoding
+ *	  conversion and of staging.
+ * Locks: those of staging; the queue's is the caller's, see outbox_queue_use().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_ENQUEUE_H
+#define OUTBOX_ENQUEUE_H
+
+#include "outbox.h"
+
+#include "utils/jsonb.h"
+
+/*
+ * Text as UTF-8, which is how payloads are staged.  The same pointer if it is
+ * that already.
+ */
+extern struct varlena *outbox_text_to_utf8(struct varlena *t);
+
+/* an error unless this is an object of strings, and each has a UTF-8 form */
+extern void outbox_check_headers(Jsonb *headers);
+
+/*
+ * Complete the message's options and check its size, give it an id if it has
+ * none (the nil UUID), stage it and have the relay woken at commit.  The caller
+ * has filled in kind, payload, type, key, headers, all checked to have a UTF-8
+ * form, and options as they were given.
+ */
+extern void outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg);
+
+#endif							/* OUTBOX_ENQUEUE_H */
