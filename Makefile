@@ -15,6 +15,8 @@ PGFILEDESC = "outbox - transactional outbox for Redis"
 OBJS = \
 	src/again.o \
 	src/apply.o \
+	src/capture.o \
+	src/capture_sql.o \
 	src/careful.o \
 	src/catalog.o \
 	src/census.o \
@@ -24,6 +26,7 @@ OBJS = \
 	src/enqueue.o \
 	src/evacuate.o \
 	src/failure.o \
+	src/forward.o \
 	src/guc.o \
 	src/latency.o \
 	src/launcher.o \
@@ -47,6 +50,7 @@ OBJS = \
 	src/relay_wait.o \
 	src/request.o \
 	src/rotate.o \
+	src/row_json.o \
 	src/script.o \
 	src/shmem.o \
 	src/staging.o \
@@ -60,7 +64,8 @@ OBJS = \
 	src/totals.o \
 	src/wake.o
 
-REGRESS = surface policies options deferred dead_letters errors privileges drop
+REGRESS = surface policies options deferred dead_letters capture forward_watermill \
+	errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

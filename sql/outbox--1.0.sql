@@ -570,6 +570,69 @@ COMMENT ON FUNCTION @extschema@.outbox_resend(text, timestamptz) IS
 'deliver again what was enqueued since then and is still retained';
 
 /*
+ * Changes of tables, and Watermill's forwarder. Triggers are made with the
+ * caller's rights, who needs those on the table, on the trigger's function and
+ * on outbox_enqueue(). The functions of the triggers lie beside the others, as
+ * users' dumps name them.
+ */
+
+CREATE FUNCTION @extschema@.outbox_capture_row() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_capture_row';
+REVOKE ALL ON FUNCTION @extschema@.outbox_capture_row() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_capture_row() IS
+'trigger: enqueue what has changed in a row; arguments are queue, columns, key, see outbox_capture()';
+
+CREATE FUNCTION @extschema@.outbox_capture(
+    table_name regclass,
+    queue text,
+    columns text[] DEFAULT NULL,
+    key text[] DEFAULT NULL,
+    condition text DEFAULT NULL,
+    operations text[] DEFAULT '{insert,update,delete}')
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_capture';
+REVOKE ALL ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[]) IS
+'enqueue each change of a table''s rows; columns defaults to all, key to the primary key''s';
+
+CREATE FUNCTION @extschema@.outbox_uncapture(
+    table_name regclass,
+    queue text)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_uncapture';
+REVOKE ALL ON FUNCTION @extschema@.outbox_uncapture(regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_uncapture(regclass, text) IS
+'enqueue a table''s changes to this queue no more';
+
+CREATE FUNCTION @extschema@.outbox_forward_watermill_row() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_forward_watermill_row';
+REVOKE ALL ON FUNCTION @extschema@.outbox_forward_watermill_row() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_forward_watermill_row() IS
+'trigger: enqueue what is in an envelope of Watermill''s forwarder, and store no row';
+
+CREATE FUNCTION @extschema@.outbox_forward_watermill(
+    topic_table regclass)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_forward_watermill';
+REVOKE ALL ON FUNCTION @extschema@.outbox_forward_watermill(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_forward_watermill(regclass) IS
+'enqueue what Watermill''s forwarder publisher inserts into a topic table, to the queues called as the destination topics';
+
+CREATE FUNCTION @extschema@.outbox_unforward_watermill(
+    topic_table regclass)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_unforward_watermill';
+REVOKE ALL ON FUNCTION @extschema@.outbox_unforward_watermill(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_unforward_watermill(regclass) IS
+'leave a topic table to Watermill''s own forwarder again';
+
+/*
  * Databases that were restored, copied, set back or superseded.
  */
 

@@ -43,6 +43,16 @@
 #include "varatt.h"
 #endif
 
+/* 16: one function asks for the rights on all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#define outbox_may_execute(function) \
+	(object_aclcheck(ProcedureRelationId, function, GetUserId(), \
+					 ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define outbox_may_execute(function) \
+	(pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* 17: processes are found by ProcNumber, wait events have names */
 #if PG_VERSION_NUM >= 170000
 #define outbox_my_procno() ((uint32) MyProcNumber)
@@ -94,6 +104,9 @@
 #define outbox_b64_encode(src, len, dst, size) \
 	pg_b64_encode(src, len, dst, size)
 #endif
+
+/* 18: generated columns may be virtual */
+#define OUTBOX_GENERATED_VIRTUAL 'v'
 
 /* 19: signal handlers know more of the signal; for use in one */
 #if PG_VERSION_NUM >= 190000

@@ -1,0 +1,148 @@
+-- A topic table of watermill-sql whose envelopes are opened and enqueued.
+SET client_min_messages = warning;
+SELECT outbox_create_queue('r_lottery');
+SELECT outbox_create_queue('r_forwarded', 'list');
+CREATE VIEW forwarded AS
+    SELECT q.name AS queue, s.kind, s.id, s.type, s.key, s.headers, s.payload
+    FROM (SELECT * FROM outbox.staging_1 UNION ALL
+          SELECT * FROM outbox.staging_2) AS s
+    JOIN outbox.queue AS q ON q.id = s.queue
+    WHERE q.name IN ('r_lottery', 'r_forwarded')
+    ORDER BY s.seq;
+
+-- as DefaultPostgreSQLSchema makes it, and as the publisher inserts
+CREATE TABLE "watermill_forwarder_topic" (
+    "offset" bigserial,
+    "uuid" varchar(36) NOT NULL,
+    "created_at" timestamp NOT NULL DEFAULT current_timestamp,
+    "payload" json DEFAULT NULL,
+    "metadata" json DEFAULT NULL,
+    "transaction_id" xid8 NOT NULL,
+    PRIMARY KEY ("transaction_id", "offset"));
+SELECT outbox_forward_watermill('watermill_forwarder_topic');
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'watermill_forwarder_topic'::regclass;
+PREPARE publish (text, json, json) AS
+    INSERT INTO "watermill_forwarder_topic" (uuid, payload, metadata, transaction_id) VALUES ($1, $2, $3, pg_current_xact_id());
+EXECUTE publish ('0190f3a2-0000-7b3a-9d55-3f0c2a1b4c5d',
+    '{"destination_topic":"r_lottery","uuid":"0190f3a2-7c1e-4b3a-9d55-3f0c2a1b4c5d","payload":"eyJ3aW5uZXIiOiJhbGljZSJ9","metadata":{"trace":"00-1","ü":"ß"}}', '{}');
+-- several rows of a statement, in order; empty payloads; no metadata; any bytes
+INSERT INTO "watermill_forwarder_topic" (uuid, payload, metadata, transaction_id) VALUES
+    ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000001","payload":"","metadata":{}}', '{}', pg_current_xact_id()),
+    ('x', '{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000002","payload":null,"metadata":null}', '{}', pg_current_xact_id()),
+    ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000003","payload":"AP8A"}', '{}', pg_current_xact_id());
+SELECT * FROM forwarded;
+SELECT count(*) FROM "watermill_forwarder_topic";
+-- in the producer's transaction
+BEGIN;
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","payload":"","metadata":{}}', '{}');
+ROLLBACK;
+SELECT count(*) FROM forwarded;
+
+-- what is refused
+EXECUTE publish ('x', '{"destination_topic":"r_nowhere","uuid":"00000000-0000-4000-8000-000000000004","payload":"","metadata":{}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"01J5Z3NDEKTSV4RRFFQ69G5FAV","payload":"","metadata":{}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-00000000000A","payload":"","metadata":{}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-0000-0000-000000000000","payload":"","metadata":{}}', '{}');
+EXECUTE publish ('x', '{"winner":"secret"}', '{}');
+EXECUTE publish ('x', '"secret"', '{}');
+EXECUTE publish ('x', '[]', '{}');
+EXECUTE publish ('x', NULL, '{}');
+EXECUTE publish ('x', '{"destination_topic":"","uuid":"00000000-0000-4000-8000-000000000004"}', '{}');
+EXECUTE publish ('x', '{"destination_topic":1,"uuid":"00000000-0000-4000-8000-000000000004"}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","payload":""}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":{},"payload":""}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","payload":{"a":1}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","payload":"%"}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","metadata":{"a":1}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","metadata":[]}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","metadata":"x"}', '{}');
+-- nothing of a payload that can't be read is told
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"secret\u0000","metadata":{}}', '{}');
+SELECT count(*) FROM forwarded;
+-- of several rows none
+INSERT INTO "watermill_forwarder_topic" (uuid, payload, metadata, transaction_id) VALUES
+    ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000005","payload":""}', '{}', pg_current_xact_id()),
+    ('x', '{}', '{}', pg_current_xact_id());
+SELECT count(*) FROM forwarded;
+
+-- twice is once too often; without it the table is what it was
+\set VERBOSITY terse
+SELECT outbox_forward_watermill('watermill_forwarder_topic');
+SELECT outbox_unforward_watermill('watermill_forwarder_topic');
+SELECT outbox_unforward_watermill('watermill_forwarder_topic');
+EXECUTE publish ('x', '{"any": "thing"}', '{}');
+SELECT payload FROM "watermill_forwarder_topic";
+SELECT outbox_forward_watermill(NULL);
+SELECT outbox_unforward_watermill(NULL);
+SELECT outbox_forward_watermill('outbox.queue');
+SELECT outbox_forward_watermill_row();
+BEGIN READ ONLY;
+SELECT outbox_forward_watermill('watermill_forwarder_topic');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT outbox_unforward_watermill('watermill_forwarder_topic');
+ROLLBACK;
+CREATE TRIGGER mine AFTER INSERT ON "watermill_forwarder_topic" FOR EACH ROW EXECUTE FUNCTION outbox_forward_watermill_row();
+EXECUTE publish ('x', '{"any": "thing"}', '{}');
+\set VERBOSITY default
+DROP TABLE "watermill_forwarder_topic";
+
+-- as PostgreSQLQueueSchema makes it, and with a payload of bytes
+CREATE TABLE "watermill_queue topic" (
+    "offset" serial PRIMARY KEY,
+    "uuid" varchar(36) NOT NULL,
+    "payload" bytea DEFAULT NULL,
+    "metadata" json DEFAULT NULL,
+    "acked" boolean NOT NULL DEFAULT false,
+    "created_at" timestamptz NOT NULL DEFAULT current_timestamp);
+SELECT outbox_forward_watermill('"watermill_queue topic"');
+INSERT INTO "watermill_queue topic" (uuid, payload, metadata) VALUES
+    ('x', convert_to('{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000006","payload":"w7w=","metadata":{"ü":"ß"}}', 'UTF8'), '{}');
+INSERT INTO "watermill_queue topic" (uuid, payload, metadata) VALUES ('x', 'secret', '{}');
+INSERT INTO "watermill_queue topic" (uuid, payload, metadata) VALUES ('x', '\xff', '{}');
+SELECT queue, kind, headers, convert_from(payload, 'UTF8') AS payload FROM forwarded WHERE id::text LIKE '%6';
+ALTER TABLE "watermill_queue topic" ALTER payload TYPE jsonb USING NULL;
+INSERT INTO "watermill_queue topic" (uuid, payload, metadata) VALUES
+    ('x', '{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000007","payload":"w7w="}', '{}');
+SELECT queue, kind, headers, convert_from(payload, 'UTF8') AS payload FROM forwarded WHERE id::text LIKE '%7';
+ALTER TABLE "watermill_queue topic" RENAME payload TO body;
+INSERT INTO "watermill_queue topic" (uuid, body, metadata) VALUES ('x', '{}', '{}');
+DROP TABLE "watermill_queue topic";
+
+-- privileges: the producer needs none but on the table
+CREATE ROLE regress_outbox_owner;
+CREATE ROLE regress_outbox_writer;
+CREATE TABLE topic (uuid text, payload json, metadata json);
+GRANT INSERT ON topic TO regress_outbox_writer;
+GRANT TRIGGER ON topic TO regress_outbox_owner;
+\set VERBOSITY terse
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic');
+SELECT outbox_unforward_watermill('topic');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION outbox_forward_watermill(regclass) TO regress_outbox_owner;
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic');
+RESET ROLE;
+SELECT format('GRANT EXECUTE ON FUNCTION %s TO regress_outbox_owner', oid::regprocedure) AS grant FROM pg_proc
+    WHERE proname = 'outbox_enqueue' AND proargtypes[1] = 'bytea'::regtype \gset
+:grant;
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION outbox_forward_watermill_row() TO regress_outbox_owner;
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic');
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000008","payload":""}', '{}');
+SELECT outbox_enqueue('r_lottery', ''::bytea);
+RESET ROLE;
+SELECT count(*) FROM forwarded WHERE id::text LIKE '%8';
+\set VERBOSITY default
+DROP TABLE topic;
+DROP OWNED BY regress_outbox_owner;
+DROP ROLE regress_outbox_owner, regress_outbox_writer;
+
+DEALLOCATE publish;
+DROP VIEW forwarded;
+SELECT outbox_drop_queue('r_lottery', true), outbox_drop_queue('r_forwarded', true);

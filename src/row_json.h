@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * row_json.h
+ *	  Columns of a user's row as JSON.
+ *
+ * Purpose: what to_json() makes of a value, without looking its type up again
+ *	  for each row.
+ * Process: backend.  Transaction: the caller's.
+ * Memory: a column's state is palloc'ed in the context that is current when it
+ *	  is made; appending leaves behind what output functions do.
+ * Errors: those of output functions.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_ROW_JSON_H
+#define OUTBOX_ROW_JSON_H
+
+#include "outbox.h"
+
+#include "access/tupdesc.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+
+/* how a value is written */
+typedef enum OutboxJsonStyle
+{
+	OUTBOX_JSON_BOOL,
+	OUTBOX_JSON_INT2,
+	OUTBOX_JSON_INT4,
+	OUTBOX_JSON_INT8,
+	OUTBOX_JSON_NUMBER,			/* its output, quoted if not finite */
+	OUTBOX_JSON_DATETIME,
+	OUTBOX_JSON_TEXT,
+	OUTBOX_JSON_OUTPUT,			/* its output, nothing in it needs an escape */
+	OUTBOX_JSON_ANY				/* to_json() knows */
+} OutboxJsonStyle;
+
+typedef struct OutboxJsonColumn
+{
+	AttrNumber	attnum;
+	char	   *name;
+	char	   *label;			/* "name": as JSON has it */
+	Oid			type;			/* the domain's base type */
+	int16		typlen;
+	bool		typbyval;
+	OutboxJsonStyle style;
+	FmgrInfo	output;
+	FmgrInfo	to_json;		/* for OUTBOX_JSON_ANY */
+} OutboxJsonColumn;
+
+extern void outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att);
+
+/* with utc, times with time zone don't depend on the session's */
+extern void outbox_json_value(StringInfo buf, OutboxJsonColumn *col,
+							  Datum value, bool isnull, bool utc);
+
+/* the same as text, not as JSON */
+extern char *outbox_json_text(OutboxJsonColumn *col, Datum value);
+
+#endif							/* OUTBOX_ROW_JSON_H */
