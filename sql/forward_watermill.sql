@@ -1,6 +1,6 @@
 -- A topic table of watermill-sql whose envelopes are opened and enqueued.
 SET client_min_messages = warning;
-SELECT outbox_create_queue('r_lottery');
+SELECT outbox_create_queue('r_lottery', 'watermill');
 SELECT outbox_create_queue('r_forwarded', 'list');
 CREATE VIEW forwarded AS
     SELECT q.name AS queue, s.kind, s.id, s.type, s.key, s.headers, s.payload
