@@ -160,7 +160,8 @@ DROP TRIGGER mine ON orders;
 DROP TABLE orders;
 
 -- keys: none, several columns, null, of types that a session can show in its own way
-CREATE TABLE log (line text, at timestamptz);
+CREATE DOMAIN moment AS timestamptz;
+CREATE TABLE log (line text, at moment);
 SELECT outbox_capture('log', 'r_capture', key => '{}');
 INSERT INTO log VALUES ('x', '2026-11-22 21:00:00+01');
 SELECT * FROM come();
@@ -193,6 +194,7 @@ SELECT md5(repeat('0123456789', 1000)), md5(repeat('0123456789', 1000) || '!');
 INSERT INTO large VALUES (2, repeat('0123456789', 200000), 1);
 SELECT count(*) FROM come();
 DROP TABLE large, log;
+DROP DOMAIN moment;
 
 -- odd names, dropped columns, generated ones, a default that is not stored
 CREATE SCHEMA "sch ema";

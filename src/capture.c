@@ -312,7 +312,6 @@ make_state(TriggerData *data)
 		state->head[i] = payload_head(state, operation_names[i]);
 		state->type[i] = cstring_to_text(psprintf("%s.%s", state->table,
 												  operation_names[i]));
-		(void) outbox_text_to_utf8(state->type[i]); /* can it be? */
 	}
 	return state;
 }
@@ -431,7 +430,9 @@ append_changed(StringInfo buf, const CaptureState *state)
 }
 
 /*
- * The payload; made where it lies, with room for the header in front.
+ * The payload; made where it lies, with room for the header in front.  Type
+ * and key are of names and values that are in it too, so if this has a UTF-8
+ * form then they have.
  */
 static struct varlena *
 make_payload(const CaptureState *state, Operation operation,
@@ -460,35 +461,29 @@ static struct varlena *
 make_key(const OutboxCapture *capture, TupleTableSlot *slot)
 {
 	StringInfoData buf;
-	struct varlena *result;
 
 	if (capture->nkey == 0)
 		return NULL;
 	if (capture->nkey == 1)
 	{
 		OutboxJsonColumn *col = &capture->columns[capture->key[0]];
+		int			n = col->attnum - 1;
 
-		if (slot->tts_isnull[col->attnum - 1])
-			return NULL;
-		result = cstring_to_text(outbox_json_text(col,
-												  slot->tts_values[col->attnum - 1]));
+		return slot->tts_isnull[n] ? NULL :
+			cstring_to_text(outbox_json_text(col, slot->tts_values[n]));
 	}
-	else
+	initStringInfo(&buf);
+	for (int i = 0; i < capture->nkey; i++)
 	{
-		initStringInfo(&buf);
-		for (int i = 0; i < capture->nkey; i++)
-		{
-			OutboxJsonColumn *col = &capture->columns[capture->key[i]];
+		OutboxJsonColumn *col = &capture->columns[capture->key[i]];
+		int			n = col->attnum - 1;
 
-			appendStringInfoChar(&buf, i == 0 ? '[' : ',');
-			outbox_json_value(&buf, col, slot->tts_values[col->attnum - 1],
-							  slot->tts_isnull[col->attnum - 1], true);
-		}
-		appendStringInfoChar(&buf, ']');
-		result = cstring_to_text_with_len(buf.data, buf.len);
+		appendStringInfoChar(&buf, i == 0 ? '[' : ',');
+		outbox_json_value(&buf, col, slot->tts_values[n], slot->tts_isnull[n],
+						  true);
 	}
-	(void) outbox_text_to_utf8(result); /* can it be? */
-	return result;
+	appendStringInfoChar(&buf, ']');
+	return cstring_to_text_with_len(buf.data, buf.len);
 }
 
 static void

@@ -188,4 +188,43 @@ is_deeply([ @{$latin1}{qw(type message_key table)}, $latin1->{new}{"c\x{f6}lumn"
 my %message = @{ $redis->cmd('XRANGE', "latin1 \xc3\xbc", '-', '+')->[0][1] };
 is_deeply([ @message{qw(payload metadata)} ], [ "\xc3\xbc", "\x81\xa2\xc3\xb6\xa2\xc3\xa4" ], 'so are forwarded ones');
 
+# What can't be UTF-8 is refused where somebody is told.
+$node->safe_psql('postgres', "CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'");
+$db = 'bytes';
+install($node, $db, 'bytes');
+sql("CREATE TABLE t (k text PRIMARY KEY, v text); SELECT outbox_capture('t', 'bytes')");
+sql("INSERT INTO t VALUES ('\xc3\xbc')");
+my ($rc, $out, $err) = $node->psql($db, q{INSERT INTO t VALUES (E'\\xff')});
+like($err, qr/invalid byte sequence for encoding "UTF8": 0xff\n(?s:.*)CONTEXT:  capture of table "t" by trigger "outbox_insert_bytes"/, 'in a key');
+($rc, $out, $err) = $node->psql($db, q{INSERT INTO t VALUES ('x', E'\\xff')});
+like($err, qr/invalid byte sequence for encoding "UTF8": 0xff/, 'in a value');
+eventually { $redis->count('bytes') >= 1 } 'bytes that are UTF-8 arrive';
+is((entries('bytes'))[0]{message_key}, "\xc3\xbc", 'as they are');
+
+# Who may not capture a table can't lock it either.
+sql(<<'EOC');
+CREATE ROLE nobody;
+CREATE TABLE topic (payload json);
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO nobody;
+EOC
+my $holder = session($node, $db);
+$holder->query_safe('BEGIN; LOCK TABLE t, topic');
+for my $call ("outbox_capture('t', 'bytes')", "outbox_forward_watermill('topic')")
+{
+	($rc, $out, $err) = $node->psql($db, "SET ROLE nobody; SET lock_timeout = '1s'; SELECT $call");
+	like($err, qr/permission denied for table/, "no lock is waited for: $call");
+}
+$holder->quit;
+
+# Virtual generated columns (PostgreSQL 18) have no values in a trigger.
+if (sql('SHOW server_version_num') >= 180000)
+{
+	sql("CREATE TABLE v (k int PRIMARY KEY, two int GENERATED ALWAYS AS (k * 2) VIRTUAL); SELECT outbox_capture('v', 'bytes')");
+	sql('INSERT INTO v VALUES (1)');
+	eventually { $redis->count('bytes') >= 2 } 'a table with a virtual column';
+	is_deeply((entries('bytes'))[1]{new}, { k => 1 }, 'which is left out');
+	($rc, $out, $err) = $node->psql($db, "SELECT outbox_capture('v', 'bytes', columns => '{two}')");
+	like($err, qr/column "two" of table "v" can't be captured/, 'or refused');
+}
+
 done_testing();
