@@ -28,5 +28,15 @@ SELECT n.nspname, count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = proname
 WHERE proname LIKE 'outbox\_%' GROUP BY 1;
 SELECT messaging.outbox_create_queue('r_stream');
 SELECT messaging.outbox_enqueue('r_stream', 'x') IS NOT NULL AS ok;
+-- triggers find their functions there
+CREATE TABLE captured (id int PRIMARY KEY);
+SELECT messaging.outbox_capture('captured', 'r_stream', operations => '{insert}');
+INSERT INTO captured VALUES (1);
+SELECT type FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s WHERE key = '1';
+SELECT messaging.outbox_uncapture('captured', 'r_stream');
+CREATE TABLE topic (payload json);
+SELECT messaging.outbox_forward_watermill('topic');
+SELECT messaging.outbox_unforward_watermill('topic');
+DROP TABLE captured, topic;
 DROP EXTENSION outbox;
 DROP SCHEMA messaging;
