@@ -5,6 +5,7 @@
 #                                TAP tests against installed files
 #   make demo                    the story, on a throwaway PostgreSQL and Redis
 #   make test                    every test tier
+#   make interop                 unmodified asynq, Watermill, Celery and others at work
 #   make bench                   the ratios in the README
 
 EXTENSION = outbox
@@ -96,12 +97,15 @@ PROVE_FLAGS += -I test/perl
 # PGXS tracks no header dependencies; every file includes outbox.h or its like.
 $(OBJS): $(wildcard src/*.h)
 
-.PHONY: demo test bench
+.PHONY: demo test interop bench
 demo:
 	@test/demo/run
 test:
 	@test/packages
 	@test/run
+interop:
+	@test/packages interop
+	@test/interop/run
 bench:
 	@test/packages
 	@test/bench/run

@@ -1,0 +1,52 @@
+# shellcheck shell=sh
+# What the scripts share that test an installed outbox: a copy of the tree,
+# built and installed, and commands that run there without being root.  To be
+# sourced by a POSIX sh, in the root of the tree, with $pg_config set.
+#
+# PostgreSQL refuses to run as root, and a checkout may lie where nobody else
+# can reach it.  So the tree is copied, built and installed from the copy, and
+# all else happens there: as user postgres when called by root, else as the
+# caller, who needs sudo for the installation only.
+
+make="make -s --no-print-directory PG_CONFIG=$pg_config"
+
+die()
+{
+	echo "$me: $*" >&2
+	exit 2
+}
+
+need()
+{
+	for tool; do
+		command -v "$tool" >/dev/null ||
+			die "$tool is missing (test/packages installs what the tests need)"
+	done
+}
+
+# copy_and_install NAME: into the new directory $work, which becomes the
+# current one.
+copy_and_install()
+{
+	need make "$pg_config"
+	work=$(mktemp -d "/tmp/outbox-$1.XXXXXX")
+	chmod 755 "$work"
+	tar -cf - --exclude=./.git --exclude=./tmp_check . | tar -xf - -C "$work"
+	cd "$work"
+	$make
+	if [ -w "$("$pg_config" --pkglibdir)" ]; then $make install; else sudo $make install; fi
+	as=''
+	if [ "$(id -u)" = 0 ]; then
+		chown -R postgres: "$work"
+		as='runuser -u postgres -- env USER=postgres LOGNAME=postgres'
+	fi
+}
+
+# in_the_copy COMMAND...: the same locale everywhere, thus the same encoding and
+# order of text; nothing of the caller's connection settings; nothing from a
+# terminal.
+in_the_copy()
+{
+	$as env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE \
+		LC_ALL=C.UTF-8 HOME="$work" TMPDIR=/tmp "$@" </dev/null
+}
