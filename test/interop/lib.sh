@@ -8,8 +8,9 @@
 #   redis WORDS...                   redis-cli
 #   missing WORDS                    what is needed isn't there: a failure, at once
 #   need PROGRAM...                  each of them
-#   go_at_least 1.N                  a Go of that age, from PATH or from the
-#                                    module proxy, becomes "go"
+#   need_go 1.N                      "go" is at least that one, from PATH or from
+#                                    the module proxy
+#   free_port                        one that nobody listens on
 #   finish                           the exit code: were all ok?
 
 failures=0
@@ -52,6 +53,43 @@ need()
 		command -v "$program" >/dev/null ||
 			missing "$program (test/packages interop installs it)"
 	done
+}
+
+free_port()
+{
+	perl -MIO::Socket::INET -e '
+		print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
+}
+
+# Toolchains are modules, and a Go that is too old can download them, too; one
+# before 1.21 does not know that it could run them.
+go_toolchain=go1.25.14
+
+go_is()
+{
+	local version
+	version=$(GOTOOLCHAIN=local "$1" env GOVERSION 2>/dev/null) || return
+	printf '%s\n' "go$2" "$version" | sort -CV
+}
+
+need_go()
+{
+	local go root
+	go=$(command -v go || echo /usr/local/go/bin/go)
+	[[ -x $go ]] || missing 'go (test/packages interop installs it)'
+	export GOPATH=$OUTBOX_CACHE/../go GOTOOLCHAIN=local GOFLAGS='-modcacherw -buildvcs=false'
+	GOPATH=$(mkdir -p "$GOPATH" && cd "$GOPATH" && pwd)
+	export GOCACHE=$GOPATH/cache
+	if ! go_is "$go" "$1"; then
+		echo "# $("$go" version) is older than $1"
+		root=$(cd / && "$go" mod download -json "golang.org/toolchain@v0.0.1-$go_toolchain.$(
+			"$go" env GOOS)-$("$go" env GOARCH)" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+		[[ -n $root ]] || missing "Go $1 or later, also not in the module proxy"
+		chmod -R u+x "$root/bin" "$root/pkg/tool"
+		go=$root/bin/go
+		go_is "$go" "$1" || missing "Go $1 or later"
+	fi
+	PATH=$(dirname "$go"):$PATH
 }
 
 finish()
