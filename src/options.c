@@ -115,17 +115,16 @@ seconds_option(const char *name, const JsonbValue *v)
 	return (us + USECS_PER_SEC - 1) / USECS_PER_SEC;
 }
 
-/*
- * Seconds since 1970, not before the time.
- */
 static int64
-unix_seconds(TimestampTz t)
+unix_us(TimestampTz t)
 {
-	int64		us = t + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
-
-	return (us + USECS_PER_SEC - 1) / USECS_PER_SEC;
+	return t + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
 }
 
+/*
+ * Seconds since 1970, not after the time: a deadline.  (When a task is due is
+ * not before its time; asynq's client cuts the fraction off of both.)
+ */
 static int64
 deadline_option(const char *name, const JsonbValue *v)
 {
@@ -139,9 +138,9 @@ deadline_option(const char *name, const JsonbValue *v)
 												CStringGetDatum(string_value(v)),
 												ObjectIdGetDatum(InvalidOid),
 												Int32GetDatum(-1)));
-	if (TIMESTAMP_NOT_FINITE(t) || unix_seconds(t) <= 0)
+	if (TIMESTAMP_NOT_FINITE(t) || unix_us(t) < USECS_PER_SEC)
 		option_error(name, "a point in time after 1970", "It is a timestamp, or seconds since 1970.");
-	return unix_seconds(t);
+	return unix_us(t) / USECS_PER_SEC;
 }
 
 static OutboxBytes
@@ -451,7 +450,7 @@ complete_task_options(const OutboxQueue *queue, const OutboxMessage *msg,
 	if (task.unique_ttl > 0 && task.unique_key.len == 0)
 		task.unique_key = payload_key(msg);
 	if (due != 0)
-		task.process_at = unix_seconds(due);
+		task.process_at = (unix_us(due) + USECS_PER_SEC - 1) / USECS_PER_SEC;
 	return task_jsonb(&task);
 }
 
