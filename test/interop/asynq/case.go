@@ -42,6 +42,9 @@ func asJSON(v any) string {
 func (t task) bySQL(ctx context.Context, db interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }) (id string, err error) {
+	if t.payload == nil {
+		t.payload = []byte{}
+	}
 	err = db.QueryRow(ctx,
 		`SELECT outbox_enqueue($1, $2::bytea, type => $3, headers => $4::jsonb,
 			id => $5::uuid, deliver_at => $6::timestamptz, options => $7::jsonb)::text`,

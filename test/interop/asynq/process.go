@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -61,15 +63,15 @@ func (e *env) enqueue(ctx context.Context, t task) string {
 	return id
 }
 
-// delivered waits until outbox has handed everything to Redis.
-func (e *env) delivered(ctx context.Context) {
-	if !e.eventually(func() bool {
-		var n int
-		err := e.pg.QueryRow(ctx, `SELECT waiting FROM outbox.status
-			WHERE state = 'running'`).Scan(&n)
-		return err == nil && n == 0
-	}) {
-		e.notOK("outbox has delivered everything")
+// delivered waits until outbox has handed on all that was enqueued to a queue:
+// until what comes after it, a task for much later, is there.
+func (e *env) delivered(ctx context.Context, queue string) {
+	id := e.enqueue(ctx, task{queue: queue, typ: "task:last", at: time.Now().Add(24 * time.Hour)})
+	if !e.eventually(func() bool { return e.state(queue, id) == "scheduled" }) {
+		e.notOK("outbox has delivered everything to %s", queue)
+	}
+	if err := e.inspector.DeleteTask(queue, id); err != nil {
+		e.notOK("delete a task: %v", err)
 	}
 }
 
@@ -110,7 +112,7 @@ func process(ctx context.Context, e *env) {
 	order(ctx, e)
 
 	s := e.processed(ctx, scheduled, 1, "deliver_at in 3 s, from asynq's scheduled set")
-	e.is(s.At.Before(due.Truncate(time.Second)), false, "not before its second")
+	e.is(s.At.Before(due), false, "not before its time, fractions of a second included")
 	s = e.processed(ctx, delayed, 1, "delay 2 s on queue critical")
 	e.is(s.MaxRetry, 10, "its handler sees max_retry 10")
 	e.is(s.At.Before(started.Add(time.Second)), false, "not at once")
@@ -141,7 +143,7 @@ func transactions(ctx context.Context, e *env) {
 	bob := signup("bob", false)
 	alice := signup("alice", true)
 	s := e.processed(ctx, alice, 1, "an immediate task, enqueued beside an INSERT")
-	e.is(s.Payload, `{"user":"alice"}`, "its payload")
+	e.is(s.Payload, `{"user": "alice"}`, "its payload")
 	e.is(s.Type+" "+s.Queue, "task:send_verify_email default", "its type and queue")
 	e.is(s.MaxRetry, 25, "its max_retry is asynq's default")
 	e.is(s.Left.Round(time.Minute), 30*time.Minute, "its timeout is asynq's default")
@@ -188,7 +190,7 @@ func options(ctx context.Context, e *env) {
 	}
 	again := e.enqueue(ctx, task{queue: "default", typ: "task:result", id: id,
 		options: map[string]any{"retention": "1 hour"}})
-	e.delivered(ctx)
+	e.delivered(ctx, "default")
 	e.is(again, id, "the same id enqueued again")
 	e.is(len(e.of(ctx, id)), 1, "while asynq keeps it, it isn't processed again")
 	e.is(e.state("default", id), "completed", "and stays completed")
@@ -211,7 +213,7 @@ func once(ctx context.Context, e *env) {
 	first, second, other := unique("p", nil), unique("p", nil), unique("q", nil)
 	keyed := unique("r", map[string]any{"unique_key": "user 7"})
 	keyedToo := unique("s", map[string]any{"unique_key": "user 7"})
-	e.delivered(ctx)
+	e.delivered(ctx, "critical")
 	e.is(e.state("critical", first), "pending", "unique: the first is there")
 	e.is(e.state("critical", second), "asynq: task not found", "the second was dropped")
 	e.is(e.state("critical", keyed), "pending", "unique_key: the first is there")
@@ -220,7 +222,7 @@ func once(ctx context.Context, e *env) {
 	e.is(e.redis.Get(ctx, "asynq:{critical}:unique:task:unique:user 7").Val(), keyed,
 		"the lock holds its id")
 	if _, err := e.client.Enqueue(asynq.NewTask("task:unique", []byte("p")),
-		asynq.Queue("critical"), asynq.Unique(time.Hour)); err != asynq.ErrDuplicateTask {
+		asynq.Queue("critical"), asynq.Unique(time.Hour)); !errors.Is(err, asynq.ErrDuplicateTask) {
 		e.notOK("asynq's client meets outbox's lock: %v", err)
 	} else {
 		e.ok("asynq's client meets outbox's lock: %v", err)
@@ -293,4 +295,7 @@ func archived(ctx context.Context, e *env, id string) {
 	}
 	e.is(list[0].ID+" "+list[0].LastErr, id+" attempt 3 failed",
 		"the inspector lists it with its last error")
+	// nobody else enqueues to this one
+	queues, err := e.inspector.Queues()
+	e.is(slices.Contains(queues, "one-by-one"), true, "asynq knows the queue: %v, %v", queues, err)
 }

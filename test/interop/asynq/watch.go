@@ -30,7 +30,7 @@ func enqueueWatched(ctx context.Context, e *env) watched {
 		member: e.enqueue(ctx, task{queue: "watched", typ: "task:member",
 			payload: []byte(`{"n":3}`), options: map[string]any{"group": "g"}}),
 	}
-	e.delivered(ctx)
+	e.delivered(ctx, "watched")
 	return w
 }
 

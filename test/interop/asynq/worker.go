@@ -60,7 +60,7 @@ func work(e *env) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	mux.HandleFunc("", func(ctx context.Context, t *asynq.Task) error {
+	mux.HandleFunc("task:", func(ctx context.Context, t *asynq.Task) error {
 		note(ctx, t)
 		return nil
 	})
