@@ -27,11 +27,12 @@ func (e *env) in(tx wsql.ContextExecutor, schema wsql.SchemaAdapter, topic strin
 }
 
 // initialize makes the topic's table as Watermill does, and hands it to outbox.
-func (e *env) initialize(ctx context.Context, db *sql.DB, schema wsql.SchemaAdapter, topic string) {
-	publisher, err := wsql.NewPublisher(wsql.BeginnerFromStdSQL(db), wsql.PublisherConfig{
-		SchemaAdapter: schema, AutoInitializeSchema: true}, watermill.NopLogger{})
-	e.must(err, "a publisher")
-	e.must(publisher.Publish(topic), "initialize the table of %s", topic)
+func (e *env) initialize(ctx context.Context, schema wsql.SchemaAdapter, topic string) {
+	queries, err := schema.SchemaInitializingQueries(wsql.SchemaInitializingQueriesParams{Topic: topic})
+	e.must(err, "the schema of %s", topic)
+	for _, q := range queries {
+		e.exec(ctx, q.Query, q.Args...)
+	}
 	e.exec(ctx, `SELECT outbox_forward_watermill(format('%I', 'watermill_' || $1::text)::regclass)`,
 		topic)
 }
@@ -54,13 +55,13 @@ func forwarded(ctx context.Context, e *env) {
 		topic  string
 	}{
 		{"DefaultPostgreSQLSchema", wsql.DefaultPostgreSQLSchema{}, "forwarder_topic"},
-		{"PostgreSQLQueueSchema", wsql.PostgreSQLQueueSchema{}, "forwarder queue"},
+		{"PostgreSQLQueueSchema", wsql.PostgreSQLQueueSchema{}, "forwarder-Queue.2"},
 		{"bytea payloads", wsql.DefaultPostgreSQLSchema{GeneratePayloadType: func(string) string {
 			return "BYTEA"
 		}}, "forwarder_bytes"},
 	}
 	for _, s := range schemas {
-		e.initialize(ctx, db, s.schema, s.topic)
+		e.initialize(ctx, s.schema, s.topic)
 		conclude := func(winner string, ending error) *message.Message {
 			m := message.NewMessage(watermill.NewUUID(), []byte(`{"winner": "`+winner+`"}`))
 			m.Metadata.Set("trace", "00-"+winner)

@@ -25,8 +25,7 @@ type env struct {
 
 func main() {
 	ctx := context.Background()
-	e := &env{redis: redis.NewClient(&redis.Options{
-		Addr: os.Getenv("REDIS_HOST") + ":" + os.Getenv("REDIS_PORT")})}
+	e := &env{redis: newRedis()}
 	var err error
 	e.pg, err = pgx.Connect(ctx, "")
 	e.must(err, "connect to PostgreSQL")
@@ -43,6 +42,11 @@ func main() {
 	if e.failed {
 		os.Exit(1)
 	}
+}
+
+func newRedis() *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr: os.Getenv("REDIS_HOST") + ":" + os.Getenv("REDIS_PORT")})
 }
 
 func (e *env) is(got, wanted any, format string, words ...any) {
@@ -68,11 +72,12 @@ func (e *env) exec(ctx context.Context, statement string, words ...any) {
 	e.must(err, "%s", statement)
 }
 
-// subscribe joins a consumer group, with the default unmarshaller.
+// subscribe joins a consumer group, with the default unmarshaller.  A subscriber
+// that is closed closes its client.
 func (e *env) subscribe(ctx context.Context, topic, group string) (<-chan *message.Message,
 	*redisstream.Subscriber) {
 	subscriber, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
-		Client: e.redis, ConsumerGroup: group, DisableIndefiniteInitialBlock: true,
+		Client: newRedis(), ConsumerGroup: group, DisableIndefiniteInitialBlock: true,
 	}, watermill.NopLogger{})
 	e.must(err, "a subscriber")
 	messages, err := subscriber.Subscribe(ctx, topic)
