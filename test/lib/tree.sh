@@ -50,3 +50,18 @@ in_the_copy()
 	$as env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE \
 		LC_ALL=C.UTF-8 HOME="$work" TMPDIR=/tmp "$@" </dev/null
 }
+
+# cache_directory: sets $cache, where what comes from registries stays between
+# runs.  The copy belongs to user postgres, and so does that.
+cache_directory()
+{
+	if [ -n "${OUTBOX_INTEROP_CACHE-}" ]; then
+		cache=$OUTBOX_INTEROP_CACHE
+	elif [ "$(id -u)" = 0 ]; then
+		cache=/var/cache/outbox-interop
+	else
+		cache=${XDG_CACHE_HOME:-$HOME/.cache}/outbox-interop
+	fi
+	mkdir -p "$cache"
+	[ "$(id -u)" != 0 ] || chown postgres: "$cache"
+}
