@@ -3,6 +3,7 @@
 //	asynq compare   what outbox writes is what asynq's client writes
 //	asynq worker    a server; it notes in Redis what it has processed
 //	asynq process   SQL enqueues, the worker works
+//	asynq older     the same with the server in old/
 //	asynq monitor   SQL enqueues, asynqmon on $PORT shows it
 //	asynq cli       and so does asynq's command line tool, $ASYNQ_CLI
 //
@@ -33,7 +34,7 @@ type env struct {
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: asynq compare|worker|process|monitor|cli")
+		fmt.Fprintln(os.Stderr, "usage: asynq compare|worker|process|older|monitor|cli")
 		os.Exit(2)
 	}
 	ctx := context.Background()
@@ -58,6 +59,8 @@ func main() {
 		compare(ctx, e)
 	case "process":
 		process(ctx, e)
+	case "older":
+		older(ctx, e)
 	case "monitor":
 		monitor(ctx, e)
 	case "cli":
