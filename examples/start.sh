@@ -31,7 +31,6 @@ if [[ -z ${OUTBOX_EXAMPLE-} ]]; then
 	exit $rc
 fi
 
-. test/lib/servers.sh
 . test/interop/lib.sh
 
 say() { printf '\n-- %s\n' "$*"; }

@@ -13,6 +13,8 @@
 #   free_port                        one that nobody listens on
 #   finish                           the exit code: were all ok?
 
+. "$OUTBOX_TREE/test/lib/servers.sh"
+
 failures=0
 
 ok() { echo "ok - $*"; }
@@ -53,12 +55,6 @@ need()
 		command -v "$program" >/dev/null ||
 			missing "$program (test/packages interop installs it)"
 	done
-}
-
-free_port()
-{
-	perl -MIO::Socket::INET -e '
-		print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
 }
 
 # Toolchains are modules, and a Go that is too old can download them, too; one

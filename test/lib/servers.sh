@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # who sources this sets pg_config
 # A throwaway PostgreSQL that preloads outbox and a throwaway Redis, for the
 # scripts that show unmodified clients at work (test/interop, examples).  To be
 # sourced by a POSIX sh that isn't root, with $pg_config set.
@@ -7,6 +7,7 @@
 #   redis_stop        as an outage: nothing answers, nothing is forgotten
 #   redis_start       there again, on the same socket and port
 #   servers_stop      both end, and the directory goes
+#   free_port         prints one that nobody listens on
 #
 # PGHOST is a directory with the socket; PostgreSQL and Redis listen on
 # 127.0.0.1 too, on ports that were free, as not every client speaks to

@@ -1,7 +1,8 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154,SC2086 # who sources this sets pg_config and me; $make and $as are words
 # What the scripts share that test an installed outbox: a copy of the tree,
 # built and installed, and commands that run there without being root.  To be
-# sourced by a POSIX sh, in the root of the tree, with $pg_config set.
+# sourced by a POSIX sh, in the root of the tree, with $pg_config and $me (the
+# script's name) set.
 #
 # PostgreSQL refuses to run as root, and a checkout may lie where nobody else
 # can reach it.  So the tree is copied, built and installed from the copy, and
@@ -32,7 +33,7 @@ copy_and_install()
 	work=$(mktemp -d "/tmp/outbox-$1.XXXXXX")
 	chmod 755 "$work"
 	tar -cf - --exclude=./.git --exclude=./tmp_check . | tar -xf - -C "$work"
-	cd "$work"
+	cd "$work" || exit
 	$make
 	if [ -w "$("$pg_config" --pkglibdir)" ]; then $make install; else sudo $make install; fi
 	as=''
