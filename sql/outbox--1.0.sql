@@ -524,6 +524,264 @@ COMMENT ON FUNCTION @extschema@.outbox_cancel(uuid) IS
 'take back a message that is not due yet; false if there is none';
 
 /*
+ * Jobs of other systems, for queues with target commands. What a function
+ * returns is the part of the message that says what to do. Under which id, in
+ * which queue and when is known at delivery, and is in the queue's commands,
+ * see outbox_commands(): there begins the JSON object that ends here. So none of
+ * it has to be said twice, and the message's id is the job's.
+ */
+
+CREATE FUNCTION @extschema@.outbox_celery_task(
+    task text,
+    args jsonb DEFAULT '[]',
+    kwargs jsonb DEFAULT '{}',
+    options jsonb DEFAULT NULL)
+    RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    wrong text;
+    expires timestamptz;
+    headers jsonb;
+    body text;
+BEGIN
+    IF coalesce(task, '') = '' THEN
+        RAISE EXCEPTION 'task must not be empty'
+            USING ERRCODE = CASE WHEN task IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'It is the name of a task as its worker has registered it, for example ''proj.tasks.add''.';
+    END IF;
+    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'args must be an array'
+            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example args => ''[1, "two"]''.';
+    END IF;
+    IF jsonb_typeof(kwargs) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'kwargs must be an object'
+            USING ERRCODE = CASE WHEN kwargs IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example kwargs => ''{"name": "value"}''.';
+    END IF;
+    IF jsonb_typeof(options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be an object'
+            USING ERRCODE = '22023', HINT = 'For example options => ''{"expires": "2030-01-01 12:00:00+00"}''.';
+    END IF;
+    SELECT key INTO wrong
+    FROM jsonb_each(options)
+    LEFT JOIN (VALUES ('expires', 'string'), ('ignore_result', 'boolean'),
+                      ('shadow', 'string'), ('soft_time_limit', 'number'),
+                      ('time_limit', 'number')) AS known (key, type) USING (key)
+    WHERE jsonb_typeof(value) IS DISTINCT FROM type
+    ORDER BY key
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'invalid option "%" of a Celery task', wrong
+            USING ERRCODE = '22023',
+                  HINT = 'Options are expires (a timestamp), ignore_result (true or false), shadow (a string), soft_time_limit and time_limit (seconds).';
+    END IF;
+    expires := options ->> 'expires';
+    IF NOT isfinite(expires) THEN
+        RAISE EXCEPTION 'expires must be finite' USING ERRCODE = '22023';
+    END IF;
+    headers := jsonb_build_object(
+        'task', task,
+        'retries', 0,
+        'eta', NULL,
+        'expires', to_char(expires AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+        'shadow', options -> 'shadow',
+        'timelimit', jsonb_build_array(options -> 'time_limit', options -> 'soft_time_limit'),
+        'argsrepr', left(args::text, 1024),
+        'kwargsrepr', left(kwargs::text, 1024),
+        'ignore_result', coalesce(options -> 'ignore_result', 'false'));
+    body := jsonb_build_array(args, kwargs,
+        '{"chain": null, "chord": null, "errbacks": null, "callbacks": null}'::jsonb);
+    RETURN ',' || substr(headers::text, 2) || ',"body":' || to_json(body) || '}';
+END $$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_celery_task(text, jsonb, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_celery_task(text, jsonb, jsonb, jsonb) IS
+'a task for Celery, as payload for a queue with outbox_commands(''celery'')';
+
+CREATE FUNCTION @extschema@.outbox_sidekiq_job(
+    class text,
+    args jsonb DEFAULT '[]',
+    options jsonb DEFAULT NULL)
+    RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    job jsonb;
+    wrong text;
+BEGIN
+    IF coalesce(class, '') = '' THEN
+        RAISE EXCEPTION 'class must not be empty'
+            USING ERRCODE = CASE WHEN class IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'It is the name of a job''s class, for example ''Billing::InvoiceJob''.';
+    END IF;
+    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'args must be an array'
+            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example args => ''[1, "two"]''.';
+    END IF;
+    IF jsonb_typeof(options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be an object'
+            USING ERRCODE = '22023', HINT = 'For example options => ''{"retry": 5}''.';
+    END IF;
+    SELECT key INTO wrong FROM jsonb_object_keys(options) AS key
+    WHERE key IN ('class', 'args', 'jid', 'queue', 'at', 'created_at', 'enqueued_at')
+    ORDER BY key
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'invalid option "%" of a Sidekiq job', wrong
+            USING ERRCODE = '22023',
+                  HINT = 'Class and args have arguments of their own; id, queue and time are those of the message.';
+    END IF;
+    job := '{"retry": true}' || coalesce(options, '{}') ||
+        jsonb_build_object('class', class, 'args', args);
+    RETURN ',' || substr(job::text, 2);
+END $$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_sidekiq_job(text, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_sidekiq_job(text, jsonb, jsonb) IS
+'a job for Sidekiq, as payload for a queue with outbox_commands(''sidekiq'')';
+
+CREATE FUNCTION @extschema@.outbox_rq_job(
+    func text,
+    args jsonb DEFAULT '[]',
+    kwargs jsonb DEFAULT '{}')
+    RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF coalesce(func, '') = '' THEN
+        RAISE EXCEPTION 'func must not be empty'
+            USING ERRCODE = CASE WHEN func IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'It is the name of a function with its module, for example ''proj.tasks.add''.';
+    END IF;
+    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'args must be an array'
+            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example args => ''[1, "two"]''.';
+    END IF;
+    IF jsonb_typeof(kwargs) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'kwargs must be an object'
+            USING ERRCODE = CASE WHEN kwargs IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example kwargs => ''{"name": "value"}''.';
+    END IF;
+    RETURN jsonb_build_array(func, NULL, args, kwargs);
+END $$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_rq_job(text, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_rq_job(text, jsonb, jsonb) IS
+'a job for RQ with its JSON serializer, as payload for a queue with outbox_commands(''rq'')';
+
+CREATE FUNCTION @extschema@.outbox_dramatiq_message(
+    actor text,
+    args jsonb DEFAULT '[]',
+    kwargs jsonb DEFAULT '{}',
+    options jsonb DEFAULT NULL)
+    RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    job jsonb;
+    wrong text;
+BEGIN
+    IF coalesce(actor, '') = '' THEN
+        RAISE EXCEPTION 'actor must not be empty'
+            USING ERRCODE = CASE WHEN actor IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'It is the name of an actor as its worker has declared it, for example ''add''.';
+    END IF;
+    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'args must be an array'
+            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example args => ''[1, "two"]''.';
+    END IF;
+    IF jsonb_typeof(kwargs) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'kwargs must be an object'
+            USING ERRCODE = CASE WHEN kwargs IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'For example kwargs => ''{"name": "value"}''.';
+    END IF;
+    IF jsonb_typeof(options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be an object'
+            USING ERRCODE = '22023', HINT = 'For example options => ''{"max_retries": 5}''.';
+    END IF;
+    SELECT key INTO wrong FROM jsonb_object_keys(options) AS key
+    WHERE key IN ('redis_message_id', 'eta')
+    ORDER BY key
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'invalid option "%" of a Dramatiq message', wrong
+            USING ERRCODE = '22023', HINT = 'Id and time are those of the message.';
+    END IF;
+    job := jsonb_build_object('actor_name', actor, 'args', args, 'kwargs', kwargs);
+    RETURN CASE WHEN options <> '{}' THEN ',' || substr(options::text, 2) ELSE '}' END ||
+        ',' || substr(job::text, 2);
+END $$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_dramatiq_message(text, jsonb, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_dramatiq_message(text, jsonb, jsonb, jsonb) IS
+'a message for Dramatiq, as payload for a queue with outbox_commands(''dramatiq'')';
+
+/*
+ * Numbers of seconds with a fraction are understood by every Sidekiq, whole
+ * milliseconds since 8 only. RQ takes an empty field for one that isn't there.
+ * A delivery_tag must be another one if a task is sent again.
+ */
+
+CREATE FUNCTION @extschema@.outbox_commands(
+    system text)
+    RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    commands jsonb;
+BEGIN
+    CASE system
+    WHEN 'celery' THEN
+        commands := jsonb_build_array(
+            jsonb_build_array('LPUSH', '{redis_key}',
+                '{{"content-type":"application/json","content-encoding":"utf-8",'
+                '"properties":{{"correlation_id":"{id}","reply_to":"","delivery_mode":2,'
+                '"delivery_info":{{"exchange":"","routing_key":"{redis_key}"}},'
+                '"priority":0,"delivery_tag":"{id}.{now_ns}"}},'
+                '"headers":{{"lang":"py","id":"{id}","root_id":"{id}","parent_id":null,'
+                '"group":null,"origin":"outbox"{payload}'));
+    WHEN 'sidekiq' THEN
+        commands := jsonb_build_array(
+            jsonb_build_array('SADD', 'queues', '{redis_key}'),
+            jsonb_build_array('LPUSH', 'queue:{redis_key}',
+                '{{"jid":"{id}","queue":"{redis_key}",'
+                '"created_at":{now_ms}e-3,"enqueued_at":{now_ms}e-3{payload}'));
+    WHEN 'rq' THEN
+        commands := jsonb_build_array(
+            jsonb_build_array('SADD', 'rq:queues', 'rq:queue:{redis_key}'),
+            jsonb_build_array('HSET', 'rq:job:{id}', 'data', '{payload}',
+                'origin', '{redis_key}', 'status', 'queued', 'description', '{type}',
+                'created_at', '{now_iso}', 'enqueued_at', '{now_iso}',
+                'timeout', '{header.timeout}', 'result_ttl', '{header.result_ttl}',
+                'failure_ttl', '{header.failure_ttl}',
+                'retries_left', '{header.retries_left}',
+                'retry_intervals', '{header.retry_intervals}'),
+            jsonb_build_array('RPUSH', 'rq:queue:{redis_key}', '{id}'));
+    WHEN 'dramatiq' THEN
+        commands := jsonb_build_array(
+            jsonb_build_array('HSET', 'dramatiq:{redis_key}.msgs', '{id}',
+                '{{"queue_name":"{redis_key}","message_id":"{id}",'
+                '"message_timestamp":{now_ms},'
+                '"options":{{"redis_message_id":"{id}"{payload}'),
+            jsonb_build_array('RPUSH', 'dramatiq:{redis_key}', '{id}'));
+    ELSE
+        RAISE EXCEPTION 'no commands for system "%"', system
+            USING ERRCODE = CASE WHEN system IS NULL THEN '22004' ELSE '22023' END,
+                  HINT = 'Systems are celery, dramatiq, rq and sidekiq; for others write the commands yourself.';
+    END CASE;
+    RETURN jsonb_build_object('commands', commands);
+END $$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_commands(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_commands(text) IS
+'options for a queue with target commands, so that workers of celery, dramatiq, rq or sidekiq take its messages';
+
+/*
  * Dead letters, and delivering again.
  */
 
