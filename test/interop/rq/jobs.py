@@ -26,9 +26,9 @@ def limits():
     return [job.timeout, job.result_ttl, job.failure_ttl, job.description]
 
 
-def flaky(failures):
+def flaky(succeeds_with_left):
     left = get_current_job().retries_left
-    job = note("flaky", "left", left)
-    if job.number_of_retries is None and failures > 0 or (job.number_of_retries or 0) < failures:
+    note("flaky", "left", left)
+    if left != succeeds_with_left:
         raise OSError("not yet")
     return "at last"
