@@ -1,7 +1,10 @@
 # Ordinary Sidekiq jobs.  They write down that they have run.
 require "sidekiq"
 
-Sidekiq.configure_client { |config| config.redis = {url: ENV["REDIS_URL"]} }
+Sidekiq.configure_client do |config|
+  config.redis = {url: ENV["REDIS_URL"]}
+  config.logger.level = Logger::WARN
+end
 Sidekiq.configure_server do |config|
   config.redis = {url: ENV["REDIS_URL"]}
   # so that a test needn't wait for retries
