@@ -1,0 +1,5 @@
+-- psql -v options="$(node options.mjs mails '{"attempts": 3}')" -f schema.sql
+CREATE EXTENSION outbox;
+SELECT outbox_create_queue('mails', 'function', options => :'options');
+
+CREATE TABLE users (name text PRIMARY KEY);
