@@ -21,6 +21,8 @@ OBJS = \
 	src/careful.o \
 	src/catalog.o \
 	src/census.o \
+	src/consumer.o \
+	src/consumer_entry.o \
 	src/dead_letter.o \
 	src/deferred.o \
 	src/due.o \
@@ -50,6 +52,7 @@ OBJS = \
 	src/relay_state.o \
 	src/relay_wait.o \
 	src/request.o \
+	src/returned.o \
 	src/rotate.o \
 	src/row_json.o \
 	src/script.o \

@@ -51,8 +51,11 @@ CREATE TABLE outbox.queue (
     CONSTRAINT queue_retry_max_delay_check CHECK (retry_max_delay >= '0'),
     CONSTRAINT queue_expires_after_check CHECK (expires_after > '0'),
     CONSTRAINT queue_options_check CHECK (jsonb_typeof(options) = 'object'),
-    CONSTRAINT queue_consumer_retry_check CHECK (target = 'stream' OR NOT consumer_retry)
+    CONSTRAINT queue_consumer_retry_check CHECK
+        (NOT consumer_retry OR (target = 'stream' AND on_failure <> 'block'))
 );
+CREATE UNIQUE INDEX queue_consumer_key ON outbox.queue (redis_key)
+    WHERE consumer_retry;
 ALTER SEQUENCE outbox.queue_id OWNED BY outbox.queue.id;
 REVOKE ALL ON TABLE outbox.queue FROM PUBLIC;
 COMMENT ON TABLE outbox.queue IS
@@ -88,7 +91,9 @@ COMMENT ON COLUMN outbox.queue.created_at IS
 COMMENT ON COLUMN outbox.queue.options IS
 'for asynq: what its tasks have that say nothing else; for commands: the commands; for function: its source; or null';
 COMMENT ON COLUMN outbox.queue.consumer_retry IS
-'for stream: consumers answer through the streams <redis_key>:retry and <redis_key>:dead';
+'for stream: consumers return messages in the streams <redis_key>:retry and <redis_key>:dead';
+COMMENT ON INDEX outbox.queue_consumer_key IS
+'what consumers of a stream return is one queue''s';
 
 /*
  * Staging: append-only, emptied by TRUNCATE, so there is nothing to vacuum.
@@ -139,7 +144,7 @@ COMMENT ON COLUMN outbox.staging_1.queue IS
 COMMENT ON COLUMN outbox.staging_1.timeline IS
 'the timeline on which the row was written';
 COMMENT ON COLUMN outbox.staging_1.attempts IS
-'how often its delivery has failed';
+'how often its delivery has failed, or its consumer has returned it';
 COMMENT ON COLUMN outbox.staging_1.kind IS
 'what the payload was given as: b bytea, j jsonb, t text';
 COMMENT ON COLUMN outbox.staging_1.type IS
@@ -223,7 +228,7 @@ CREATE TABLE outbox.dead_letter (
     dead_at     timestamptz NOT NULL,
     skipped     boolean NOT NULL DEFAULT true,
     gone_at     timestamptz,
-    CONSTRAINT dead_letter_reason_check CHECK (reason IN ('refused', 'expired'))
+    CONSTRAINT dead_letter_reason_check CHECK (reason IN ('refused', 'expired', 'consumer'))
 );
 CREATE UNIQUE INDEX dead_letter_queue_seq ON outbox.dead_letter (queue, seq)
     WHERE timeline > 0;
@@ -239,9 +244,9 @@ REVOKE ALL ON TABLE outbox.dead_letter FROM PUBLIC;
 COMMENT ON TABLE outbox.dead_letter IS
 'messages given up on; see view outbox.dead_letters';
 COMMENT ON COLUMN outbox.dead_letter.reason IS
-'refused: by Redis, as often as the queue''s policy says; expired: older than the queue''s expires_after';
+'refused: by Redis, as often as the queue''s policy says; expired: older than the queue''s expires_after; consumer: its consumer has given up, or returned it as often as the policy says';
 COMMENT ON COLUMN outbox.dead_letter.error IS
-'what Redis said last';
+'what Redis, or the consumer, said last';
 COMMENT ON COLUMN outbox.dead_letter.dead_at IS
 'when it was given up on';
 COMMENT ON COLUMN outbox.dead_letter.skipped IS
@@ -291,11 +296,73 @@ COMMENT ON COLUMN outbox.queue_total.queue IS
 COMMENT ON COLUMN outbox.queue_total.delivered IS
 'messages delivered';
 COMMENT ON COLUMN outbox.queue_total.failed IS
-'attempts refused';
+'attempts refused, by Redis or consumers';
 COMMENT ON COLUMN outbox.queue_total.dead_lettered IS
 'messages given up on, expired ones included';
 COMMENT ON COLUMN outbox.queue_total.expired IS
 'messages that were too old when their turn came';
+
+/*
+ * What consumers return, where queues have consumer_retry.
+ */
+
+CREATE TABLE outbox.consumer_position (
+    queue       integer NOT NULL,
+    redis_key   text COLLATE "C" NOT NULL,
+    retry_id    text COLLATE "C" NOT NULL,
+    dead_id     text COLLATE "C" NOT NULL,
+    CONSTRAINT consumer_position_pkey PRIMARY KEY (queue)
+) WITH (fillfactor = 20);
+REVOKE ALL ON TABLE outbox.consumer_position FROM PUBLIC;
+COMMENT ON TABLE outbox.consumer_position IS
+'how far the streams have been read in which consumers return messages; written with what was read';
+COMMENT ON COLUMN outbox.consumer_position.queue IS
+'the queue''s id';
+COMMENT ON COLUMN outbox.consumer_position.redis_key IS
+'the queue''s stream';
+COMMENT ON COLUMN outbox.consumer_position.retry_id IS
+'the last entry read of <redis_key>:retry';
+COMMENT ON COLUMN outbox.consumer_position.dead_id IS
+'the last entry read of <redis_key>:dead';
+
+CREATE SEQUENCE outbox.returned_n;
+REVOKE ALL ON SEQUENCE outbox.returned_n FROM PUBLIC;
+COMMENT ON SEQUENCE outbox.returned_n IS
+'numbers of rows of outbox.returned';
+
+CREATE TABLE outbox.returned (
+    n           bigint NOT NULL DEFAULT nextval('outbox.returned_n'),
+    queue       integer NOT NULL,
+    id          uuid NOT NULL,
+    attempts    smallint NOT NULL,
+    digest      bigint NOT NULL,
+    due_at      timestamptz NOT NULL,
+    history     jsonb
+);
+ALTER SEQUENCE outbox.returned_n OWNED BY outbox.returned.n;
+CREATE INDEX returned_id ON outbox.returned (queue, id, n);
+CREATE INDEX returned_due ON outbox.returned (due_at);
+REVOKE ALL ON TABLE outbox.returned FROM PUBLIC;
+COMMENT ON TABLE outbox.returned IS
+'what consumers have returned, until a day after it was delivered again or given up';
+COMMENT ON COLUMN outbox.returned.n IS
+'of several rows of a message the last one counts';
+COMMENT ON COLUMN outbox.returned.queue IS
+'the queue''s id';
+COMMENT ON COLUMN outbox.returned.id IS
+'the message''s id';
+COMMENT ON COLUMN outbox.returned.attempts IS
+'the attempt that was returned last; 0: it has been replayed since';
+COMMENT ON COLUMN outbox.returned.digest IS
+'a hash of the payload: another message may have the same id';
+COMMENT ON COLUMN outbox.returned.due_at IS
+'when it is delivered again, or was given up';
+COMMENT ON COLUMN outbox.returned.history IS
+'what happened to it so far';
+COMMENT ON INDEX outbox.returned_id IS
+'what is known of a message';
+COMMENT ON INDEX outbox.returned_due IS
+'what may be forgotten';
 
 /*
  * What the relay knows of this database. Not in dumps; a copy of the database
@@ -325,7 +392,7 @@ COMMENT ON SEQUENCE outbox.applied IS
 'register: messages of transactions below this one have been delivered';
 
 /*
- * Dumps hold queues, messages and dead letters. A restored
+ * Dumps hold queues, messages, dead letters and what consumers have returned. A restored
  * message waits in outbox.deferred until outbox_resume(); a restored dead
  * letter stays one. Those that are gone are in it, as their messages may be in
  * staging still, and would look as if they waited.
@@ -337,6 +404,8 @@ SELECT pg_catalog.pg_extension_config_dump('outbox.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$WHERE reason <> 'applied'$$);
 SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.returned', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.returned_n', '');
 
 CREATE FUNCTION outbox.hold_restored() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -1028,11 +1097,11 @@ COMMENT ON COLUMN outbox.queue_status.since IS
 COMMENT ON COLUMN outbox.queue_status.why IS
 'the reason, where there is one';
 COMMENT ON COLUMN outbox.queue_status.enqueued IS
-'messages in all, replayed ones again: those delivered, waiting, held, deferred and given up on';
+'messages in all, replayed ones and those returned by consumers again: those delivered, waiting, held, deferred and given up on';
 COMMENT ON COLUMN outbox.queue_status.delivered IS
 'messages delivered in all';
 COMMENT ON COLUMN outbox.queue_status.failed IS
-'attempts refused in all';
+'attempts refused in all, by Redis or consumers';
 COMMENT ON COLUMN outbox.queue_status.dead_lettered IS
 'messages given up on in all, expired ones included';
 COMMENT ON COLUMN outbox.queue_status.expired IS
@@ -1074,9 +1143,9 @@ CREATE VIEW outbox.dead_letters AS
            d.error,
            d.attempts,
            d.enqueued_at,
-           (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired").at')
+           (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired" || @.reason == "consumer").at')
                ->> 0)::timestamptz AS first_failed_at,
-           (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired").at')
+           (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired" || @.reason == "consumer").at')
                ->> -1)::timestamptz AS last_failed_at,
            d.dead_at,
            d.history
@@ -1101,11 +1170,11 @@ COMMENT ON COLUMN outbox.dead_letters.payload_text IS
 COMMENT ON COLUMN outbox.dead_letters.headers IS
 'an object of strings, or null';
 COMMENT ON COLUMN outbox.dead_letters.why IS
-'refused, by Redis; or expired, older than the queue''s expires_after';
+'refused, by Redis; consumer, by its consumer; or expired, older than the queue''s expires_after';
 COMMENT ON COLUMN outbox.dead_letters.error IS
-'what Redis said last';
+'what Redis, or the consumer, said last';
 COMMENT ON COLUMN outbox.dead_letters.attempts IS
-'how often its delivery has failed';
+'how often its delivery has failed, or its consumer has returned it';
 COMMENT ON COLUMN outbox.dead_letters.enqueued_at IS
 'when it was enqueued; one that was delayed, when it was due';
 COMMENT ON COLUMN outbox.dead_letters.first_failed_at IS
@@ -1115,7 +1184,7 @@ COMMENT ON COLUMN outbox.dead_letters.last_failed_at IS
 COMMENT ON COLUMN outbox.dead_letters.dead_at IS
 'when it was given up on';
 COMMENT ON COLUMN outbox.dead_letters.history IS
-'what happened to it: objects with at, reason (refused, expired, replayed), queue, and of those refused attempt and error';
+'what happened to it: objects with at, reason (refused, consumer, expired, replayed), queue, and of failed attempts attempt and error';
 
 GRANT USAGE ON SCHEMA outbox TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats() TO pg_monitor;

@@ -11,6 +11,10 @@
  * cursor may still have the old number among those it skipped, and the relay
  * needs the row to know that it is not lost.  The relay deletes it later.
  *
+ * Where consumers return messages, a replay says what they have returned
+ * before, so that it isn't forgotten, and that attempts begin anew; see
+ * returned.c.
+ *
  * Replaying takes the share lock on the queue that enqueueing takes, and
  * before the locks on its dead letters: dropping the queue takes them in this
  * order too.
@@ -83,6 +87,21 @@ outbox_discard(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(found);
 }
 
+/* the history of a dead letter that is replayed */
+#define REPLAYED_HISTORY(name) "coalesce(history, '[]') || jsonb_build_object(" \
+	"'at', now(), 'reason', 'replayed', 'queue', " name ")"
+
+/* what becomes of dead letters that are replayed */
+#define SETTLE \
+	"UPDATE outbox.dead_letter SET gone_at = now() WHERE ctid = ANY ($1)"
+#define SETTLE_AND_TELL \
+	"WITH gone AS (" SETTLE " RETURNING queue, id, history)," \
+	" told AS (INSERT INTO outbox.returned" \
+	" (queue, id, attempts, digest, due_at, history)" \
+	" SELECT queue, g.id, 0, 0, now(), " REPLAYED_HISTORY("name") \
+	" FROM gone AS g JOIN outbox.queue AS q ON q.id = g.queue)" \
+	" SELECT FROM gone"
+
 /*
  * Stage dead letters of a queue again: those with an id, or all (NULL), but no
  * more than max if it isn't negative.  The oldest go first.  SPI is connected.
@@ -90,27 +109,25 @@ outbox_discard(PG_FUNCTION_ARGS)
 static int64
 replay(const char *name, const pg_uuid_t *id, int64 max)
 {
+	const OutboxQueue *queue = outbox_queue_use(name);
 	Oid			types[4] = {INT4OID, TEXTOID, UUIDOID, INT8OID};
 	Datum		values[4];
 	char		nulls[4] = {' ', ' ', id ? ' ' : 'n', max >= 0 ? ' ' : 'n'};
 	int64		n;
 
-	values[0] = Int32GetDatum(outbox_queue_use(name)->id);
+	values[0] = Int32GetDatum(queue->id);
 	values[1] = CStringGetTextDatum(name);
 	values[2] = UUIDPGetDatum(id);
 	values[3] = Int64GetDatum(max);
 	n = outbox_stage_rows("SELECT xid, seq, enqueued_at, id, queue, timeline,"
 						  " 0::smallint, kind, type, key, headers, payload,"
-						  " coalesce(history, '[]') || jsonb_build_object("
-						  "'at', now(), 'reason', 'replayed', 'queue', $2),"
-						  " options, ctid"
+						  " " REPLAYED_HISTORY("$2") ", options, ctid"
 						  " FROM outbox.dead_letter"
 						  " WHERE queue = $1 AND gone_at IS NULL"
 						  " AND ($3 IS NULL OR id = $3)"
 						  " ORDER BY dead_at, seq LIMIT $4 FOR UPDATE",
 						  4, types, values, nulls,
-						  "UPDATE outbox.dead_letter SET gone_at = now()"
-						  " WHERE ctid = ANY ($1)");
+						  queue->consumer_retry ? SETTLE_AND_TELL : SETTLE);
 	if (n > 0)
 		outbox_tell_at_commit();	/* which wakes it for the messages too */
 	return n;

@@ -142,6 +142,22 @@ outbox_move_due(Relay *relay, TimestampTz now)
 }
 
 /*
+ * What consumers have returned of messages that go again is of the past.
+ */
+static void
+begin_anew(RelayQueue *queue, const SPITupleTable *rows, uint64 n)
+{
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = SPI_getbinval(rows->vals[i], rows->tupdesc, Anum_staging_id,
+							   &isnull);
+	outbox_forget_messages(queue->settings.id, ids, (int) n);
+	pfree(ids);
+}
+
+/*
  * Stage again what Redis has acknowledged of a queue.  SPI is connected.
  */
 static void
@@ -176,11 +192,18 @@ resend(RelayQueue *queue, Datum since)
 									   5, types, values, NULL, false, 0);
 	for (;;)
 	{
+		SPITupleTable *rows;
+		uint64		n;
+
 		SPI_cursor_fetch(portal, true, MOVE_ROWS);
-		if (SPI_processed == 0)
+		rows = SPI_tuptable;
+		n = SPI_processed;
+		if (n == 0)
 			break;
 		stage_rows();
-		SPI_freetuptable(SPI_tuptable);
+		if (queue->settings.consumer_retry)
+			begin_anew(queue, rows, n);
+		SPI_freetuptable(rows);
 	}
 	SPI_cursor_close(portal);
 }
@@ -194,6 +217,7 @@ outbox_resend_requested(Relay *relay)
 	relay->look_for_requests = relay->requests_wait = false;
 	outbox_begin_step();
 	if (outbox_catalog_load() && lock_tables() &&
+		outbox_lock_to_write(OUTBOX_REL_RETURNED) &&
 		outbox_lock_to_write(OUTBOX_REL_RESEND_REQUEST))
 	{
 		SPI_connect();

@@ -12,6 +12,9 @@
  *
  * What an outage does to a message isn't counted as an attempt.
  *
+ * A message that its consumer returns has been delivered, and holds up nobody:
+ * it is delayed or given up, by the same policy.
+ *
  * A dead letter is told once, by a WARNING and by NOTIFY.  If the notification
  * queue is half full, because somebody listens and doesn't read, there is no
  * NOTIFY: a full queue would fail the relay.
@@ -191,9 +194,10 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 	if (insert == NULL)
 	{
 		insert = SPI_prepare("INSERT INTO outbox.dead_letter"
-							 " (" OUTBOX_STAGING_COLUMNS ", reason, error, dead_at)"
+							 " (" OUTBOX_STAGING_COLUMNS ", reason, error, dead_at,"
+							 " skipped)"
 							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-							 " $12, $13, $14, $15, $16, $17)"
+							 " $12, $13, $14, $15, $16, $17, $6 > 0)"
 							 " ON CONFLICT (queue, seq) WHERE timeline > 0 DO NOTHING",
 							 ncolumns, types);
 		SPI_keepplan(insert);
@@ -209,9 +213,12 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 	SPI_finish();
 }
 
+/*
+ * What is said of it in the log may be less than the error.
+ */
 static void
 give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
-		const char *error, TimestampTz now)
+		const char *error, const char *told, TimestampTz now)
 {
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
 
@@ -223,7 +230,7 @@ give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("outbox has given up message %s of queue \"%s\": %s",
-					id, queue->settings.name, error != NULL ? error : reason),
+					id, queue->settings.name, told),
 			 errhint("It is in outbox.dead_letters; outbox_replay() delivers it again.")));
 }
 
@@ -265,7 +272,7 @@ outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
 
 	if (outbox_is_refusal(error) && outbox_gives_up(&queue->settings, msg->attempts))
 	{
-		give_up(queue, msg, "refused", why, now);
+		give_up(queue, msg, "refused", why, why, now);
 		return true;
 	}
 	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
@@ -294,5 +301,37 @@ outbox_message_expired(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
 {
 	add_history(queue, msg, "expired", NULL, now);
 	queue->totals.expired++;
-	give_up(queue, msg, "expired", NULL, now);
+	give_up(queue, msg, "expired", NULL, "expired", now);
+}
+
+/*
+ * A consumer returns a message, for the time whose number it has.  Returns
+ * when it is delivered again, 0 if it has been given up.  It has what the
+ * transaction gives; that isn't what Redis was sent, see returned.c.
+ *
+ * The error is the consumer's, and may be about the payload: it is kept with
+ * the message and shown nowhere else.
+ */
+TimestampTz
+outbox_message_returned(RelayQueue *queue, OutboxMessage *msg,
+						const char *error, bool is_dead, TimestampTz now)
+{
+	static const char told[] = "a consumer has returned it";
+	TimestampTz due;
+
+	queue->totals.failed++;
+	add_history(queue, msg, "consumer", error, now);
+	strlcpy(queue->last_error, "a consumer has returned a message",
+			sizeof(queue->last_error));
+	queue->last_error_at = now;
+	if (is_dead || outbox_gives_up(&queue->settings, msg->attempts))
+	{
+		msg->timeline = 0;
+		give_up(queue, msg, "consumer", error, told, now);
+		return 0;
+	}
+	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
+								   pg_prng_double(&pg_global_prng_state));
+	outbox_defer(msg, OUTBOX_DELAYED, due);
+	return due;
 }

@@ -59,6 +59,7 @@ close_link(Relay *relay)
 		RelayQueue *queue = lfirst(lc);
 
 		outbox_discard_plan(queue);
+		outbox_forget_streams(queue);
 		queue->state = QUEUE_UNKNOWN;
 	}
 	/* commits needn't wake us for nothing */

@@ -150,16 +150,6 @@ check_maxlen(const OutboxTargetInfo *target, int64 maxlen)
 				 errmsg("maxlen must be greater than zero")));
 }
 
-static void
-check_consumer_retry(const OutboxTargetInfo *target, bool consumer_retry)
-{
-	if (consumer_retry && target->target != OUTBOX_TARGET_STREAM)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("target \"%s\" has no consumer_retry", target->name),
-				 errhint("Only consumers of a stream can answer.")));
-}
-
 static struct varlena *
 options_arg(FunctionCallInfo fcinfo, int n)
 {
@@ -277,6 +267,37 @@ execute(const char *command, int nargs, Oid *types, Datum *values,
 	return processed;
 }
 
+/*
+ * May consumers of a queue with these settings return messages?
+ */
+static void
+check_consumer_retry(const char *name, const OutboxTargetInfo *target,
+					 const char *redis_key, bool block)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2] = {
+		CStringGetTextDatum(name), CStringGetTextDatum(redis_key)
+	};
+
+	if (target->target != OUTBOX_TARGET_STREAM)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("target \"%s\" has no consumer_retry", target->name),
+				 errhint("Only consumers of a stream can return messages.")));
+	if (block)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("consumer_retry needs on_failure \"retry\" or \"dead_letter\""),
+				 errdetail("A queue does not stand still for what a consumer returns.")));
+	if (execute("SELECT FROM outbox.queue"
+				" WHERE consumer_retry AND redis_key = $2 AND name <> $1",
+				2, types, values, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("consumers of stream \"%s\" return messages to another queue",
+						redis_key)));
+}
+
 static void
 insert_queue(FunctionCallInfo fcinfo, const OutboxTargetInfo *target)
 {
@@ -328,7 +349,11 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 	check_new_policy(fcinfo);
 	outbox_check_queue_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
 	outbox_need_arg(fcinfo, CREATE_CONSUMER_RETRY, "consumer_retry");
-	check_consumer_retry(info, PG_GETARG_BOOL(CREATE_CONSUMER_RETRY));
+	if (PG_GETARG_BOOL(CREATE_CONSUMER_RETRY))
+		check_consumer_retry(name, info, PG_ARGISNULL(CREATE_REDIS_KEY) ? name :
+							 outbox_text_arg(fcinfo, CREATE_REDIS_KEY),
+							 strcmp(outbox_text_arg(fcinfo, CREATE_POLICY + POLICY_ON_FAILURE),
+									"block") == 0);
 	if (outbox_queue_find(name) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -368,9 +393,13 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(ALTER_OPTIONS))
 		outbox_check_queue_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
-	if (!PG_ARGISNULL(ALTER_CONSUMER_RETRY))
-		check_consumer_retry(&outbox_targets[queue->target],
-							 PG_GETARG_BOOL(ALTER_CONSUMER_RETRY));
+	if (PG_ARGISNULL(ALTER_CONSUMER_RETRY) ? queue->consumer_retry :
+		PG_GETARG_BOOL(ALTER_CONSUMER_RETRY))
+		check_consumer_retry(name, &outbox_targets[queue->target], pstrdup(queue->redis_key),
+							 PG_ARGISNULL(ALTER_POLICY + POLICY_ON_FAILURE) ?
+							 queue->on_failure == OUTBOX_BLOCK :
+							 strcmp(outbox_text_arg(fcinfo, ALTER_POLICY + POLICY_ON_FAILURE),
+									"block") == 0);
 
 	memcpy(types + ALTER_POLICY, policy_types, sizeof(policy_types));
 	types[ALTER_MAXLEN] = INT8OID;

@@ -266,6 +266,14 @@ outbox_reply_string(const OutboxReply *reply)
 	return "";
 }
 
+/* of the string, which may have zero bytes */
+size_t
+outbox_reply_size(const OutboxReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING ? reply->len :
+		strlen(outbox_reply_string(reply));
+}
+
 size_t
 outbox_reply_length(const OutboxReply *reply)
 {

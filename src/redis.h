@@ -53,6 +53,7 @@ extern bool outbox_redis_reply(OutboxReply **reply);
 extern bool outbox_reply_is_error(const OutboxReply *reply);
 extern bool outbox_reply_is_array(const OutboxReply *reply);
 extern const char *outbox_reply_string(const OutboxReply *reply);
+extern size_t outbox_reply_size(const OutboxReply *reply);
 extern size_t outbox_reply_length(const OutboxReply *reply);
 extern const OutboxReply *outbox_reply_element(const OutboxReply *reply,
 											   size_t n);

@@ -353,7 +353,7 @@ settle_idle_queues(Relay *relay)
 
 		if (queue->dropped)
 		{
-			if (queue->inflight == 0)
+			if (queue->inflight + queue->consumer_reads == 0)
 				unused = queue;
 			continue;
 		}
@@ -401,6 +401,7 @@ chores(Relay *relay, TimestampTz now)
 		outbox_write_registers(relay);
 		outbox_write_totals(relay, now, false);
 		outbox_rotate(relay, now);
+		outbox_forget_returned(relay, now);
 	}
 	/* COMMIT PREPARED wakes nobody */
 	relay->look = true;
@@ -450,6 +451,7 @@ forget_times(Relay *relay, TimestampTz now)
 	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
 		relay->settled_since[i] = 0;
 	relay->due_at = Min(relay->due_at, now);
+	relay->forget_returned_at = now;
 	relay->totals_written_at = now;
 	foreach(lc, relay->queues)
 	{
@@ -457,6 +459,7 @@ forget_times(Relay *relay, TimestampTz now)
 
 		queue->retry_at = queue->careful_at = now;
 		queue->again_at = Min(queue->again_at, now);
+		queue->consumer_at = Min(queue->consumer_at, now);
 		queue->purge_at = now;
 	}
 }
@@ -558,6 +561,7 @@ outbox_relay_main(Datum main_arg)
 		}
 		outbox_run_link(relay, now);
 		(void) outbox_move_due(relay, now);
+		outbox_read_consumers(relay, now);
 		worked = deliver(relay, now);
 		if (relay->look_for_requests && relay->well && !relay->hold)
 			outbox_resend_requested(relay);

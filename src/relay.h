@@ -82,6 +82,9 @@ typedef enum OutboxScript
 /* SHA-1 in hex */
 #define OUTBOX_SHA_SIZE	41
 
+/* see consumer.c */
+typedef struct RelayConsumer RelayConsumer;
+
 typedef struct RelayQueue
 {
 	OutboxQueue settings;
@@ -160,6 +163,11 @@ typedef struct RelayQueue
 	OutboxSnap *purge_snap;		/* those visible in it ... */
 	TimestampTz purge_at;		/* ... then */
 
+	/* what consumers answer, see consumer.c */
+	RelayConsumer *consumer;	/* NULL: it isn't known how far it is read */
+	TimestampTz consumer_at;	/* when to read next */
+	int			consumer_reads; /* requests, not counted as in flight */
+
 	/* what is shown, see totals.c */
 	RelayTotals totals;
 	RelayTotals totals_written;
@@ -224,7 +232,10 @@ typedef enum RequestKind
 	REQUEST_TAKEOVER,
 	REQUEST_APPLY,
 	REQUEST_CAREFUL,			/* moves the cursor, skips what fails */
-	REQUEST_AGAIN				/* skipped messages, tried again */
+	REQUEST_AGAIN,				/* skipped messages, tried again */
+	REQUEST_CONSUMER_CHECK,		/* of the streams in which consumers answer: */
+	REQUEST_CONSUMER_READ,		/* ... one's state; entries; to be trimmed */
+	REQUEST_CONSUMER_TRIM
 } RequestKind;
 
 /* a command whose answer is awaited; answers come in order */
@@ -307,6 +318,10 @@ typedef struct Relay
 	TimestampTz due_at;			/* of the next delayed one; DT_NOEND: none */
 	bool		look_for_requests;	/* of outbox_resend() */
 	bool		requests_wait;	/* ... for their queues to flow */
+
+	/* consumers */
+	int			consumer_reads; /* of all queues */
+	TimestampTz forget_returned_at;
 
 	/* registers */
 	uint64		delivered;		/* in all */
@@ -466,6 +481,27 @@ extern bool outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
 								   TimestampTz now);
 extern void outbox_message_expired(RelayQueue *queue, OutboxMessage *msg,
 								   TimestampTz now);
+extern TimestampTz outbox_message_returned(RelayQueue *queue,
+										   OutboxMessage *msg,
+										   const char *error, bool is_dead,
+										   TimestampTz now);
+
+/* consumer.c: streams in which consumers answer. In transactions of its own. */
+extern TimestampTz outbox_consumers_due(Relay *relay);
+extern void outbox_read_consumers(Relay *relay, TimestampTz now);
+extern void outbox_consumer_answer(Relay *relay, RelayQueue *queue,
+								   Request *request, const OutboxReply *reply);
+extern void outbox_forget_streams(RelayQueue *queue);
+
+/* returned.c: what becomes of what they return. In a transaction. */
+extern bool outbox_lock_returned(void);
+extern void outbox_take_returned(Relay *relay, RelayQueue *queue,
+								 const OutboxReply *fields, const char *where,
+								 bool is_dead, TimestampTz now);
+extern void outbox_forget_messages(int32 queue, Datum *ids, int n);
+
+/* ... in one of its own */
+extern void outbox_forget_returned(Relay *relay, TimestampTz now);
 
 /* reconcile.c: the skip list and the tables. In transactions of its own. */
 extern bool outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,

@@ -134,7 +134,7 @@ outbox_drop_queues(Relay *relay)
 void
 outbox_free_queue(Relay *relay, RelayQueue *queue)
 {
-	Assert(queue->dropped && queue->inflight == 0);
+	Assert(queue->dropped && queue->inflight + queue->consumer_reads == 0);
 	relay->queues = list_delete_ptr(relay->queues, queue);
 	outbox_discard_plan(queue);
 	outbox_snap_unref(queue->prev);

@@ -76,6 +76,7 @@ until_due(Relay *relay, TimestampTz now)
 				due = Min(due, Max(queue->again_at, queue->careful_at));
 		}
 	}
+	due = Min(due, outbox_consumers_due(relay));
 	return due == DT_NOEND ? OUTBOX_CHORES_INTERVAL_MS :
 		TimestampDifferenceMilliseconds(now, due);
 }

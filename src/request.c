@@ -44,6 +44,17 @@ outbox_send_command(Relay *relay)
 }
 
 /*
+ * Where a queue's requests are counted.  What is read from its consumers'
+ * streams has nothing to do with its cursor.
+ */
+static int *
+requests_of(RelayQueue *queue, RequestKind kind)
+{
+	return kind >= REQUEST_CONSUMER_CHECK ? &queue->consumer_reads :
+		&queue->inflight;
+}
+
+/*
  * An answer is awaited.  Of the same connection and in the order of calls.
  */
 Request *
@@ -58,7 +69,8 @@ outbox_expect_answer(Relay *relay, RequestKind kind, RelayQueue *queue)
 	if (relay->inflight++ == 0)
 		relay->progress_at = GetCurrentTimestamp();
 	if (queue != NULL)
-		queue->inflight++;
+		++*requests_of(queue, kind);
+	relay->consumer_reads += kind >= REQUEST_CONSUMER_CHECK;
 	return request;
 }
 
@@ -68,7 +80,8 @@ free_request(Relay *relay, Request *request)
 	dlist_delete(&request->node);
 	relay->inflight--;
 	if (request->queue != NULL)
-		request->queue->inflight--;
+		--*requests_of(request->queue, request->kind);
+	relay->consumer_reads -= request->kind >= REQUEST_CONSUMER_CHECK;
 	outbox_snap_unref(request->pos.prev);
 	outbox_snap_unref(request->pos.cur);
 	if (request->entries != NULL)
@@ -278,6 +291,11 @@ answer(Relay *relay, Request *request, const OutboxReply *reply)
 		case REQUEST_CAREFUL:
 		case REQUEST_AGAIN:
 			outbox_careful_answer(relay, request->queue, request, reply);
+			break;
+		case REQUEST_CONSUMER_CHECK:
+		case REQUEST_CONSUMER_READ:
+		case REQUEST_CONSUMER_TRIM:
+			outbox_consumer_answer(relay, request->queue, request, reply);
 			break;
 	}
 }

@@ -11,6 +11,8 @@
  *		type
  *		key
  *		payload		the bytes
+ *		attempt		if its consumers may return it (consumer.c): 1 for the first
+ *		error		... what was said of the one before
  *		h:<name>	one for each header
  *
  * For Watermill (watermill-redisstream 1.4, its default marshaller) they are
@@ -20,9 +22,9 @@
  * The script gets runs of messages with the same fields: the run's shape, its
  * number of messages, then their values.  The names of the fields are in the
  * script.  The shape is made of a letter for each field but the id: "p", "tp",
- * "kp", "tkp"; "w" is Watermill's.  Entries with headers, and those that trim the stream, have the
- * shape "g": for each the number of arguments, then all that follows the key
- * in its XADD.
+ * "kp", "tkp"; "w" is Watermill's.  Entries with headers or attempts, and those
+ * that trim the stream, have the shape "g": for each the number of arguments,
+ * then all that follows the key in its XADD.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,7 +61,7 @@ find_shape(const OutboxQueue *queue, const OutboxMessage *msg)
 		return SHAPE_GENERAL;
 	if (queue->target == OUTBOX_TARGET_WATERMILL)
 		return SHAPE_WATERMILL;
-	if (msg->headers != NULL)
+	if (msg->headers != NULL || queue->consumer_retry)
 		return SHAPE_GENERAL;
 	return SHAPE_PLAIN | (msg->type != NULL ? SHAPE_TYPE : 0) |
 		(msg->key != NULL ? SHAPE_KEY : 0);
@@ -139,10 +141,11 @@ add_headers(OutboxArgs *args, Jsonb *headers)
  */
 static void
 begin_general(OutboxArgs *args, const OutboxQueue *queue,
-			  const OutboxMessage *msg, Jsonb *headers)
+			  const OutboxMessage *msg, Jsonb *headers, bool has_error)
 {
 	int			fields = queue->target == OUTBOX_TARGET_WATERMILL ? 3 :
 		2 + (msg->type != NULL) + (msg->key != NULL) +
+		queue->consumer_retry + has_error +
 		(headers != NULL ? JB_ROOT_COUNT(headers) : 0);
 
 	outbox_add_number(args, (queue->maxlen > 0 ? 3 : 0) + 1 + 2 * fields);
@@ -209,6 +212,33 @@ encode_metadata(Jsonb *headers)
 	return (OutboxBytes) {out.data, out.len};
 }
 
+/*
+ * What was said of a message when it last failed.  False if it has not.
+ */
+static bool
+last_error(const OutboxMessage *msg, OutboxBytes *error)
+{
+	Jsonb	   *history;
+	JsonbValue *event;
+	JsonbValue	value;
+
+	if (msg->attempts == 0 || msg->history == NULL)
+		return false;
+	history = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(msg->history));
+	if (!JB_ROOT_IS_ARRAY(history) || JB_ROOT_COUNT(history) == 0)
+		return false;
+	event = getIthJsonbValueFromContainer(&history->root,
+										  JB_ROOT_COUNT(history) - 1);
+	if (event == NULL || event->type != jbvBinary ||
+		!JsonContainerIsObject(event->val.binary.data) ||
+		getKeyJsonValueFromContainer(event->val.binary.data, "error",
+									 strlen("error"), &value) == NULL ||
+		value.type != jbvString)
+		return false;
+	*error = outbox_utf8_bytes(value.val.string.val, value.val.string.len);
+	return true;
+}
+
 static void
 encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 			 const OutboxMessage *msg, int shape)
@@ -220,8 +250,11 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
 	};
 
+	OutboxBytes error;
+	bool		has_error = queue->consumer_retry && last_error(msg, &error);
+
 	if (shape == SHAPE_GENERAL)
-		begin_general(args, queue, msg, headers);
+		begin_general(args, queue, msg, headers, has_error);
 
 	outbox_uuid_text(&msg->id, id);
 	if (queue->target == OUTBOX_TARGET_WATERMILL)
@@ -238,6 +271,13 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 	if (msg->key != NULL)
 		add_value(args, shape, "key", outbox_text_bytes(msg->key));
 	add_value(args, shape, "payload", payload);
+	if (queue->consumer_retry)
+	{
+		outbox_add_arg(args, "attempt", strlen("attempt"));
+		outbox_add_number(args, msg->attempts + 1);
+	}
+	if (has_error)
+		add_value(args, shape, "error", error);
 	if (headers != NULL)
 		add_headers(args, headers);
 }
