@@ -68,8 +68,8 @@ OBJS = \
 	src/totals.o \
 	src/wake.o
 
-REGRESS = surface policies options jobs deferred dead_letters capture \
-	forward_watermill errors privileges drop
+REGRESS = surface policies options jobs consumer_retry deferred dead_letters \
+	capture forward_watermill errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

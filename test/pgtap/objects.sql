@@ -103,9 +103,9 @@ SELECT is_empty(
 SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
-	$$VALUES ('applied', 'S'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'),
+	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'),
 		('queue', 'r'), ('queue_id', 'S'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
-		('resend_request', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
+		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
 SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
 		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options'])
@@ -120,6 +120,8 @@ SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key',
 		'paused_at', 'created_at', 'options', 'consumer_retry']);
 SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired']);
 SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since']);
+SELECT columns_are('outbox', 'returned', ARRAY['n', 'queue', 'id', 'attempts', 'digest', 'due_at', 'history']);
+SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'redis_key', 'retry_id', 'dead_id']);
 SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database']);
 
 -- What users read: names and types are for them to rely on.
@@ -154,9 +156,9 @@ SELECT results_eq(
 	$$SELECT c::regclass::text COLLATE "default", condition COLLATE "default"
 		FROM pg_extension, unnest(extconfig, extcondition) u (c, condition) WHERE extname = 'outbox' ORDER BY 1$$,
 	$$VALUES ('outbox.dead_letter', ''), ('outbox.deferred', 'WHERE reason <> ''applied'''),
-		('outbox.queue', ''), ('outbox.queue_id', ''),
+		('outbox.queue', ''), ('outbox.queue_id', ''), ('outbox.returned', ''), ('outbox.returned_n', ''),
 		('outbox.staging_1', ''), ('outbox.staging_2', '') ORDER BY 1$$,
-	'a dump carries queues, messages and dead letters, not the relay''s identity');
+	'a dump carries queues, messages, dead letters and what was returned, not the relay''s identity');
 SELECT results_eq(
 	$$SELECT tgrelid::regclass::text COLLATE "default", tgenabled::text COLLATE "default" FROM pg_trigger
 		WHERE tgname = 'hold_restored' ORDER BY 1$$,
