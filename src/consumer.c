@@ -34,6 +34,9 @@
  * that the stream isn't the one we have read.  It is read from its beginning,
  * and what is recorded already is recognized, see returned.c.
  *
+ * They go with their queue, like its cursor: a later one of the same stream
+ * would take for its own what is left in them.
+ *
  * A queue's streams are read whether it flows or stands still: what consumers
  * say isn't lost while it is paused.
  *
@@ -62,9 +65,10 @@
 typedef enum
 {
 	STREAM_RETRY,
-	STREAM_DEAD,
-	STREAMS
+	STREAM_DEAD
 } Stream;
+
+#define STREAMS OUTBOX_CONSUMER_STREAMS
 
 static const char *const stream_suffixes[STREAMS] = {
 	[STREAM_RETRY] = "retry",
@@ -128,6 +132,12 @@ next_entry_id(EntryId id)
 	return id;
 }
 
+char *
+outbox_consumer_key(const RelayQueue *queue, int which)
+{
+	return psprintf("%s:%s", queue->settings.redis_key, stream_suffixes[which]);
+}
+
 /*
  * What has been read goes when it has been kept long enough.
  */
@@ -173,8 +183,7 @@ load_positions(RelayQueue *queue)
 	bool		ok;
 
 	for (int i = 0; i < STREAMS; i++)
-		consumer->streams[i].key = psprintf("%s:%s", queue->settings.redis_key,
-											stream_suffixes[i]);
+		consumer->streams[i].key = outbox_consumer_key(queue, i);
 	MemoryContextSwitchTo(old);
 
 	outbox_begin_step();

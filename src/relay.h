@@ -487,6 +487,9 @@ extern TimestampTz outbox_message_returned(RelayQueue *queue,
 										   TimestampTz now);
 
 /* consumer.c: streams in which consumers answer. In transactions of its own. */
+#define OUTBOX_CONSUMER_STREAMS 2
+
+extern char *outbox_consumer_key(const RelayQueue *queue, int which);
 extern TimestampTz outbox_consumers_due(Relay *relay);
 extern void outbox_read_consumers(Relay *relay, TimestampTz now);
 extern void outbox_consumer_answer(Relay *relay, RelayQueue *queue,

@@ -188,7 +188,8 @@ outbox_send_cursor_request(Relay *relay, RelayQueue *queue)
 }
 
 /*
- * Remove the cursor of a queue that is no more.
+ * Remove the cursor of a queue that is no more, and what its consumers have
+ * returned: another queue of its stream would take it for its own.
  */
 void
 outbox_send_forget(Relay *relay, RelayQueue *queue)
@@ -197,6 +198,9 @@ outbox_send_forget(Relay *relay, RelayQueue *queue)
 		return;
 	simple_command(relay, REQUEST_IGNORED, 2,
 				   (const char *const[]) {"DEL", queue->cursor_key});
+	for (int i = 0; queue->settings.consumer_retry && i < OUTBOX_CONSUMER_STREAMS; i++)
+		simple_command(relay, REQUEST_IGNORED, 2,
+					   (const char *const[]) {"DEL", outbox_consumer_key(queue, i)});
 }
 
 /*

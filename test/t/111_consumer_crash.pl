@@ -121,4 +121,15 @@ EOC
 eventually { $redis->count('q:retry') == 0 } 'and what was read has gone';
 note(scalar(keys %want), ' messages');
 
+# What has gone from Redis is on disk: the server may die at once.
+configure($node, 'outbox.retention' => '0', 'wal_writer_delay' => '10s');
+$node->safe_psql($db, q{SELECT outbox_alter_queue('q', retry_delay => '1 hour', retry_max_delay => '1 hour');
+	SELECT outbox_enqueue('q', 'last')});
+eventually { deliveries($redis, 'q', 'last') } 'a last message';
+give_back($redis, 'q:retry', (deliveries($redis, 'q', 'last'))[0], 'e');
+eventually { $redis->count('q:retry') == 0 } 'given back and gone';
+kill_hard($node);
+$node->start;
+is($node->safe_psql($db, 'SELECT count(*) FROM outbox.deferred'), 1, 'survives');
+
 done_testing();

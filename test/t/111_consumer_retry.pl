@@ -140,6 +140,21 @@ give_back($redis, 'q:retry', { fields => \@dull }, 'e');
 eventually { letters('attempts') eq '5' } 'until it is given up';
 is(letters(q{jsonb_path_query_array(history, '$[*].attempt')}), '[1, 2, 3, 4, 5]', 'with all its history');
 
+# Another relay goes on where this one was.
+sql(q{SELECT outbox_alter_queue('q', retry_delay => '0'); SELECT outbox_enqueue('q', 'dull')});
+eventually { attempts($redis, 'q', 'dull') eq '1' } 'a message';
+@dull = (id => (deliveries($redis, 'q', 'dull'))[0]->{id}, payload => 'dull');
+give_back($redis, 'q:retry', { fields => \@dull }, 'e');
+eventually { attempts($redis, 'q', 'dull') eq '1 2' } 'given back without its attempt';
+my $pid = relay_pid($node, $db);
+sql("SELECT pg_terminate_backend($pid)");
+eventually { relay_pid($node, $db) =~ /^(?!$pid$)\d/ } 'another relay';
+read_up_to('q', 'retry', give_back($redis, 'q:retry', $twice, 'e'));
+sql(q{SELECT outbox_enqueue('q', 'after dull')});
+eventually { attempts($redis, 'q', 'after dull') eq '1' } 'it works';
+is(attempts($redis, 'q', 'dull'), '1 2', 'and reads nothing again');
+sql(q{SELECT outbox_alter_queue('q', retry_delay => '1 second')});
+
 # Two messages of one id.
 my $same = 'aaaaaaaa-0000-7000-8000-000000000000';
 sql("SELECT outbox_enqueue('q', 'this', id => '$same'), outbox_enqueue('q', 'that', id => '$same')");
@@ -157,7 +172,7 @@ eventually { (grep { $_->{attempt} == 2 } deliveries($redis, 'q', 'this')) == 3 
 sql(q{SELECT outbox_discard(id) FROM outbox.dead_letters});
 
 # Whatever else may be in the stream.
-my $pid = relay_pid($node, $db);
+$pid = relay_pid($node, $db);
 my $good = 'bbbbbbbb-0000-7000-8000-00000000000';
 my @bad = (
 	[ 'nothing of ours', [ foo => 'bar' ], 'ignored' ],
@@ -299,11 +314,28 @@ eventually { attempts($redis, 'q', 'new') eq '1 2' } 'begins anew';
 
 # A dropped queue leaves nothing, and one of its name knows nothing of it.
 sql(q{SELECT outbox_drop_queue('w', true); SELECT outbox_drop_queue('q', true)});
-eventually { relay_pid($node, $db) ne '' && sql('SELECT count(*) FROM outbox.deferred') eq '0' } 'dropped';
+eventually { !$redis->cmd('EXISTS', 'q:retry', 'q:dead', 'w:retry', 'w:dead') } 'dropped';
+is(sql('SELECT count(*) FROM outbox.deferred'), 0, 'with all it had');
 sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', retry_delay => '0', consumer_retry => true);
 	SELECT outbox_enqueue('q', 'heir')});
 eventually { attempts($redis, 'q', 'heir') eq '1' } 'another one';
 give_back($redis, 'q:retry', (deliveries($redis, 'q', 'heir'))[0], 'e');
 eventually { attempts($redis, 'q', 'heir') eq '1 2' } 'works';
+
+# Dead letters that were replayed or discarded leave nothing, and what is a day
+# old is forgotten, as is the dropped queue: by the relay when it starts, among
+# other times.
+give_back($redis, 'q:dead', (deliveries($redis, 'q', 'heir'))[1], 'e');
+eventually { letters('count(*)') eq '1' } 'a dead letter';
+sql(q{SELECT outbox_discard(id) FROM outbox.dead_letters});
+cmp_ok(sql('SELECT count(*) FROM outbox.returned'), '>', 10, 'much is remembered');
+sql(q{UPDATE outbox.returned SET due_at = now() - interval '25 hours'
+	WHERE queue NOT IN (SELECT id FROM outbox.queue)});
+$pid = relay_pid($node, $db);
+sql("SELECT pg_terminate_backend($pid)");
+eventually { sql('SELECT count(*) FROM outbox.returned') eq '1' } 'not for ever';
+is(sql('SELECT count(*) FROM outbox.consumer_position'), 1, 'nor of queues that are no more');
+eventually { sql('SELECT count(*) FROM outbox.dead_letter') eq '0' } 'a discarded dead letter goes';
+
 
 done_testing();
