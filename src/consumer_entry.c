@@ -16,8 +16,8 @@
  *
  * An attempt that isn't a number from 1 on is none: the tables know better.
  * What else is wrong is said in "fault".  The message then has what could be
- * read, and an id of its own if its own is none.  Without a payload (there is
- * none, or too much of it) there is no message.
+ * read, and an id of its own if its own is none.  Without a payload, or with
+ * more of it than could ever have been enqueued, there is no message.
  *
  * What a payload was given as is forgotten; it is text if it can be.
  *
@@ -40,6 +40,9 @@
 
 /* the most of an error that is kept, in bytes */
 #define ERROR_BYTES		1000
+
+/* no message is larger, whatever the setting is (guc.c) */
+#define LARGEST_MESSAGE	(64 * 1024 * 1024)
 
 /* as many headers as outbox_enqueue() takes */
 #define MAX_HEADERS		1000
@@ -215,14 +218,14 @@ is_header(OutboxBytes name)
 }
 
 /*
- * What outbox_enqueue() would say to its size.
+ * What outbox_enqueue() limits: how many bytes there are, and headers.
  */
-static bool
-is_too_large(const OutboxReply *fields)
+static size_t
+measure(const OutboxReply *fields, int *headers)
 {
 	size_t		size = 0;
-	int			headers = 0;
 
+	*headers = 0;
 	for (size_t i = 0; i + 1 < outbox_reply_length(fields); i += 2)
 	{
 		OutboxBytes name = element_bytes(fields, i);
@@ -230,14 +233,14 @@ is_too_large(const OutboxReply *fields)
 		if (is_header(name))
 		{
 			size += name.len;
-			headers++;
+			++*headers;
 		}
 		else if (!is_name(name, "payload") && !is_name(name, "type") &&
 				 !is_name(name, "key"))
 			continue;
 		size += element_bytes(fields, i + 1).len;
 	}
-	return size > (size_t) outbox_max_message_size || headers > MAX_HEADERS;
+	return size;
 }
 
 void
@@ -245,15 +248,16 @@ outbox_parse_entry(const OutboxReply *fields, ConsumerEntry *entry)
 {
 	OutboxMessage *msg = &entry->msg;
 	StringInfoData headers;
+	int			nheaders;
+	size_t		size = measure(fields, &nheaders);
 	bool		has_id = false;
 
 	memset(entry, 0, sizeof(ConsumerEntry));
 	entry->error = "";
-	if (is_too_large(fields))
-	{
+	if (size > (size_t) outbox_max_message_size || nheaders > MAX_HEADERS)
 		entry->fault = "it is too large";
+	if (size > LARGEST_MESSAGE)
 		return;
-	}
 
 	initStringInfo(&headers);
 	for (size_t i = 0; i + 1 < outbox_reply_length(fields); i += 2)

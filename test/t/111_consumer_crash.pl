@@ -1,6 +1,6 @@
 # Promise: what a consumer gives back is taken once (I3) and never lost (I2),
 # whatever dies: the relay, the server, Redis, the connection within an answer;
-# and however often the consumer says it.  The consumer here gives back each
+# if it is forgotten how far it was read; and however often the consumer says it.  The consumer here gives back each
 # message a number of times that its payload says, adding each entry once or
 # several times.  In the end each message has been delivered once for every
 # time and once more, with each attempt once; or is a dead letter with all its
@@ -77,6 +77,8 @@ for my $round (1 .. 4)
 	my $pid = relay_pid($node, $db);
 	enqueue(10);
 	consume();
+	# what a failover may lose
+	$node->safe_psql($db, q{UPDATE outbox.consumer_position SET retry_id = '0-0'}) if $round % 2;
 	kill 'KILL', $pid if $pid;
 	eventually { consume(); my $new = relay_pid($node, $db); $new ne '' && $new ne $pid } "round $round: relay killed";
 

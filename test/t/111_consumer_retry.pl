@@ -177,8 +177,9 @@ my $good = 'bbbbbbbb-0000-7000-8000-00000000000';
 my @bad = (
 	[ 'nothing of ours', [ foo => 'bar' ], 'ignored' ],
 	[ 'no payload', [ id => "${good}1", attempt => 1 ], 'ignored' ],
-	[ 'too large', [ id => "${good}2", payload => 'x' x (1024 * 1024 + 1) ], 'ignored' ],
-	[ 'too many headers', [ id => "${good}3", payload => 'p', map { ("h:$_" => '') } 1 .. 1001 ], 'ignored' ],
+	[ 'too large', [ id => "${good}2", payload => 'x' x (1024 * 1024 + 1) ], 'dead', 'it is too large' ],
+	[ 'larger than can be', [ id => "${good}2", payload => 'x' x (64 * 1024 * 1024), type => 'p' ], 'ignored' ],
+	[ 'too many headers', [ id => "${good}3", payload => 'headers', map { ("h:$_" => '') } 1 .. 1001 ], 'dead', 'it is too large' ],
 	[ 'no id', [ payload => 'no id' ], 'dead', 'its id is not a UUID' ],
 	[ 'an id that is none', [ id => 'x' x 36, payload => 'bad id' ], 'dead', 'its id is not a UUID' ],
 	[ 'half an id', [ id => 'bbbbbbbb-0000', payload => 'half id' ], 'dead', 'its id is not a UUID' ],
@@ -209,11 +210,12 @@ for my $case (@bad)
 	my %f = @$fields;
 	if ($fate eq 'ignored')
 	{
-		is(letters('count(*)', "payload_text = 'p'"), 0, "$name: ignored");
+		is(letters('count(*)', "type = 'p' OR payload_text = 'p'"), 0, "$name: ignored");
 	}
 	elsif ($fate eq 'dead')
 	{
-		eventually { letters('error', "payload_text = '$f{payload}'") =~ /\Q$said\E$/ } "$name: a dead letter that says why";
+		my $which = length $f{payload} < 100 ? "payload_text = '$f{payload}'" : "id = '$f{id}'";
+		eventually { letters('error', $which) =~ /\Q$said\E$/ } "$name: a dead letter that says why";
 	}
 	else
 	{
@@ -223,11 +225,33 @@ for my $case (@bad)
 }
 is(given_up() - $before, scalar(grep { $_->[2] eq 'dead' } @bad), 'each dead letter was told once');
 my @ignored = log_of($node) =~ /WARNING:.*ignored entry \S+ of stream "q:retry": (.*)/g;
-is(scalar @ignored, 4, 'so was what was ignored');
+is(scalar @ignored, 3, 'so was what was ignored');
 is(letters('count(DISTINCT id)', "error LIKE '%its id%'"), 3, 'who has no id gets one');
 is(relay_pid($node, $db), $pid, 'and the relay is still the same');
 eventually { $redis->count('other') == 2 } 'other queues flow';
 sql(q{SELECT outbox_discard(id) FROM outbox.dead_letters});
+
+# A database that can't have all characters.
+$node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'});
+sub latin { my ($rc, $out) = $node->psql('latin', "SET client_encoding = 'UTF8'; $_[0]"); return $out; }
+latin(q{CREATE EXTENSION outbox; SELECT outbox_create_queue('l', on_failure => 'retry', max_attempts => 2,
+	retry_delay => '0', consumer_retry => true)});
+my @latin = (id => 'dddddddd-0000-7000-8000-000000000001', type => "\xc3\xa9", payload => "\xe2\x82\xac",
+	'h:x' => "\xc3\xa9", attempt => 1);
+give_back($redis, 'l:retry', { fields => \@latin }, "\xc3\xa9");
+eventually { attempts($redis, 'l', "\xe2\x82\xac") eq '2' } 'in another encoding';
+my ($l) = deliveries($redis, 'l');
+is_deeply([ @$l{qw(id type payload h:x attempt error)} ],
+	[ @latin[ 1, 3, 5, 7 ], 2, "\xc3\xa9" ], 'it is what it was');
+give_back($redis, 'l:retry', $l, "\xe2\x82\xac");
+eventually { latin('SELECT count(*) FROM outbox.dead_letters') eq '1' } 'given up';
+is(latin('SELECT type, payload, payload_text IS NULL, headers, error FROM outbox.dead_letters'),
+	"\xc3\xa9|\\xe282ac|t|{\"x\": \"\xc3\xa9\"}|???", 'what it cannot have is bytes, or left out of errors');
+$l->{fields} = [ id => 'dddddddd-0000-7000-8000-000000000002', payload => 'p', type => "\xe2\x82\xac" ];
+give_back($redis, 'l:retry', $l, 'e');
+eventually { latin('SELECT error ~ $$its type is not$$ FROM outbox.dead_letters WHERE type IS NULL') eq 't' }
+'a type that it cannot have is malformed';
+$node->safe_psql('postgres', 'DROP DATABASE latin WITH (FORCE)');
 
 # A stream that can't be read stops nobody else, and is told once.
 sql(q{SELECT outbox_create_queue('w', on_failure => 'dead_letter', consumer_retry => true);
