@@ -29,7 +29,7 @@
 #include "utils/timestamp.h"
 
 /* the count of a message's arguments has a fixed width, as it is written over */
-#define COUNT_WIDTH 5
+#define COUNT_WIDTH 6
 
 const char *
 outbox_target_branch(const OutboxQueue *queue)
@@ -97,7 +97,7 @@ encode_counted(OutboxArgs *args, const OutboxQueue *queue, const OutboxMessage *
 	int			count_at;
 	char		count[COUNT_WIDTH + 1];
 
-	outbox_add_arg(args, "00000", COUNT_WIDTH);
+	outbox_add_arg(args, "000000", COUNT_WIDTH);
 	before = args->count;
 	count_at = args->data.len - 2 - COUNT_WIDTH;	/* before the \r\n */
 	switch (queue->target)
