@@ -1,0 +1,199 @@
+/*-------------------------------------------------------------------------
+ *
+ * encode.c
+ *	  The encoders as SQL functions, for tests.
+ *
+ * Design notes
+ *
+ * Queue and message are composite values, see sql/setup.sql; all that they
+ * lack is zero.  A queue is made ready as the relay does it: its key in UTF-8,
+ * its commands compiled.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "decode.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "options.h"
+#include "queue.h"
+#include "target.h"
+#include "template.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(encode_messages);
+PG_FUNCTION_INFO_V1(encode_branch);
+PG_FUNCTION_INFO_V1(encode_message_options);
+PG_FUNCTION_INFO_V1(encode_check_options);
+
+static struct varlena *
+varlena_member(HeapTupleHeader row, const char *name)
+{
+	bool		isnull;
+	Datum		value = GetAttributeByName(row, name, &isnull);
+
+	return isnull ? NULL : PG_DETOAST_DATUM_PACKED(value);
+}
+
+static Datum
+member(HeapTupleHeader row, const char *name)
+{
+	bool		isnull;
+
+	return GetAttributeByName(row, name, &isnull);
+}
+
+static OutboxTarget
+read_target(const char *name)
+{
+	const OutboxTargetInfo *info = outbox_target_info(name);
+
+	if (info == NULL)
+		elog(ERROR, "no target %s", name);
+	return info->target;
+}
+
+static void
+compile(OutboxQueue *queue)
+{
+	const char *error;
+	const char *hint;
+
+	queue->template = outbox_template_compile(queue->options, &error, &hint);
+	if (queue->template == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s", error), hint != NULL ? errhint("%s", hint) : 0));
+}
+
+static void
+read_queue(HeapTupleHeader row, OutboxQueue *queue)
+{
+	char	   *key = TextDatumGetCString(member(row, "redis_key"));
+	char	   *format = TextDatumGetCString(member(row, "format"));
+	OutboxBytes utf8 = outbox_utf8_bytes(key, strlen(key));
+
+	memset(queue, 0, sizeof(OutboxQueue));
+	queue->target = read_target(TextDatumGetCString(member(row, "target")));
+	queue->name = TextDatumGetCString(member(row, "name"));
+	queue->redis_key = pnstrdup(utf8.data, utf8.len);
+	queue->maxlen = DatumGetInt64(member(row, "maxlen"));
+	queue->format = strcmp(format, "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
+	queue->options = varlena_member(row, "options");
+}
+
+static void
+read_message(HeapTupleHeader row, OutboxMessage *msg)
+{
+	memset(msg, 0, sizeof(OutboxMessage));
+	msg->id = *DatumGetUUIDP(member(row, "id"));
+	msg->kind = DatumGetChar(member(row, "kind"));
+	msg->attempts = DatumGetInt32(member(row, "attempts"));
+	msg->payload = varlena_member(row, "payload");
+	msg->type = varlena_member(row, "type");
+	msg->key = varlena_member(row, "key");
+	msg->headers = varlena_member(row, "headers");
+	msg->options = varlena_member(row, "options");
+}
+
+/*
+ * The arguments as the script gets them.
+ */
+static Datum
+make_array(const OutboxArgs *args)
+{
+	int			count;
+	OutboxBytes *decoded = decode_resp(args->data.data, args->data.len, &count);
+	Datum	   *values = palloc((count + 1) * sizeof(Datum));
+
+	if (count != args->count)
+		elog(ERROR, "%d arguments were announced and %d are there", args->count, count);
+	for (int i = 0; i < count; i++)
+		values[i] = PointerGetDatum(cstring_to_text_with_len(decoded[i].data,
+															 decoded[i].len));
+	return PointerGetDatum(construct_array(values, count, BYTEAOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/*
+ * encode_messages(queue, now, alone, messages[])
+ */
+Datum
+encode_messages(PG_FUNCTION_ARGS)
+{
+	ArrayType  *messages = PG_GETARG_ARRAYTYPE_P(3);
+	OutboxArgs	args = {.now = PG_GETARG_TIMESTAMPTZ(1)};
+	OutboxQueue queue;
+	Datum	   *rows;
+	int			nrows;
+
+	read_queue(PG_GETARG_HEAPTUPLEHEADER(0), &queue);
+	if (queue.target == OUTBOX_TARGET_COMMANDS)
+		compile(&queue);
+	deconstruct_array(messages, ARR_ELEMTYPE(messages), -1, false, TYPALIGN_DOUBLE,
+					  &rows, NULL, &nrows);
+	initStringInfo(&args.data);
+	for (int i = 0; i < nrows; i++)
+	{
+		OutboxMessage msg;
+
+		read_message(DatumGetHeapTupleHeader(rows[i]), &msg);
+		if (PG_GETARG_BOOL(2))
+			outbox_target_encode_alone(&args, &queue, &msg);
+		else
+			outbox_target_encode(&args, &queue, &msg);
+	}
+	PG_RETURN_DATUM(make_array(&args));
+}
+
+/*
+ * encode_branch(queue): the script's branch
+ */
+Datum
+encode_branch(PG_FUNCTION_ARGS)
+{
+	OutboxQueue queue;
+
+	read_queue(PG_GETARG_HEAPTUPLEHEADER(0), &queue);
+	PG_RETURN_TEXT_P(cstring_to_text(outbox_target_branch(&queue)));
+}
+
+/*
+ * encode_message_options(queue, message, due): what the message is staged with
+ */
+Datum
+encode_message_options(PG_FUNCTION_ARGS)
+{
+	OutboxQueue queue;
+	OutboxMessage msg;
+	struct varlena *staged;
+
+	read_queue(PG_GETARG_HEAPTUPLEHEADER(0), &queue);
+	read_message(PG_GETARG_HEAPTUPLEHEADER(1), &msg);
+	staged = outbox_message_options(&queue, &msg, msg.options,
+									PG_ARGISNULL(2) ? 0 : PG_GETARG_TIMESTAMPTZ(2));
+	if (staged == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(staged);
+}
+
+/*
+ * encode_check_options(target, options)
+ */
+Datum
+encode_check_options(PG_FUNCTION_ARGS)
+{
+	outbox_check_queue_options(read_target(text_to_cstring(PG_GETARG_TEXT_PP(0))),
+							   PG_ARGISNULL(1) ? NULL :
+							   (struct varlena *) PG_GETARG_JSONB_P(1));
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,24 @@
+-- In a database of another encoding all text arrives as UTF-8, in lengths, too.
+-- Payloads are bytes that enqueue has made; only these are as they were.
+\pset tuples_only on
+\pset format unaligned
+SET client_encoding = 'UTF8';
+SHOW server_encoding;
+
+SELECT shown(batch(queue('stream'), message('\xc3bcff', 'tüp', 'schlüssel', '{"größe": "ÿ"}')));
+SELECT shown(batch(queue('stream'), message('p', 'tüp', 'schlüssel'), message('p', 'ü'), message('p', NULL, 'ü')));
+SELECT shown(batch(queue('watermill'), message('p', headers => '{"größe": "ÿ"}')));
+SELECT n, substr((batch(queue('watermill'), message(headers => jsonb_build_object('k', repeat('ü', n)))))[4], 4, 3)
+FROM unnest('{15,16,127,128}'::integer[]) n;
+SELECT convert_from((batch(queue('list'), message(bytes(E'"ü"\n'), 'tüp', 'schlüssel', '{"größe": "ÿ"}', kind => 't')))[1], 'UTF8');
+SELECT (batch(queue('list'), message(bytes('"ü"'), 'tüp', 'ü', '{"ö": "ÿ"}', kind => 'j')))[1];
+SELECT encode((batch(queue('asynq', 'schlange ü'), message(bytes('ü'), 'tüp', headers => '{"größe": "ÿ"}',
+    options => '{"group": "größe", "unique_ttl": 1, "unique_key": "schlüssel"}')))[4], 'hex');
+SELECT shown(batch(queue('asynq', 'schlange ü'), message('p', 'tüp',
+    options => '{"group": "größe", "unique_ttl": 1, "unique_key": "schlüssel"}')));
+SELECT shown(batch(queue('commands', 'schlange ü', name => 'ä queue', options => '{"commands": [["RPUSH", "ü:{redis_key}:ö", "{queue}",
+    "{type}", "{key}", "{headers}", "{header.größe}", "ß{payload}ß", "ä"]]}'),
+    message('\xc3bcff', 'tüp', 'schlüssel', '{"größe": "ÿ"}')));
+SELECT shown(batch(queue('function'), message('\xc3bcff', 'tüp', 'schlüssel', '{"größe": "ÿ"}')));
+-- what a message is staged with is in the database's encoding again
+SELECT encode_message_options(queue('asynq'), message('p', 'tüp', options => '{"group": "größe", "unique_ttl": 1, "unique_key": "ü"}'), NULL);
