@@ -28,6 +28,8 @@
  */
 #include "consumer_entry.h"
 
+#include <limits.h>
+
 #include "catalog/namespace.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"

@@ -233,8 +233,9 @@ typedef enum RequestKind
 	REQUEST_APPLY,
 	REQUEST_CAREFUL,			/* moves the cursor, skips what fails */
 	REQUEST_AGAIN,				/* skipped messages, tried again */
-	REQUEST_CONSUMER_CHECK,		/* of the streams in which consumers answer: */
-	REQUEST_CONSUMER_READ,		/* ... one's state; entries; to be trimmed */
+	/* of the streams in which consumers answer; the last ones, as they count apart */
+	REQUEST_CONSUMER_CHECK,
+	REQUEST_CONSUMER_READ,
 	REQUEST_CONSUMER_TRIM
 } RequestKind;
 
