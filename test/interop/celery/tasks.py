@@ -3,6 +3,7 @@ import json
 import os
 import time
 
+import psycopg
 from celery import Celery
 
 app = Celery("proj", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
@@ -37,3 +38,14 @@ def flaky(self, failures):
 @app.task(bind=True, name="proj.slow")
 def slow(self):
     note(self, "limits", json.dumps(self.request.timelimit))
+
+
+@app.task(bind=True, name="proj.invoice", acks_late=True)
+def invoice(self, order):
+    """Once, however often it is delivered: its id is kept with what it does."""
+    with psycopg.connect() as db:
+        done = db.execute("INSERT INTO processed VALUES ('invoice', %s)"
+                          " ON CONFLICT DO NOTHING", [self.request.id])
+        note(self, "new" if done.rowcount else "known")
+        if done.rowcount:
+            db.execute("INSERT INTO invoice VALUES (%s)", [order])
