@@ -277,7 +277,7 @@ send_trim(Relay *relay, RelayQueue *queue, ConsumerStream *stream)
 		"XTRIM", stream->key, "MINID", entry_id_text(next_entry_id(stream->trim))
 	};
 
-	XLogFlush(queue->consumer->lsn);
+	outbox_flush_wal(queue->consumer->lsn);
 	send_request(relay, REQUEST_CONSUMER_TRIM, queue, lengthof(argv), argv);
 	stream->trimmed = stream->trim;
 	stream->trim_at = DT_NOEND;

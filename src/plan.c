@@ -67,8 +67,8 @@ typedef struct PlanScan
  * Have WAL flushed up to an insert position.  The position may be just behind
  * a page's header, where no record ends: then all before the page will do.
  */
-static void
-flush_wal(XLogRecPtr lsn)
+void
+outbox_flush_wal(XLogRecPtr lsn)
 {
 	uint32		offset = lsn % XLOG_BLCKSZ;
 	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
@@ -336,6 +336,6 @@ outbox_plan(Relay *relay, OutboxStaging *staging)
 	outbox_snap_unref(now);
 
 	if (scan.planned > 0)
-		flush_wal(lsn);
+		outbox_flush_wal(lsn);
 	return scan.planned > 0;
 }

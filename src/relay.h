@@ -371,6 +371,7 @@ extern Datum outbox_snap_text(const OutboxSnap *snap);
 
 /* plan.c: which rows each queue gets next. In a transaction. */
 extern bool outbox_plan(Relay *relay, OutboxStaging *staging);
+extern void outbox_flush_wal(XLogRecPtr lsn);
 extern void outbox_discard_plan(RelayQueue *queue);
 extern bool outbox_plan_again(Relay *relay, RelayQueue *queue);
 extern void outbox_set_tick(RelayQueue *queue, OutboxSnap *prev,

@@ -124,14 +124,19 @@ eventually { $redis->count('q:retry') == 0 } 'and what was read has gone';
 note(scalar(keys %want), ' messages');
 
 # What has gone from Redis is on disk: the server may die at once.
-configure($node, 'outbox.retention' => '0', 'wal_writer_delay' => '10s');
-$node->safe_psql($db, q{SELECT outbox_alter_queue('q', retry_delay => '1 hour', retry_max_delay => '1 hour');
-	SELECT outbox_enqueue('q', 'last')});
-eventually { deliveries($redis, 'q', 'last') } 'a last message';
-give_back($redis, 'q:retry', (deliveries($redis, 'q', 'last'))[0], 'e');
-eventually { $redis->count('q:retry') == 0 } 'given back and gone';
-kill_hard($node);
-$node->start;
-is($node->safe_psql($db, 'SELECT count(*) FROM outbox.deferred'), 1, 'survives');
+configure($node, 'outbox.retention' => '0', 'max_wal_size' => '1GB');
+$node->safe_psql($db, q{SELECT outbox_alter_queue('q', retry_delay => '1 hour', retry_max_delay => '1 hour')});
+for my $round (1 .. 4)
+{
+	$node->safe_psql($db, "SELECT outbox_enqueue('q', 'last $round')");
+	eventually { deliveries($redis, 'q', "last $round") } 'a last message';
+	# nobody but the relay writes WAL down
+	kill 'STOP', $node->safe_psql($db, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+	give_back($redis, 'q:retry', (deliveries($redis, 'q', "last $round"))[0], 'e');
+	eventually { $redis->cmd('EXISTS', 'q:retry') && $redis->count('q:retry') == 0 } 'given back and gone';
+	kill_hard($node);
+	$node->start;
+	is($node->safe_psql($db, 'SELECT count(*) FROM outbox.deferred'), $round, 'survives');
+}
 
 done_testing();
