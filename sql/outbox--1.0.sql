@@ -1176,7 +1176,7 @@ COMMENT ON COLUMN outbox.dead_letters.error IS
 COMMENT ON COLUMN outbox.dead_letters.attempts IS
 'how often its delivery has failed, or its consumer has returned it';
 COMMENT ON COLUMN outbox.dead_letters.enqueued_at IS
-'when it was enqueued; one that was delayed, when it was due';
+'when it was enqueued; one that was delayed, when it was due; one that a consumer has returned, when it did';
 COMMENT ON COLUMN outbox.dead_letters.first_failed_at IS
 'when it first failed';
 COMMENT ON COLUMN outbox.dead_letters.last_failed_at IS

@@ -26,6 +26,9 @@
  * without the field whose next attempt isn't out yet.  Users may have given one
  * id to several messages: then another payload is another message.
  *
+ * What is returned a second time only after a replay counts for the replayed
+ * one: nothing tells them apart.
+ *
  * A message that is delivered again on purpose (replayed, resent) begins with
  * its first attempt.  A replay adds a row that says so; of several rows the
  * last one counts.  Nobody but the relay changes rows or deletes them, so it
