@@ -37,6 +37,12 @@
 /* so that unix time plus any of them is a number that Redis takes for one */
 #define LONGEST_SECONDS		(INT64CONST(1000) * 366 * 24 * 3600)
 
+/* what the relay takes for a time since 1970, it must get here */
+#define LATEST_SECONDS		(2 * LONGEST_SECONDS)
+#define LATEST_TIME \
+	(LATEST_SECONDS * USECS_PER_SEC - \
+	 ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY)
+
 /* what asynq gives a task that has neither timeout nor deadline */
 #define DEFAULT_TIMEOUT		1800
 #define DEFAULT_MAX_RETRY	25
@@ -131,13 +137,15 @@ deadline_option(const char *name, const JsonbValue *v)
 	TimestampTz t;
 
 	if (v->type == jbvNumeric)
-		return number_option(name, v, 2 * LONGEST_SECONDS);
+		return number_option(name, v, LATEST_SECONDS);
 	if (v->type != jbvString)
 		option_error(name, "a point in time", "It is a timestamp, or seconds since 1970.");
 	t = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
 												CStringGetDatum(string_value(v)),
 												ObjectIdGetDatum(InvalidOid),
 												Int32GetDatum(-1)));
+	if (!TIMESTAMP_NOT_FINITE(t) && t > LATEST_TIME)
+		option_error(name, "a point in time before the year 3974", "Leave the option out for none.");
 	if (TIMESTAMP_NOT_FINITE(t) || unix_us(t) < USECS_PER_SEC)
 		option_error(name, "a point in time after 1970", "It is a timestamp, or seconds since 1970.");
 	return unix_us(t) / USECS_PER_SEC;
@@ -193,7 +201,7 @@ take_task_option(int option, const JsonbValue *v, OutboxTaskOptions *task)
 			task->group = text_value(name, v);
 			break;
 		case TASK_PROCESS_AT:
-			task->process_at = number_option(name, v, 2 * LONGEST_SECONDS);
+			task->process_at = number_option(name, v, LATEST_SECONDS);
 			break;
 	}
 }
@@ -449,6 +457,10 @@ complete_task_options(const OutboxQueue *queue, const OutboxMessage *msg,
 				 errhint("It says how long the task's lock lives, if the task isn't done before.")));
 	if (task.unique_ttl > 0 && task.unique_key.len == 0)
 		task.unique_key = payload_key(msg);
+	if (due > LATEST_TIME)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a message of target \"asynq\" must be due before the year 3974")));
 	if (due != 0)
 		task.process_at = (unix_us(due) + USECS_PER_SEC - 1) / USECS_PER_SEC;
 	return task_jsonb(&task);

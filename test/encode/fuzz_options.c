@@ -30,8 +30,12 @@ append_any(Input *in, StringInfo json, int depth)
 	};
 	int			n = take(in, 1);
 
-	if (n < 5 * lengthof(samples))
+	if (n < 3 * lengthof(samples))
 		appendStringInfoString(json, samples[n % lengthof(samples)]);
+	else if (n < 144)
+		appendStringInfo(json, "\"%d-01-01\"", (int) take(in, 2) * 4 + 1);
+	else if (n < 176)
+		appendStringInfo(json, "\"" INT64_FORMAT " seconds\"", take_number(in, 2 * LONGEST));
 	else if (n < 192 || depth == 0)
 	{
 		Text		text = take_text(in, "");
@@ -127,6 +131,8 @@ fuzz_options(Input *in)
 
 	take_queue(in, target);
 	m = take_message(in);
+	if (m->msg.type == NULL)
+		m->msg.type = make_value(in, "t", 1);
 	if (take_bool(in))
 		queue.options = take_any_options(in);
 	if (take_bool(in))

@@ -22,6 +22,11 @@ SELECT staged('{"unique_ttl": "1 minute"}');
 SELECT staged('{"unique_ttl": 60, "unique_key": "u\"\\\n"}');
 -- a time is rounded up
 SELECT staged(NULL, due => '2026-11-22 21:00:00+00'), staged(NULL, due => '2026-11-22 21:00:00.000001+00');
+-- the last that are taken, and the relay takes what was staged
+SELECT staged('{"deadline": "3974-02-24 00:00:00+00"}'), staged('{"deadline": 63244800000}');
+SELECT staged('{"deadline": "3974-02-24 00:00:00+00"}', due => '3974-02-24 00:00:00+00');
+SELECT (batch(queue('asynq'), message('', 't', options => staged('{"deadline": "3974-02-24 00:00:00+00", "timeout": 31622400000,
+    "retention": 31622400000, "unique_ttl": 31622400000}', due => '3974-02-24 00:00:00+00'))))[5:];
 -- what the queue says, and what the message says instead
 SELECT staged(NULL, '{"max_retry": 3, "timeout": 5, "retention": 7, "unique_ttl": 9, "group": "q"}');
 SELECT staged('{"max_retry": 25, "timeout": 0, "retention": 8, "unique_ttl": 0, "group": "m"}',
@@ -51,6 +56,11 @@ SELECT staged('{"timeout": {"a": 1}}');
 SELECT staged('{"deadline": "infinity"}');
 SELECT staged('{"deadline": "1970-01-01 00:00:00+00"}');
 SELECT staged('{"deadline": false}');
+SELECT staged('{"deadline": 63244800001}');
+SELECT staged('{"deadline": "3974-02-24 00:00:00.000001+00"}');
+SELECT staged('{"deadline": "294276-12-31 00:00:00+00"}');
+SELECT staged(NULL, due => '3974-02-24 00:00:00.000001+00');
+SELECT staged(NULL, due => '294276-12-31 00:00:00+00');
 SELECT staged('{"unique_key": "u"}');
 SELECT staged('{"unique_ttl": 1, "unique_key": ""}');
 SELECT staged('{"unique_ttl": 1, "unique_key": " \t"}');
