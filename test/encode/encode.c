@@ -89,6 +89,7 @@ read_queue(HeapTupleHeader row, OutboxQueue *queue)
 	queue->maxlen = DatumGetInt64(member(row, "maxlen"));
 	queue->format = strcmp(format, "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
 	queue->options = varlena_member(row, "options");
+	queue->consumer_retry = DatumGetBool(member(row, "consumer_retry"));
 }
 
 static void
@@ -103,6 +104,7 @@ read_message(HeapTupleHeader row, OutboxMessage *msg)
 	msg->key = varlena_member(row, "key");
 	msg->headers = varlena_member(row, "headers");
 	msg->options = varlena_member(row, "options");
+	msg->history = varlena_member(row, "history");
 }
 
 /*

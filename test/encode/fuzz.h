@@ -55,6 +55,7 @@ typedef struct Model
 	OutboxBytes payload;
 	int			nheaders;
 	Header	   *headers;
+	Text		error;			/* the last one, of streams whose consumers see it */
 	/* options of asynq */
 	int64		max_retry;
 	int64		timeout;

@@ -270,6 +270,10 @@ check_stream_entry(const Model *m, const char *shape)
 	if (m->msg.key != NULL)
 		check((!named || next_is("key")) && next_is_text(&m->key));
 	check((!named || next_is("payload")) && next_is_bytes(m->payload));
+	if (queue.consumer_retry)
+		check(named && next_is("attempt") && next_is_number(m->msg.attempts + 1));
+	if (queue.consumer_retry && m->msg.history != NULL && m->msg.attempts > 0)
+		check(next_is("error") && next_is_text(&m->error));
 	if (!named)
 	{
 		check(m->msg.headers == NULL && queue.maxlen == 0);
@@ -455,6 +459,27 @@ check_function(const Model *m)
 	check(next_is_number(m->msg.attempts + 1));
 }
 
+/*
+ * A history with events of which the last one counts.
+ */
+static void
+take_history(Input *in, Model *m)
+{
+	int			n = 1 + take(in, 1) % 3;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < n; i++)
+	{
+		m->error = take_text(in, "");
+		appendStringInfoString(&json, i == 0 ? "[{\"error\":" : ",{\"error\":");
+		append_json(&json, &m->error.server);
+		appendStringInfoString(&json, ",\"at\":1}");
+	}
+	appendStringInfoChar(&json, ']');
+	m->msg.history = make_jsonb(in, json.data);
+}
+
 /* messages, as a batch and one by one */
 
 static void
@@ -466,6 +491,8 @@ fuzz_messages(Input *in, OutboxTarget target, bool counted, void (*check_one) (c
 	take_queue(in, target);
 	if (target == OUTBOX_TARGET_STREAM || target == OUTBOX_TARGET_WATERMILL)
 		queue.maxlen = take(in, 1) % 4 == 0 ? take_number(in, PG_INT64_MAX) : 0;
+	if (target == OUTBOX_TARGET_STREAM)
+		queue.consumer_retry = take(in, 1) % 4 == 0;
 	if (target == OUTBOX_TARGET_LIST)
 		queue.format = take(in, 1) % 4 == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
 	for (int i = 0; i < n; i++)
@@ -473,6 +500,8 @@ fuzz_messages(Input *in, OutboxTarget target, bool counted, void (*check_one) (c
 		models[i] = take_message(in);
 		if (target == OUTBOX_TARGET_ASYNQ)
 			take_options(in, models[i]);
+		if (queue.consumer_retry && take_bool(in))
+			take_history(in, models[i]);
 		outbox_target_encode(&args, &queue, &models[i]->msg);
 	}
 	decode();

@@ -2,9 +2,10 @@
 \getenv dlpath PG_LIBDIR
 \set module :dlpath '/encode.so'
 
-CREATE TYPE queue AS (target text, redis_key text, maxlen bigint, format text, name text, options jsonb);
+CREATE TYPE queue AS (target text, redis_key text, maxlen bigint, format text, name text, options jsonb,
+                      consumer_retry boolean);
 CREATE TYPE message AS (payload bytea, type text, key text, headers jsonb, options jsonb,
-                        id uuid, kind "char", attempts integer);
+                        id uuid, kind "char", attempts integer, history jsonb);
 
 CREATE FUNCTION encode_messages(queue, timestamptz, boolean, message[]) RETURNS bytea[]
     LANGUAGE c STRICT AS :'module';
@@ -15,13 +16,14 @@ CREATE FUNCTION encode_check_options(target text, options jsonb) RETURNS void
     LANGUAGE c AS :'module';
 
 CREATE FUNCTION queue(target text, redis_key text DEFAULT 'default', maxlen bigint DEFAULT 0,
-                      format text DEFAULT 'json', name text DEFAULT 'a queue', options jsonb DEFAULT NULL)
-    RETURNS queue LANGUAGE sql AS 'SELECT target, redis_key, maxlen, format, name, options';
+                      format text DEFAULT 'json', name text DEFAULT 'a queue', options jsonb DEFAULT NULL,
+                      consumer_retry boolean DEFAULT false)
+    RETURNS queue LANGUAGE sql AS 'SELECT target, redis_key, maxlen, format, name, options, consumer_retry';
 CREATE FUNCTION message(payload bytea DEFAULT '', type text DEFAULT NULL, key text DEFAULT NULL,
                         headers jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
                         id uuid DEFAULT '0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d',
-                        kind "char" DEFAULT 'b', attempts integer DEFAULT 0)
-    RETURNS message LANGUAGE sql AS 'SELECT payload, type, key, headers, options, id, kind, attempts';
+                        kind "char" DEFAULT 'b', attempts integer DEFAULT 0, history jsonb DEFAULT NULL)
+    RETURNS message LANGUAGE sql AS 'SELECT payload, type, key, headers, options, id, kind, attempts, history';
 
 -- A batch as it is handed to Redis on 2026-11-22 at 21:00:00.123456, and
 -- messages that are handed over one by one.

@@ -19,6 +19,16 @@ SELECT shown(alone(queue('stream'), message('p')));
 SELECT shown(alone(queue('stream'), message('p', 't', 'k', '{"a": "1"}'), message('p', 't')));
 SELECT shown(alone(queue('stream', maxlen => 7), message('p', NULL, 'k')));
 
+-- consumers that may return messages see how often they were tried, and why
+SELECT shown(batch(queue('stream', consumer_retry => true), message('p'), message('p', 't', 'k', '{"a": "1"}', attempts => 2,
+    history => '[{"error": "first"}, {"error": "last ü"}]')));
+SELECT shown(alone(queue('stream', maxlen => 5, consumer_retry => true), message('p', attempts => 1, history => '[{"error": ""}]')));
+-- nothing was said
+SELECT shown(batch(queue('stream', consumer_retry => true), message('p', attempts => 1, history => '[]'),
+    message('p', attempts => 1), message('p', history => '[{"error": "of another life"}]'), message('p', attempts => 1, history => '[{}]')));
+-- others don't
+SELECT shown(batch(queue('stream'), message('p', attempts => 1, history => '[{"error": "e"}]')));
+
 -- runs
 SELECT shown(batch(queue('stream'), message('1'), message('2'), message('3', 't'), message('4', 't'), message('5'),
     message('6', NULL, 'k'), message('7', headers => '{"a": "1"}'), message('8', headers => '{}'), message('9')));
