@@ -200,9 +200,6 @@ take_task_option(int option, const JsonbValue *v, OutboxTaskOptions *task)
 		case TASK_GROUP:
 			task->group = text_value(name, v);
 			break;
-		case TASK_PROCESS_AT:
-			task->process_at = number_option(name, v, LATEST_SECONDS);
-			break;
 	}
 }
 
@@ -220,8 +217,7 @@ find_task_option(const JsonbValue *name, int noptions)
  * Take the options of a task out of an object, of those that are known.
  */
 static void
-take_task_options(const struct varlena *options, int noptions,
-				  OutboxTaskOptions *task)
+take_task_options(const struct varlena *options, OutboxTaskOptions *task)
 {
 	Jsonb	   *jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
@@ -233,7 +229,7 @@ take_task_options(const struct varlena *options, int noptions,
 	{
 		if (token == WJB_KEY)
 		{
-			option = find_task_option(&v, noptions);
+			option = find_task_option(&v, TASK_PROCESS_AT);
 			if (option < 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -330,7 +326,7 @@ outbox_check_queue_options(OutboxTarget target, const struct varlena *options)
 	{
 		case OUTBOX_TARGET_ASYNQ:
 			if (options != NULL)
-				take_task_options(options, TASK_PROCESS_AT, &task);
+				take_task_options(options, &task);
 			if (task.deadline != 0 || task.unique_key.len > 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -444,11 +440,11 @@ complete_task_options(const OutboxQueue *queue, const OutboxMessage *msg,
 
 	check_task_type(msg);
 	if (queue->options != NULL)
-		take_task_options(queue->options, TASK_PROCESS_AT, &task);
+		take_task_options(queue->options, &task);
 	if (given != NULL)
 	{
 		check_is_object(given);
-		take_task_options(given, TASK_PROCESS_AT, &task);
+		take_task_options(given, &task);
 	}
 	if (task.unique_key.len > 0 && task.unique_ttl == 0)
 		ereport(ERROR,
@@ -495,13 +491,66 @@ outbox_message_options(const OutboxQueue *queue, const OutboxMessage *msg,
 	return NULL;
 }
 
+static int64 *
+task_number(OutboxTaskOptions *task, int option)
+{
+	switch (option)
+	{
+		case TASK_MAX_RETRY:
+			return &task->max_retry;
+		case TASK_TIMEOUT:
+			return &task->timeout;
+		case TASK_DEADLINE:
+			return &task->deadline;
+		case TASK_RETENTION:
+			return &task->retention;
+		case TASK_UNIQUE_TTL:
+			return &task->unique_ttl;
+		case TASK_PROCESS_AT:
+			return &task->process_at;
+	}
+	return NULL;
+}
+
+/*
+ * What a message was staged with.  It was checked then; a row that somebody has
+ * written by other means must not stop the relay, so what can't be is left out.
+ */
 void
 outbox_read_task_options(const struct varlena *options, OutboxTaskOptions *task)
 {
+	Jsonb	   *jsonb = options == NULL ? NULL :
+		(Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	int			option = -1;
+
 	memset(task, 0, sizeof(OutboxTaskOptions));
 	task->max_retry = DEFAULT_MAX_RETRY;
-	if (options != NULL)
-		take_task_options(options, TASK_OPTIONS, task);
+	it = jsonb != NULL && JB_ROOT_IS_OBJECT(jsonb) ? JsonbIteratorInit(&jsonb->root) : NULL;
+	while (it != NULL && (token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		int64	   *number;
+
+		if (token == WJB_KEY)
+			option = find_task_option(&v, TASK_OPTIONS);
+		if (token != WJB_VALUE)
+			continue;
+		number = task_number(task, option);
+		if (number != NULL && v.type == jbvNumeric)
+		{
+			double		n = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+															   NumericGetDatum(v.val.numeric)));
+
+			*number = (int64) Max(Min(n, (double) LATEST_SECONDS), 0);
+		}
+		else if (v.type == jbvString && option == TASK_UNIQUE_KEY)
+			task->unique_key = (OutboxBytes) {v.val.string.val, v.val.string.len};
+		else if (v.type == jbvString && option == TASK_GROUP)
+			task->group = (OutboxBytes) {v.val.string.val, v.val.string.len};
+	}
+	task->max_retry = Min(task->max_retry, PG_INT32_MAX);
 	if (task->timeout == 0 && task->deadline == 0)
 		task->timeout = DEFAULT_TIMEOUT;
 }

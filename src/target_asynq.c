@@ -148,13 +148,15 @@ outbox_encode_asynq(OutboxArgs *args, const OutboxQueue *queue,
 		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
 	int64		now_s = now / USECS_PER_SEC;
 	OutboxTaskOptions task;
-	OutboxBytes type = outbox_text_bytes(msg->type);
+	OutboxBytes type = {"", 0};
 	OutboxBytes group;
 	OutboxBytes lock = {"", 0};
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
 	const char *state;
 	StringInfoData encoded;
 
+	if (msg->type != NULL)
+		type = outbox_text_bytes(msg->type);
 	outbox_read_task_options(msg->options, &task);
 	group = outbox_utf8_bytes(task.group.data, task.group.len);
 	if (task.unique_ttl > 0)

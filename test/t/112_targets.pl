@@ -104,6 +104,15 @@ for my $place ('pending', 'scheduled', 'groups', 'g:g')
 	is(keys_like('asynq:{default}:unique:*'), $lock, "asynq, $place: with its lock");
 }
 
+# A row that nobody has checked stops no relay.
+clean();
+sql("SELECT outbox_pause_queue('default')", "$task, id => '$id', options => '{\"group\": \"g\"}')", "$task, id => '$other')");
+sql("UPDATE outbox.staging_1 SET options = '{\"deadline\": 1e30, \"timeout\": -5, \"max_retry\": [1], \"group\": 7, \"what\": {}}' WHERE id = '$id'",
+	"UPDATE outbox.staging_2 SET options = '{\"deadline\": 1e30, \"timeout\": -5, \"max_retry\": [1], \"group\": 7, \"what\": {}}' WHERE id = '$id'",
+	"UPDATE outbox.staging_1 SET type = NULL, options = '[]' WHERE id = '$other'", "UPDATE outbox.staging_2 SET type = NULL, options = '[]' WHERE id = '$other'");
+sql("SELECT outbox_resume_queue('default')");
+eventually { waiting() eq "$other $id" } 'asynq: what was written into our tables by hand goes as far as it makes sense';
+
 # Commands.
 sql(q[SELECT outbox_create_queue('c', 'commands', 'jobs', on_failure => 'retry', retry_delay => '50 ms', retry_backoff => 1,
 	options => '{"commands": [["SADD", "c:queues", "{redis_key}"], ["HSET", "c:{id}", "attempt", "{attempt}", "x", "{header.x}", "y", "{header.y}"],
