@@ -76,7 +76,11 @@
  *
  * try() is one() that can't fail itself.  The cursor has been moved by then, so
  * Redis does what it is asked, and an error is the message's: a word that isn't
- * known, of a module or a queue's own function, must not pass for an outage.
+ * known, of a module or a queue's own function, must not pass for an outage,
+ * nor one that stands behind a minus in it (redis.c).  Whatever a function
+ * raises or returns, nothing may be raised from here: the careful script would
+ * end between its cursor and its messages.  What is kept of an error is short,
+ * as the cursor keeps it.
  */
 #define ONE_MESSAGE \
 "local function failure(r)\n" \
@@ -143,14 +147,18 @@
 "  end\n" \
 "end\n" \
 "local known = {ERR = true, WRONGTYPE = true, NOPERM = true}\n" \
-"local function try(i, last)\n" \
+"local function attempt(i, last)\n" \
 "  local ok, err = pcall(one, i, last)\n" \
-"  if not ok then\n" \
-"    if type(err) == 'table' then err = err.err end\n" \
-"    return 'ERR script: ' .. tostring(err)\n" \
-"  end\n" \
-"  if err and not known[string.match(err, '^%u+')] then return 'ERR ' .. err end\n" \
+"  if ok and not err then return end\n" \
+"  if type(err) == 'table' then err = err.err end\n" \
+"  err = string.gsub(string.sub(tostring(err), 1, 1000), '%-(%u)', '%1')\n" \
+"  if not ok then return 'ERR script: ' .. err end\n" \
+"  if not known[string.match(err, '^%u+')] then return 'ERR ' .. err end\n" \
 "  return err\n" \
+"end\n" \
+"local function try(i, last)\n" \
+"  local ok, err = pcall(attempt, i, last)\n" \
+"  return ok and err or not ok and 'ERR script: an error that can not be read'\n" \
 "end\n"
 
 static const char apply_script[] =

@@ -158,6 +158,21 @@ is_deeply([ split /\n/, sql("SELECT payload_text || ': ' || error FROM outbox.de
   or diag(sql("SELECT payload_text, error FROM outbox.dead_letters"));
 like(sql("SELECT error FROM outbox.dead_letters WHERE payload_text = 'wrong'"), qr/WRONGTYPE/, 'function: one of Redis too');
 
+# ... may raise and return anything: that is its message's error, not an outage,
+# it is short, and no other message is lost with it.
+my $odd = q[local odd = {a = {err = {}}, b = {err = true}, c = {err = setmetatable({}, {__tostring = function() return {} end})},
+	d = {err = 'a -OOM or -READONLY to see'}, e = {err = string.rep('x', 100000)}}
+if payload == 'f' then error(setmetatable({}, {__index = function() error('index') end})) end
+if payload == 'g' then error() end
+if odd[payload] then return odd[payload] end
+redis.call('RPUSH', 'f:odd', payload)] =~ s/'/''/gr;
+sql(qq[SELECT outbox_create_queue('o', 'function', on_failure => 'dead_letter', options => jsonb_build_object('function', '$odd'))],
+	q[SELECT outbox_enqueue('o', x || y) FROM unnest('{a,b,c,d,e,f,g}'::text[]) AS x, unnest('{"",1,2}'::text[]) AS y ORDER BY y, x]);
+eventually { $redis->cmd('LLEN', 'f:odd') == 14 } 'function: odd errors are those of their messages only';
+is(sql("SELECT string_agg(payload_text, '' ORDER BY payload_text) FROM outbox.dead_letters WHERE queue = 'o' AND length(error) < 1100"),
+	'abcdefg', 'function: which are dead letters');
+is($redis->cmd('LLEN', 'f:odd'), 14, 'function: and no other is there twice');
+
 # ... is another one from the moment that it is altered.
 sql(q[SELECT outbox_alter_queue('f', options => '{"function": "redis.call(''RPUSH'', ''f:other'', payload)"}')], "SELECT outbox_enqueue('f', 'altered')");
 eventually { $redis->cmd('LLEN', 'f:other') == 1 } 'function: altered while it flows';
