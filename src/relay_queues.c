@@ -178,16 +178,17 @@ same_options(const struct varlena *a, const struct varlena *b)
 }
 
 /*
- * Take a queue's options.  True if they are others than before.
+ * Take a queue's options.  True if they are others than before, or the target
+ * that they are for is.
  */
 static bool
-take_options(RelayQueue *queue, struct varlena *options)
+take_options(RelayQueue *queue, struct varlena *options, bool always)
 {
 	MemoryContext old;
 	const char *error;
 	const char *hint;
 
-	if (same_options(queue->settings.options, options))
+	if (!always && same_options(queue->settings.options, options))
 		return false;
 	MemoryContextReset(queue->options_context);
 	old = MemoryContextSwitchTo(queue->options_context);
@@ -211,10 +212,16 @@ take_settings(Relay *relay, RelayQueue *queue, const OutboxQueue *settings)
 	char	   *redis_key = queue->settings.redis_key;
 	bool		paused = settings->paused_at != 0;
 	bool		other_policy = queue->settings.on_failure != settings->on_failure;
-	bool		other_options = take_options(queue, settings->options);
-	struct varlena *options = queue->settings.options;
-	OutboxTemplate *template = queue->settings.template;
+	bool		other_target = queue->settings.target != settings->target;
+	bool		other_options;
+	struct varlena *options;
+	OutboxTemplate *template;
 
+	/* somebody has written to the table */
+	queue->settings.target = settings->target;
+	other_options = take_options(queue, settings->options, other_target);
+	options = queue->settings.options;
+	template = queue->settings.template;
 	queue->settings = *settings;
 	queue->settings.name = name;
 	queue->settings.redis_key = redis_key;

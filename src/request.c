@@ -13,6 +13,7 @@
  */
 #include "relay.h"
 
+#include "options.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -169,6 +170,12 @@ outbox_send_cursor_request(Relay *relay, RelayQueue *queue)
 		queue->settings.template == NULL)
 	{
 		outbox_block_queue(relay, queue, 0, "outbox.queue.options has no commands");
+		return;
+	}
+	if (queue->settings.target == OUTBOX_TARGET_FUNCTION &&
+		outbox_text_option(queue->settings.options, "function").len == 0)
+	{
+		outbox_block_queue(relay, queue, 0, "outbox.queue.options has no function");
 		return;
 	}
 	if (queue->settings.target == OUTBOX_TARGET_FUNCTION)

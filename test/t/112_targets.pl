@@ -183,6 +183,21 @@ $redis->cmd('SCRIPT', 'FLUSH');
 sql("SELECT outbox_enqueue('f', 'third', 'x', 'x')");
 eventually { $redis->count('fk') == 3 } 'function: loaded again';
 
+# What a superuser writes into outbox.queue by hand fails no relay and loses
+# no message: the queue stands still and says why.
+sql("SELECT outbox_create_queue('hand', 'list')", "SELECT outbox_enqueue('hand', 'before')");
+eventually { $redis->cmd('LLEN', 'hand') == 1 } 'by hand: a list flows';
+$pid = relay_pid($node, $db);
+for my $target ('commands', 'function')
+{
+	sql("UPDATE outbox.queue SET target = '$target' WHERE name = 'hand'", "SELECT outbox_enqueue('hand', '$target')");
+	eventually { state_of('hand') eq 'blocked' && queue_status($node, $db, 'hand', 'why') =~ /has no $target/ } "by hand: target $target without options";
+}
+sql(q[UPDATE outbox.queue SET options = '{"function": "redis.call(''RPUSH'', key, ''f '' .. payload)"}' WHERE name = 'hand']);
+eventually { $redis->cmd('LLEN', 'hand') == 3 } 'by hand: with options';
+is_deeply([ map { s/^\{.*"payload":"(.*?)".*/$1/r } @{ $redis->cmd('LRANGE', 'hand', 0, -1) } ], [ 'before', 'f commands', 'f function' ], 'by hand: all are there');
+is(relay_pid($node, $db), $pid, 'by hand: the relay is the same');
+
 # Under load, with the relay's connection cut all the time and one poison
 # message among them.
 my $xadd = '["XADD", "{redis_key}", "*", "id", "{id}", "payload", "{payload}"]';
