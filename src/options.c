@@ -151,6 +151,15 @@ deadline_option(const char *name, const JsonbValue *v)
 	return unix_us(t) / USECS_PER_SEC;
 }
 
+/*
+ * Redis gets it as UTF-8.  What has none is an error of the conversion's.
+ */
+static void
+check_utf8(OutboxBytes bytes)
+{
+	(void) pg_server_to_any(bytes.data, bytes.len, PG_UTF8);
+}
+
 static OutboxBytes
 text_value(const char *name, const JsonbValue *v)
 {
@@ -162,7 +171,7 @@ text_value(const char *name, const JsonbValue *v)
 		bytes = (OutboxBytes) {v->val.string.val, v->val.string.len};
 		for (size_t i = 0; i < bytes.len; i++)
 			blank &= isspace((unsigned char) bytes.data[i]) != 0;
-		(void) pg_server_to_any(bytes.data, bytes.len, PG_UTF8);
+		check_utf8(bytes);
 	}
 	if (blank)
 		option_error(name, "a string that is not blank", "Leave the option out for none.");
@@ -346,6 +355,7 @@ outbox_check_queue_options(OutboxTarget target, const struct varlena *options)
 			if (outbox_text_option(options, "function").len == 0)
 				option_error("function", "a string that is not empty",
 							 "It is the source of a Lua function's body.");
+			check_utf8(outbox_text_option(options, "function"));
 			break;
 		default:
 			if (!is_empty(options))

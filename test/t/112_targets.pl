@@ -198,6 +198,12 @@ eventually { $redis->cmd('LLEN', 'hand') == 3 } 'by hand: with options';
 is_deeply([ map { s/^\{.*"payload":"(.*?)".*/$1/r } @{ $redis->cmd('LRANGE', 'hand', 0, -1) } ], [ 'before', 'f commands', 'f function' ], 'by hand: all are there');
 is(relay_pid($node, $db), $pid, 'by hand: the relay is the same');
 
+# A function's source that can't be UTF-8 is refused where somebody is told.
+$node->safe_psql('postgres', "CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'");
+$node->safe_psql('bytes', 'CREATE EXTENSION outbox');
+like(($node->psql('bytes', q{SELECT outbox_create_queue('f', 'function', options => jsonb_build_object('function', E'-- \\xe9'))}))[2],
+	qr/invalid byte sequence for encoding "UTF8": 0xe9/, 'function: not UTF-8');
+
 # Under load, with the relay's connection cut all the time and one poison
 # message among them.
 my $xadd = '["XADD", "{redis_key}", "*", "id", "{id}", "payload", "{payload}"]';
