@@ -97,6 +97,7 @@
 "elseif target == 'commands' then\n" \
 "  one = function(i, last)\n" \
 "    while i <= last do\n" \
+"      if a[i] == '0' then return 'ERR its commands have more than 512 MB' end\n" \
 "      local to = i + a[i]\n" \
 "      local err = failure(x(unpack(a, i + 1, to)))\n" \
 "      if err then return err end\n" \

@@ -26,6 +26,9 @@
  * tried again.  So the one that makes the message visible should come last,
  * and the others should be such that doing them twice is no harm.
  *
+ * A message may be there many times in its commands.  What gets too large to be
+ * sent is refused by the script, so that the queue's policy knows what to do.
+ *
  * Which commands there are, and how many arguments they take, is known here
  * and not asked of Redis, as it may be down when a queue is created: those
  * that write, of Redis 6.2, and any of a module's, which have a dot.  A number
@@ -48,6 +51,9 @@
 /* a script passes that many arguments to a command without a doubt */
 #define MAX_ARGUMENTS	1000
 #define MAX_COMMANDS	100
+
+/* Redis takes no argument that is longer, and we no more in all */
+#define MAX_BYTES		(512 * 1024 * 1024)
 
 typedef enum PieceKind
 {
@@ -393,28 +399,53 @@ append_piece(StringInfo out, const Piece *piece, const OutboxArgs *args,
 	}
 }
 
+/*
+ * An argument of a message's commands.  False if they get too large with it.
+ */
+static bool
+expand_argument(OutboxArgs *args, StringInfo value, int start,
+				const Argument *arg, const OutboxQueue *queue,
+				const OutboxMessage *msg)
+{
+	resetStringInfo(value);
+	for (int i = 0; i < arg->npieces; i++)
+	{
+		append_piece(value, &arg->pieces[i], args, queue, msg);
+		if (value->len + args->data.len - start > MAX_BYTES)
+			return false;
+	}
+	outbox_add_arg(args, value->data, value->len);
+	return true;
+}
+
+/*
+ * The commands of a message, each the number of its arguments and these.  A
+ * number of 0 says that they are too large: then there is nothing else.
+ */
 void
 outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,
 					   const OutboxMessage *msg)
 {
 	const OutboxTemplate *template = queue->template;
+	int			start = args->data.len;
+	int			count = args->count;
+	bool		fits = true;
 	StringInfoData value;
 
 	initStringInfo(&value);
-	for (int i = 0; i < template->ncommands; i++)
+	for (int i = 0; i < template->ncommands && fits; i++)
 	{
 		const Command *command = &template->commands[i];
 
 		outbox_add_number(args, command->nargs);
-		for (int j = 0; j < command->nargs; j++)
-		{
-			const Argument *arg = &command->args[j];
-
-			resetStringInfo(&value);
-			for (int k = 0; k < arg->npieces; k++)
-				append_piece(&value, &arg->pieces[k], args, queue, msg);
-			outbox_add_arg(args, value.data, value.len);
-		}
+		for (int j = 0; j < command->nargs && fits; j++)
+			fits = expand_argument(args, &value, start, &command->args[j], queue, msg);
 	}
 	pfree(value.data);
+	if (!fits)
+	{
+		args->data.len = start;
+		args->count = count;
+		outbox_add_number(args, 0);
+	}
 }

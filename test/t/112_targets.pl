@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis);
+my $node = new_node('main', redis => $redis, conf => 'outbox.max_message_size = 64MB');
 my $db = 'postgres';
 install($node, $db, 'plain');
 
@@ -130,6 +130,13 @@ is_deeply([ @{ $redis->cmd('HMGET', "c:$id", 'x', 'y') } ], [ '{payload}', '' ],
 sql(q[SELECT outbox_alter_queue('c', options => '{"commands": [["RPUSH", "c:other", "{payload}"]]}')], q[SELECT outbox_enqueue('c', 'altered')]);
 eventually { $redis->cmd('LLEN', 'c:other') == 1 } 'commands: altered';
 is($redis->cmd('LLEN', 'c:jobs'), 1, 'commands: the old ones are not used any more');
+
+# ... in which a message is too often to be sent: refused like any other.
+my $ten = '{payload}' x 10;
+sql(qq[SELECT outbox_create_queue('much', 'commands', on_failure => 'dead_letter', options => '{"commands": [["RPUSH", "c:much", "{payload}"], ["RPUSH", "c:much", "$ten", "$ten", "$ten"]]}')],
+	"SELECT outbox_enqueue('much', 'first')", "SELECT outbox_enqueue('much', repeat('x', 40000000))", "SELECT outbox_enqueue('much', 'last')");
+eventually { $redis->cmd('LLEN', 'c:much') == 8 } 'commands: those of small messages are no burden';
+eventually { sql("SELECT error FROM outbox.dead_letters WHERE queue = 'much'") eq 'ERR its commands have more than 512 MB' } 'commands: too large together';
 
 # A function.
 my $push = q[if payload == 'raise' then error('raised') end
