@@ -71,6 +71,10 @@ SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options =
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"timeout": {"a": 1}}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"deadline": "infinity"}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"deadline": 1e100}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"deadline": "4000-01-01"}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"deadline": "294276-12-31"}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', deliver_at => '4000-01-01')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', deliver_at => '294276-12-31')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"group": " "}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"group": 5}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"unique_key": "k"}')$$);

@@ -194,7 +194,7 @@ eventually { $redis->count('fk') == 3 } 'function: loaded again';
 # no message: the queue stands still and says why.
 sql("SELECT outbox_create_queue('hand', 'list')", "SELECT outbox_enqueue('hand', 'before')");
 eventually { $redis->cmd('LLEN', 'hand') == 1 } 'by hand: a list flows';
-$pid = relay_pid($node, $db);
+my $pid = relay_pid($node, $db);
 for my $target ('commands', 'function')
 {
 	sql("UPDATE outbox.queue SET target = '$target' WHERE name = 'hand'", "SELECT outbox_enqueue('hand', '$target')");
