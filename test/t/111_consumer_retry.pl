@@ -155,6 +155,18 @@ eventually { attempts($redis, 'q', 'after dull') eq '1' } 'it works';
 is(attempts($redis, 'q', 'dull'), '1 2', 'and reads nothing again');
 sql(q{SELECT outbox_alter_queue('q', retry_delay => '1 second')});
 
+# Delays are kept without anything else happening: ten of a tenth of a second.
+sql(q{SELECT outbox_alter_queue('q', retry_delay => '100 milliseconds', max_attempts => 100);
+	SELECT outbox_enqueue('q', 'soon')});
+$since = time;
+for my $n (1 .. 10)
+{
+	eventually { (deliveries($redis, 'q', 'soon')) == $n } "attempt $n";
+	give_back($redis, 'q:retry', (deliveries($redis, 'q', 'soon'))[-1], 'e');
+}
+cmp_ok(time - $since, '<', 6, 'come soon');
+sql(q{SELECT outbox_alter_queue('q', retry_delay => '1 second', max_attempts => 5)});
+
 # Two messages of one id.
 my $same = 'aaaaaaaa-0000-7000-8000-000000000000';
 sql("SELECT outbox_enqueue('q', 'this', id => '$same'), outbox_enqueue('q', 'that', id => '$same')");
