@@ -190,6 +190,27 @@ outbox_text_bytes(const struct varlena *text)
 }
 
 /*
+ * The next of the headers, in UTF-8.  False if there are no more.
+ */
+bool
+outbox_next_header(JsonbIterator **it, OutboxBytes *name, OutboxBytes *value)
+{
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	while ((token = JsonbIteratorNext(it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			*name = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		*value = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
+		return true;
+	}
+	return false;
+}
+
+/*
  * The headers as JSON.
  */
 OutboxBytes

@@ -18,6 +18,7 @@
 #include "outbox.h"
 
 #include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 
 /* arguments for the script, in the protocol's form, and how many */
 typedef struct OutboxArgs
@@ -67,6 +68,8 @@ extern void outbox_add_arg(OutboxArgs *args, const char *data, size_t len);
 extern void outbox_add_number(OutboxArgs *args, int64 n);
 extern OutboxBytes outbox_text_bytes(const struct varlena *text);
 extern OutboxBytes outbox_utf8_bytes(const char *data, size_t len);
+extern bool outbox_next_header(JsonbIterator **it, OutboxBytes *name,
+							   OutboxBytes *value);
 extern OutboxBytes outbox_headers_json(const OutboxMessage *msg);
 extern OutboxBytes outbox_header(const OutboxMessage *msg, OutboxBytes name);
 extern void outbox_uuid_text(const pg_uuid_t *uuid, char *buf);

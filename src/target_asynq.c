@@ -83,25 +83,16 @@ append_headers(StringInfo out, int field, const OutboxMessage *msg)
 {
 	Jsonb	   *headers = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
 	JsonbIterator *it = JsonbIteratorInit(&headers->root);
-	JsonbIteratorToken token;
-	JsonbValue	v;
+	OutboxBytes name;
+	OutboxBytes value;
 	StringInfoData entry;
 
 	initStringInfo(&entry);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	while (outbox_next_header(&it, &name, &value))
 	{
-		OutboxBytes bytes;
-
-		if (token != WJB_KEY && token != WJB_VALUE)
-			continue;
-		bytes = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
-		if (token == WJB_KEY)
-		{
-			resetStringInfo(&entry);
-			append_element(&entry, 1, bytes);
-			continue;
-		}
-		append_element(&entry, 2, bytes);
+		resetStringInfo(&entry);
+		append_element(&entry, 1, name);
+		append_element(&entry, 2, value);
 		append_element(out, field, (OutboxBytes) {entry.data, entry.len});
 	}
 	pfree(entry.data);

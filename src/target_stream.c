@@ -112,26 +112,18 @@ static void
 add_headers(OutboxArgs *args, Jsonb *headers)
 {
 	JsonbIterator *it = JsonbIteratorInit(&headers->root);
-	JsonbIteratorToken token;
-	JsonbValue	v;
-	StringInfoData name;
+	OutboxBytes name;
+	OutboxBytes value;
+	StringInfoData field;
 
-	initStringInfo(&name);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	initStringInfo(&field);
+	while (outbox_next_header(&it, &name, &value))
 	{
-		OutboxBytes bytes;
-
-		if (token != WJB_KEY && token != WJB_VALUE)
-			continue;
-		bytes = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
-		if (token == WJB_KEY)
-		{
-			resetStringInfo(&name);
-			appendStringInfoString(&name, "h:");
-			appendBinaryStringInfo(&name, bytes.data, bytes.len);
-			bytes = (OutboxBytes) {name.data, name.len};
-		}
-		add_bytes(args, bytes);
+		resetStringInfo(&field);
+		appendStringInfoString(&field, "h:");
+		appendBinaryStringInfo(&field, name.data, name.len);
+		outbox_add_arg(args, field.data, field.len);
+		add_bytes(args, value);
 	}
 }
 
@@ -189,26 +181,21 @@ encode_metadata(Jsonb *headers)
 {
 	static const int longer_map[] = {0, 0xde, 0xdf};
 	static const int longer_string[] = {0xd9, 0xda, 0xdb};
-	StringInfoData out;
 	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	v;
+	OutboxBytes text[2];		/* name and value */
+	StringInfoData out;
 
 	if (headers == NULL || JB_ROOT_COUNT(headers) == 0)
 		return (OutboxBytes) {"", 0};
 	initStringInfo(&out);
 	append_length(&out, JB_ROOT_COUNT(headers), 16, 0x80, longer_map);
 	it = JsonbIteratorInit(&headers->root);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		OutboxBytes bytes;
-
-		if (token != WJB_KEY && token != WJB_VALUE)
-			continue;
-		bytes = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
-		append_length(&out, bytes.len, 32, 0xa0, longer_string);
-		appendBinaryStringInfo(&out, bytes.data, bytes.len);
-	}
+	while (outbox_next_header(&it, &text[0], &text[1]))
+		for (int i = 0; i < lengthof(text); i++)
+		{
+			append_length(&out, text[i].len, 32, 0xa0, longer_string);
+			appendBinaryStringInfo(&out, text[i].data, text[i].len);
+		}
 	return (OutboxBytes) {out.data, out.len};
 }
 
