@@ -16,7 +16,8 @@
  *
  * An attempt that isn't a number from 1 on is none: the tables know better.
  * What else is wrong is said in "fault".  The message then has what could be
- * read, and an id of its own if its own is none.  Without a payload, or with
+ * read, and an id of its own if its own is none; of too many headers none, as
+ * they could be more than jsonb can hold.  Without a payload, or with
  * more of it than could ever have been enqueued, there is no message.
  *
  * What a payload was given as is forgotten; it is text if it can be.
@@ -279,7 +280,7 @@ outbox_parse_entry(const OutboxReply *fields, ConsumerEntry *entry)
 			entry->attempt = parse_attempt(value);
 		else if (is_name(name, "error"))
 			entry->error = parse_error(value);
-		else if (is_header(name))
+		else if (is_header(name) && nheaders <= MAX_HEADERS)
 			add_header(&headers, name, value, entry);
 	}
 	if (headers.len > 0)

@@ -241,6 +241,7 @@ is(given_up() - $before, scalar(grep { $_->[2] eq 'dead' } @bad), 'each dead let
 my @ignored = log_of($node) =~ /WARNING:.*ignored entry \S+ of stream "q:retry": (.*)/g;
 is(scalar @ignored, 3, 'so was what was ignored');
 is(letters('count(DISTINCT id)', "error LIKE '%its id%'"), 3, 'who has no id gets one');
+is(letters('headers IS NULL', "payload_text = 'headers'"), 't', 'of too many headers, which may be millions, none is kept');
 is(relay_pid($node, $db), $pid, 'and the relay is still the same');
 eventually { $redis->count('other') == 2 } 'other queues flow';
 sql(q{SELECT outbox_discard(id) FROM outbox.dead_letters});
