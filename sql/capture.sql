@@ -177,6 +177,26 @@ INSERT INTO log VALUES ('x', '2026-11-22 21:00:00+01'), (NULL, NULL);
 SELECT * FROM come();
 RESET datestyle;
 SET timezone = 'UTC';
+-- a key is the same whatever the session's settings are
+CREATE TABLE settings (span tstzrange, bytes bytea, iv interval, f float8, at timetz, note text);
+SELECT outbox_capture('settings', 'r_capture', key => '{span,bytes,iv,f,at}');
+SELECT outbox_capture('settings', 'r_other', key => '{span}');
+INSERT INTO settings VALUES ('[2026-11-22 20:00+00,)', '\x00ff', '1 day 02:00', 0.1, '12:00+01');
+SET timezone = 'Asia/Tokyo';
+SET datestyle = 'German';
+SET intervalstyle = 'iso_8601';
+SET bytea_output = 'escape';
+SET extra_float_digits = -10;
+UPDATE settings SET note = 'x', f = 0.1;
+SELECT queue, count(*), count(DISTINCT key), min(key) FROM captured WHERE type LIKE 'settings.%' GROUP BY queue ORDER BY queue;
+SHOW timezone;
+RESET extra_float_digits;
+RESET bytea_output;
+RESET intervalstyle;
+RESET datestyle;
+SET timezone = 'UTC';
+UPDATE seen SET seq = (SELECT last_value FROM outbox.seq);
+DROP TABLE settings;
 -- a value that an update leaves alone though it is stored out of line
 CREATE TABLE large (id int PRIMARY KEY, doc text, n int);
 ALTER TABLE large ALTER doc SET STORAGE EXTERNAL;

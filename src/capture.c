@@ -28,7 +28,9 @@
  * that.
  *
  * Values are written as to_json() writes them.  In the message's key, times
- * are in UTC: it must not depend on who changes the row.
+ * are in UTC: it must not depend on who changes the row.  So values of which
+ * the session's settings might decide how they look (a range of times, bytes)
+ * are written there with settings of our own.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +50,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -77,6 +80,7 @@ typedef struct CaptureState
 	char	   *table;
 	OutboxCapture *capture;
 	bool	   *changed;		/* by column, for the row at hand */
+	bool		key_depends;	/* ... on settings, if they aren't set */
 	char	   *head[OPERATIONS];	/* how the payload begins */
 	struct varlena *type[OPERATIONS];
 } CaptureState;
@@ -282,6 +286,23 @@ payload_head(const CaptureState *state, const char *operation)
 	return buf.data;
 }
 
+/*
+ * May a session's settings say how a value of the key is written?
+ */
+static bool
+key_depends(const OutboxCapture *capture)
+{
+	for (int i = 0; i < capture->nkey; i++)
+	{
+		const OutboxJsonColumn *col = &capture->columns[capture->key[i]];
+
+		if (col->style == OUTBOX_JSON_ANY ||
+			col->type == FLOAT4OID || col->type == FLOAT8OID)
+			return true;
+	}
+	return false;
+}
+
 static CaptureState *
 make_state(TriggerData *data)
 {
@@ -306,6 +327,7 @@ make_state(TriggerData *data)
 	state->capture = outbox_capture_resolve(data->tg_relation,
 											args[OUTBOX_CAPTURE_COLUMNS],
 											args[OUTBOX_CAPTURE_KEY]);
+	state->key_depends = key_depends(state->capture);
 	state->changed = palloc(state->capture->ncolumns * sizeof(bool));
 	for (int i = 0; i < OPERATIONS; i++)
 	{
@@ -454,11 +476,28 @@ make_payload(const CaptureState *state, Operation operation,
 }
 
 /*
- * The message's key: the value of the key's one column as text, or an array
- * of the values.
+ * Until AtEOXact_GUC().
+ */
+static int
+set_key_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"DateStyle", "ISO"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
+		{"bytea_output", "hex"}, {"extra_float_digits", "1"}
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/*
+ * The value of the key's one column as text, or an array of the values.
  */
 static struct varlena *
-make_key(const OutboxCapture *capture, TupleTableSlot *slot)
+write_key(const OutboxCapture *capture, TupleTableSlot *slot)
 {
 	StringInfoData buf;
 
@@ -486,6 +525,23 @@ make_key(const OutboxCapture *capture, TupleTableSlot *slot)
 	return cstring_to_text_with_len(buf.data, buf.len);
 }
 
+/*
+ * The message's key.  NULL if it has none.
+ */
+static struct varlena *
+make_key(const CaptureState *state, TupleTableSlot *slot)
+{
+	struct varlena *key;
+	int			level;
+
+	if (!state->key_depends)
+		return write_key(state->capture, slot);
+	level = set_key_settings();
+	key = write_key(state->capture, slot);
+	AtEOXact_GUC(true, level);
+	return key;
+}
+
 static void
 say_where(void *arg)
 {
@@ -506,7 +562,7 @@ enqueue_change(CaptureState *state, Operation operation,
 	msg.kind = OUTBOX_KIND_JSONB;
 	msg.payload = make_payload(state, operation, old, new);
 	msg.type = state->type[operation];
-	msg.key = make_key(state->capture, new != NULL ? new : old);
+	msg.key = make_key(state, new != NULL ? new : old);
 	outbox_enqueue_message(outbox_queue_use(state->queue), &msg);
 }
 
