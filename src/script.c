@@ -77,7 +77,8 @@
  * try() is one() that can't fail itself.  The cursor has been moved by then, so
  * Redis does what it is asked, and an error is the message's: a word that isn't
  * known, of a module or a queue's own function, must not pass for an outage,
- * nor one that stands behind a minus in it (redis.c).  Whatever a function
+ * nor one that stands behind a minus in it, nor a function's words that are
+ * Redis's of an outage (redis.c).  Whatever a function
  * raises or returns, nothing may be raised from here: the careful script would
  * end between its cursor and its messages.  What is kept of an error is short,
  * as the cursor keeps it.
@@ -154,7 +155,11 @@
 "  if type(err) == 'table' then err = err.err end\n" \
 "  err = string.gsub(string.sub(tostring(err), 1, 1000), '%-(%u)', '%1')\n" \
 "  if not ok then return 'ERR script: ' .. err end\n" \
-"  if not known[string.match(err, '^%u+')] then return 'ERR ' .. err end\n" \
+"  local word = string.match(err, '^%u+')\n" \
+"  if target == 'function' and (word == 'ERR' or not known[word]) then\n" \
+"    return 'ERR function: ' .. err\n" \
+"  end\n" \
+"  if not known[word] then return 'ERR ' .. err end\n" \
 "  return err\n" \
 "end\n" \
 "local function try(i, last)\n" \

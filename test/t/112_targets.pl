@@ -160,7 +160,7 @@ is_deeply(\%entry, { id => '01234567-89ab-7cde-8f01-23456789abcd', type => 'a ty
 sql(map { "SELECT outbox_enqueue('f', '$_', 'x', 'x')" } qw(raise refuse wrong second));
 eventually { $redis->count('fk') == 2 } 'function: others go on';
 is_deeply([ split /\n/, sql("SELECT payload_text || ': ' || error FROM outbox.dead_letters WHERE queue = 'f' ORDER BY dead_at, enqueued_at") =~ s/user_script:\d+:/@/gr ],
-	[ 'raise: ERR script: @ raised', 'refuse: ERR NO thanks',
+	[ 'raise: ERR script: @ raised', 'refuse: ERR function: NO thanks',
 		sql("SELECT 'wrong: ' || error FROM outbox.dead_letters WHERE payload_text = 'wrong'") ], 'function: an error is a refusal, with its words')
   or diag(sql("SELECT payload_text, error FROM outbox.dead_letters"));
 like(sql("SELECT error FROM outbox.dead_letters WHERE payload_text = 'wrong'"), qr/WRONGTYPE/, 'function: one of Redis too');
@@ -168,17 +168,18 @@ like(sql("SELECT error FROM outbox.dead_letters WHERE payload_text = 'wrong'"), 
 # ... may raise and return anything: that is its message's error, not an outage,
 # it is short, and no other message is lost with it.
 my $odd = q[local odd = {a = {err = {}}, b = {err = true}, c = {err = setmetatable({}, {__tostring = function() return {} end})},
-	d = {err = 'a -OOM or -READONLY to see'}, e = {err = string.rep('x', 100000)}}
+	d = {err = 'a -OOM or -READONLY to see'}, e = {err = string.rep('x', 100000)},
+	h = {err = 'ERR max number of clients reached'}}
 if payload == 'f' then error(setmetatable({}, {__index = function() error('index') end})) end
 if payload == 'g' then error() end
 if odd[payload] then return odd[payload] end
 redis.call('RPUSH', 'f:odd', payload)] =~ s/'/''/gr;
 sql(qq[SELECT outbox_create_queue('o', 'function', on_failure => 'dead_letter', options => jsonb_build_object('function', '$odd'))],
-	q[SELECT outbox_enqueue('o', x || y) FROM unnest('{a,b,c,d,e,f,g}'::text[]) AS x, unnest('{"",1,2}'::text[]) AS y ORDER BY y, x]);
-eventually { $redis->cmd('LLEN', 'f:odd') == 14 } 'function: odd errors are those of their messages only';
+	q[SELECT outbox_enqueue('o', x || y) FROM unnest('{a,b,c,d,e,f,g,h}'::text[]) AS x, unnest('{"",1,2}'::text[]) AS y ORDER BY y, x]);
+eventually { $redis->cmd('LLEN', 'f:odd') == 16 } 'function: odd errors are those of their messages only';
 is(sql("SELECT string_agg(payload_text, '' ORDER BY payload_text) FROM outbox.dead_letters WHERE queue = 'o' AND length(error) < 1100"),
-	'abcdefg', 'function: which are dead letters');
-is($redis->cmd('LLEN', 'f:odd'), 14, 'function: and no other is there twice');
+	'abcdefgh', 'function: which are dead letters');
+is($redis->cmd('LLEN', 'f:odd'), 16, 'function: and no other is there twice');
 
 # ... is another one from the moment that it is altered.
 sql(q[SELECT outbox_alter_queue('f', options => '{"function": "redis.call(''RPUSH'', ''f:other'', payload)"}')], "SELECT outbox_enqueue('f', 'altered')");
