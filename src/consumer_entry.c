@@ -94,18 +94,6 @@ is_name(OutboxBytes bytes, const char *name)
 	return bytes.len == strlen(name) && memcmp(bytes.data, name, bytes.len) == 0;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /*
  * A UUID in its usual form, as we have sent it.
  */
@@ -124,11 +112,11 @@ parse_id(OutboxBytes bytes, pg_uuid_t *id)
 				return false;
 			continue;
 		}
-		if (hex_digit(bytes.data[i]) < 0)
+		if (outbox_hex_digit(bytes.data[i]) < 0)
 			return false;
 		if (n % 2 == 0)
 			id->data[n / 2] = 0;
-		id->data[n / 2] = id->data[n / 2] << 4 | hex_digit(bytes.data[i]);
+		id->data[n / 2] = id->data[n / 2] << 4 | outbox_hex_digit(bytes.data[i]);
 		n++;
 	}
 	return true;

@@ -122,4 +122,17 @@ typedef struct OutboxMessage
 	char		reason;			/* of a deferred row, see deferred.h; else 0 */
 } OutboxMessage;
 
+/* -1 if it is none */
+static inline int
+outbox_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 #endif							/* OUTBOX_H */

@@ -24,18 +24,6 @@
 
 #define DEFAULT_PORT 6379
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /*
  * Decode %XX in place.  False if a percent sign isn't followed by two digits
  * or stands for a zero byte.
@@ -49,8 +37,8 @@ decode_percent(char *s)
 	{
 		if (*s == '%')
 		{
-			int			hi = hex_digit(s[1]);
-			int			lo = hi < 0 ? -1 : hex_digit(s[2]);
+			int			hi = outbox_hex_digit(s[1]);
+			int			lo = hi < 0 ? -1 : outbox_hex_digit(s[2]);
 
 			if (lo < 0 || (hi == 0 && lo == 0))
 				return false;

@@ -212,6 +212,15 @@ $node->safe_psql('bytes', 'CREATE EXTENSION outbox');
 like(($node->psql('bytes', q{SELECT outbox_create_queue('f', 'function', options => jsonb_build_object('function', E'-- \\xe9'))}))[2],
 	qr/invalid byte sequence for encoding "UTF8": 0xe9/, 'function: not UTF-8');
 
+# Nor may a task have any: it would stop asynq's workers.  The payload is bytes.
+$node->safe_psql('bytes', q{SELECT outbox_create_queue('t', 'asynq')});
+for my $part (q{type => E'\xe9'}, q{type => 't', headers => jsonb_build_object('h', E'\xe9')}, q{type => 't', headers => jsonb_build_object(E'\xe9', 'h')},
+	q{type => 't', options => jsonb_build_object('group', E'\xe9')}, q{type => 't', options => jsonb_build_object('unique_ttl', 9, 'unique_key', E'\xe9')})
+{
+	like(($node->psql('bytes', "SELECT outbox_enqueue('t', 'x', $part)"))[2], qr/invalid byte sequence for encoding "UTF8": 0xe9/, "asynq, not UTF-8: $part");
+}
+is(($node->psql('bytes', q{SELECT outbox_enqueue('t', '\xe9'::bytea, type => 't')}))[0], 0, 'asynq: a payload of bytes');
+
 # Under load, with the relay's connection cut all the time and one poison
 # message among them.
 my $xadd = '["XADD", "{redis_key}", "*", "id", "{id}", "payload", "{payload}"]';
