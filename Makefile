@@ -14,59 +14,59 @@ DATA = $(wildcard sql/outbox--*.sql)
 PGFILEDESC = "outbox - transactional outbox for Redis"
 
 OBJS = \
-	src/again.o \
-	src/apply.o \
-	src/capture.o \
-	src/capture_sql.o \
-	src/careful.o \
 	src/catalog.o \
-	src/census.o \
-	src/consumer.o \
-	src/consumer_entry.o \
-	src/dead_letter.o \
-	src/deferred.o \
-	src/due.o \
-	src/enqueue.o \
-	src/evacuate.o \
-	src/failure.o \
-	src/forward.o \
 	src/guc.o \
-	src/latency.o \
 	src/launcher.o \
-	src/link.o \
-	src/options.o \
 	src/outbox.o \
-	src/plan.o \
-	src/policy.o \
-	src/queue.o \
-	src/queue_drop.o \
-	src/queue_settings.o \
-	src/queue_status.o \
-	src/reach.o \
-	src/reconcile.o \
-	src/recover.o \
-	src/redis.o \
 	src/redis_url.o \
-	src/relay.o \
-	src/relay_queues.o \
-	src/relay_state.o \
-	src/relay_wait.o \
-	src/request.o \
-	src/returned.o \
-	src/rotate.o \
-	src/row_json.o \
-	src/script.o \
 	src/shmem.o \
-	src/staging.o \
-	src/stats.o \
-	src/target.o \
-	src/target_asynq.o \
-	src/target_json.o \
-	src/target_stream.o \
-	src/template.o \
-	src/tick.o \
-	src/totals.o \
-	src/wake.o
+	src/wake.o \
+	src/redis/connection.o \
+	src/store/deferred.o \
+	src/store/position.o \
+	src/store/staging.o \
+	src/queue/policy.o \
+	src/queue/queue.o \
+	src/targets/asynq.o \
+	src/targets/commands.o \
+	src/targets/json.o \
+	src/targets/options.o \
+	src/targets/stream.o \
+	src/targets/target.o \
+	src/api/capture.o \
+	src/api/capture_sql.o \
+	src/api/dead_letters.o \
+	src/api/enqueue.o \
+	src/api/forward.o \
+	src/api/queue_drop.o \
+	src/api/queue_settings.o \
+	src/api/queue_status.o \
+	src/api/row_json.o \
+	src/api/status.o \
+	src/relay/base/latency.o \
+	src/relay/base/queues.o \
+	src/relay/base/requests.o \
+	src/relay/deliver/batch.o \
+	src/relay/deliver/failure.o \
+	src/relay/deliver/plan.o \
+	src/relay/deliver/reconcile.o \
+	src/relay/deliver/recover.o \
+	src/relay/deliver/retry.o \
+	src/relay/deliver/script.o \
+	src/relay/deliver/skip.o \
+	src/relay/deliver/tick.o \
+	src/relay/consumers/entry.o \
+	src/relay/consumers/returned.o \
+	src/relay/consumers/streams.o \
+	src/relay/upkeep/backlog.o \
+	src/relay/upkeep/delayed.o \
+	src/relay/upkeep/evacuate.o \
+	src/relay/upkeep/rotate.o \
+	src/relay/upkeep/totals.o \
+	src/relay/attach.o \
+	src/relay/connect.o \
+	src/relay/relay.o \
+	src/relay/wait.o
 
 REGRESS = surface policies options jobs consumer_retry deferred dead_letters \
 	capture forward_watermill errors privileges drop
@@ -80,7 +80,7 @@ EXTRA_CLEAN = tmp_check output_iso results
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags-only-I hiredis 2>/dev/null)
+PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags-only-I hiredis 2>/dev/null)
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -98,7 +98,7 @@ endif
 PROVE_FLAGS += -I test/perl
 
 # PGXS tracks no header dependencies; every file includes outbox.h or its like.
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(foreach dir,$(sort $(dir $(OBJS))),$(wildcard $(dir)*.h))
 
 .PHONY: demo test interop bench
 demo:

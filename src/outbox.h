@@ -55,9 +55,9 @@ typedef enum OutboxTarget
 	OUTBOX_TARGET_STREAM,		/* XADD */
 	OUTBOX_TARGET_LIST,			/* RPUSH */
 	OUTBOX_TARGET_PUBLISH,		/* PUBLISH */
-	OUTBOX_TARGET_ASYNQ,		/* a task, see target_asynq.c */
-	OUTBOX_TARGET_WATERMILL,	/* XADD, see target_stream.c */
-	OUTBOX_TARGET_COMMANDS,		/* commands of the queue's, see template.c */
+	OUTBOX_TARGET_ASYNQ,		/* a task, see asynq.c */
+	OUTBOX_TARGET_WATERMILL,	/* XADD, see stream.c */
+	OUTBOX_TARGET_COMMANDS,		/* commands of the queue's, see commands.c */
 	OUTBOX_TARGET_FUNCTION		/* a function of the queue's, see script.c */
 } OutboxTarget;
 

@@ -18,7 +18,7 @@
 
 #include "outbox.h"
 
-#include "target.h"
+#include "targets/target.h"
 
 typedef struct Pair
 {

@@ -18,7 +18,7 @@
 #include "outbox.h"
 
 #include "decode.h"
-#include "target.h"
+#include "targets/target.h"
 #include "utils/jsonb.h"
 
 /* what asynq's times may be at most, in seconds; and times since 1970 */

@@ -12,7 +12,7 @@
  */
 #include "fuzz.h"
 
-#include "template.h"
+#include "targets/commands.h"
 #include "utils/timestamp.h"
 
 static void

@@ -12,7 +12,7 @@
  */
 #include "fuzz.h"
 
-#include "options.h"
+#include "targets/options.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

@@ -1,0 +1,615 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.c
+ *	  The row trigger that enqueues what changes in a table.
+ *
+ * Design notes
+ *
+ * outbox_capture() makes AFTER ROW triggers of this function.  It stages a
+ * message for each row as outbox_enqueue() does, with nobody's rights: that
+ * its user may enqueue was asked when the trigger was made, and the writer of
+ * the table need not know of outbox.
+ *
+ * What can be known before the first row (columns, how they are written, the
+ * part of the payload that is the same in all) is worked out once for each
+ * statement and table, and hangs on the function call's info, which the
+ * executor keeps as long.  So a row costs its JSON and its row in staging, and
+ * no plan, no query and no catalog.
+ *
+ * Names are looked up then, not when the trigger was made, so that a dump can
+ * be restored, a partition may have its columns in another order, and a column
+ * that is gone is an error and not a hole in what consumers get.
+ *
+ * On a partition this is a clone of the trigger of a partitioned table, and
+ * says that table's name.
+ *
+ * A value has changed if its bytes have.  One that is stored out of line and
+ * wasn't touched by an update is the same pointer, and isn't fetched to learn
+ * that.
+ *
+ * Values are written as to_json() writes them.  In the message's key, times
+ * are in UTC: it must not depend on who changes the row.  So values of which
+ * the session's settings might decide how they look (a range of times, bytes)
+ * are written there with settings of our own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/capture.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "api/enqueue.h"
+#include "miscadmin.h"
+#include "queue/queue.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+typedef enum Operation
+{
+	INSERTED,
+	UPDATED,
+	DELETED
+} Operation;
+
+#define OPERATIONS (DELETED + 1)
+
+static const char *const operation_names[OPERATIONS] = {
+	[INSERTED] = "insert",
+	[UPDATED] = "update",
+	[DELETED] = "delete"
+};
+
+/* what is known before the first row */
+typedef struct CaptureState
+{
+	char	   *queue;
+	char	   *schema;
+	char	   *table;
+	OutboxCapture *capture;
+	bool	   *changed;		/* by column, for the row at hand */
+	bool		key_depends;	/* ... on settings, if they aren't set */
+	char	   *head[OPERATIONS];	/* how the payload begins */
+	struct varlena *type[OPERATIONS];
+} CaptureState;
+
+PG_FUNCTION_INFO_V1(outbox_capture_row);
+
+/*
+ * A list of names, as the trigger's arguments have it.
+ */
+static List *
+read_names(const char *array, const char *what)
+{
+	Datum		value = OidInputFunctionCall(F_ARRAY_IN, pstrdup(array), TEXTOID,
+											 -1);
+	List	   *result = NIL;
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain nulls", what)));
+		result = lappend(result, TextDatumGetCString(elems[i]));
+	}
+	return result;
+}
+
+static AttrNumber
+find_column(Relation rel, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped || strcmp(NameStr(att->attname), name) != 0)
+			continue;
+		if (att->attgenerated == OUTBOX_GENERATED_VIRTUAL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" can't be captured",
+							name, RelationGetRelationName(rel)),
+					 errdetail("It is a virtual generated column, which has no value when a trigger runs.")));
+		return att->attnum;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of table \"%s\" does not exist",
+					name, RelationGetRelationName(rel)),
+			 errhint("If it was renamed or dropped, call outbox_uncapture() and outbox_capture() again.")));
+	return InvalidAttrNumber;	/* keep compiler quiet */
+}
+
+static List *
+find_columns(Relation rel, List *names)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		result = lappend_int(result, find_column(rel, lfirst(lc)));
+	return result;
+}
+
+static List *
+all_columns(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *result = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->attgenerated != OUTBOX_GENERATED_VIRTUAL)
+			result = lappend_int(result, att->attnum);
+	}
+	return result;
+}
+
+static List *
+primary_key(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tup = SearchSysCache1(INDEXRELID,
+										  ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tup))
+			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
+		index = (Form_pg_index) GETSTRUCT(tup);
+		if (index->indisprimary)
+			for (int i = 0; i < index->indnkeyatts; i++)
+				result = lappend_int(result, index->indkey.values[i]);
+		ReleaseSysCache(tup);
+	}
+	if (result == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no primary key",
+						RelationGetRelationName(rel)),
+				 errhint("Name the columns that tell rows apart, as key => '{...}'; with key => '{}' messages have no key.")));
+	return result;
+}
+
+/*
+ * What the arguments of a capture mean for a table.
+ */
+OutboxCapture *
+outbox_capture_resolve(Relation rel, const char *columns, const char *key)
+{
+	OutboxCapture *result = palloc0(sizeof(OutboxCapture));
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *captured = columns[0] == '\0' ? all_columns(rel) :
+		find_columns(rel, read_names(columns, "columns"));
+	List	   *keys = key[0] == '\0' ? primary_key(rel) :
+		find_columns(rel, read_names(key, "key"));
+	ListCell   *lc;
+
+	if (captured == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns must not be empty")));
+
+	result->columns = palloc0(desc->natts * sizeof(OutboxJsonColumn));
+	result->captured = palloc0(desc->natts * sizeof(bool));
+	result->key = palloc0(list_length(keys) * sizeof(int));
+	for (int attnum = 1; attnum <= desc->natts; attnum++)
+	{
+		int			n = result->ncolumns;
+
+		if (!list_member_int(captured, attnum) && !list_member_int(keys, attnum))
+			continue;
+		outbox_json_column(&result->columns[n], TupleDescAttr(desc, attnum - 1));
+		result->captured[n] = list_member_int(captured, attnum);
+		result->ncolumns++;
+	}
+	foreach(lc, keys)
+	{
+		int			n = 0;
+
+		while (result->columns[n].attnum != lfirst_int(lc))
+			n++;
+		result->key[result->nkey++] = n;
+	}
+	return result;
+}
+
+/*
+ * The table that a trigger was made on: a clone says which trigger it is one
+ * of.
+ */
+static Oid
+captured_relation(const Trigger *trigger, Oid relid)
+{
+	Relation	rel;
+	Oid			oid = trigger->tgoid;
+
+	if (!trigger->tgisclone)
+		return relid;
+	rel = table_open(TriggerRelationId, AccessShareLock);
+	while (OidIsValid(oid))
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tup;
+
+		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(oid));
+		scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
+		tup = systable_getnext(scan);
+		if (!HeapTupleIsValid(tup))
+			elog(ERROR, "could not find trigger %u", oid);
+		relid = ((Form_pg_trigger) GETSTRUCT(tup))->tgrelid;
+		oid = ((Form_pg_trigger) GETSTRUCT(tup))->tgparentid;
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return relid;
+}
+
+static char *
+payload_head(const CaptureState *state, const char *operation)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "{\"operation\":\"%s\",\"schema\":", operation);
+	escape_json(&buf, state->schema);
+	appendStringInfoString(&buf, ",\"table\":");
+	escape_json(&buf, state->table);
+	return buf.data;
+}
+
+/*
+ * May a session's settings say how a value of the key is written?
+ */
+static bool
+key_depends(const OutboxCapture *capture)
+{
+	for (int i = 0; i < capture->nkey; i++)
+	{
+		const OutboxJsonColumn *col = &capture->columns[capture->key[i]];
+
+		if (col->style == OUTBOX_JSON_ANY ||
+			col->type == FLOAT4OID || col->type == FLOAT8OID)
+			return true;
+	}
+	return false;
+}
+
+static CaptureState *
+make_state(TriggerData *data)
+{
+	const Trigger *trigger = data->tg_trigger;
+	CaptureState *state = palloc0(sizeof(CaptureState));
+	Oid			relid = captured_relation(trigger,
+										  RelationGetRelid(data->tg_relation));
+	const char *args[OUTBOX_CAPTURE_ARGS] = {"", "", ""};
+
+	if (trigger->tgnargs < 1 || trigger->tgnargs > OUTBOX_CAPTURE_ARGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" has the wrong number of arguments",
+						trigger->tgname),
+				 errhint("Use outbox_capture() to create it.")));
+	for (int i = 0; i < trigger->tgnargs; i++)
+		args[i] = trigger->tgargs[i];
+
+	state->queue = pstrdup(args[OUTBOX_CAPTURE_QUEUE]);
+	state->schema = get_namespace_name(get_rel_namespace(relid));
+	state->table = get_rel_name(relid);
+	state->capture = outbox_capture_resolve(data->tg_relation,
+											args[OUTBOX_CAPTURE_COLUMNS],
+											args[OUTBOX_CAPTURE_KEY]);
+	state->key_depends = key_depends(state->capture);
+	state->changed = palloc(state->capture->ncolumns * sizeof(bool));
+	for (int i = 0; i < OPERATIONS; i++)
+	{
+		state->head[i] = payload_head(state, operation_names[i]);
+		state->type[i] = cstring_to_text(psprintf("%s.%s", state->table,
+												  operation_names[i]));
+	}
+	return state;
+}
+
+/*
+ * The state belongs to the call's info, which serves one trigger of one table
+ * during one statement.
+ */
+static CaptureState *
+get_state(FunctionCallInfo fcinfo)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+
+	if (flinfo->fn_extra == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(flinfo->fn_mcxt);
+
+		flinfo->fn_extra = make_state((TriggerData *) fcinfo->context);
+		MemoryContextSwitchTo(old);
+	}
+	return flinfo->fn_extra;
+}
+
+static bool
+same_value(const OutboxJsonColumn *col, TupleTableSlot *a, TupleTableSlot *b)
+{
+	int			n = col->attnum - 1;
+	Datum		va = a->tts_values[n];
+	Datum		vb = b->tts_values[n];
+
+	if (a->tts_isnull[n] || b->tts_isnull[n])
+		return a->tts_isnull[n] == b->tts_isnull[n];
+	if (col->typlen == -1 &&
+		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(va)) &&
+		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(vb)) &&
+		memcmp(DatumGetPointer(va), DatumGetPointer(vb),
+			   VARSIZE_EXTERNAL(DatumGetPointer(va))) == 0)
+		return true;
+	return datum_image_eq(va, vb, col->typbyval, col->typlen);
+}
+
+/*
+ * Note which columns an update has changed.  False if none.
+ */
+static bool
+find_changes(CaptureState *state, TupleTableSlot *old, TupleTableSlot *new)
+{
+	bool		any = false;
+
+	for (int i = 0; i < state->capture->ncolumns; i++)
+	{
+		state->changed[i] = !same_value(&state->capture->columns[i], old, new);
+		any |= state->changed[i];
+	}
+	return any;
+}
+
+static void
+append_member(StringInfo buf, OutboxJsonColumn *col, TupleTableSlot *slot)
+{
+	int			n = col->attnum - 1;
+
+	appendStringInfoString(buf, col->label);
+	outbox_json_value(buf, col, slot->tts_values[n], slot->tts_isnull[n], false);
+}
+
+static void
+append_key(StringInfo buf, const OutboxCapture *capture, TupleTableSlot *slot)
+{
+	if (capture->nkey == 0)
+		return;
+	appendStringInfoString(buf, ",\"key\":");
+	for (int i = 0; i < capture->nkey; i++)
+	{
+		appendStringInfoChar(buf, i == 0 ? '{' : ',');
+		append_member(buf, &capture->columns[capture->key[i]], slot);
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_row(StringInfo buf, const char *label, const OutboxCapture *capture,
+		   TupleTableSlot *slot)
+{
+	char		before = '{';
+
+	if (slot == NULL)
+		return;
+	appendStringInfoString(buf, label);
+	for (int i = 0; i < capture->ncolumns; i++)
+	{
+		if (!capture->captured[i])
+			continue;
+		appendStringInfoChar(buf, before);
+		append_member(buf, &capture->columns[i], slot);
+		before = ',';
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_changed(StringInfo buf, const CaptureState *state)
+{
+	char		before = '[';
+
+	appendStringInfoString(buf, ",\"changed\":");
+	for (int i = 0; i < state->capture->ncolumns; i++)
+	{
+		if (!state->changed[i])
+			continue;
+		appendStringInfoChar(buf, before);
+		escape_json(buf, state->capture->columns[i].name);
+		before = ',';
+	}
+	appendStringInfoChar(buf, ']');
+}
+
+/*
+ * The payload; made where it lies, with room for the header in front.  Type
+ * and key are of names and values that are in it too, so if this has a UTF-8
+ * form then they have.
+ */
+static struct varlena *
+make_payload(const CaptureState *state, Operation operation,
+			 TupleTableSlot *old, TupleTableSlot *new)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoSpaces(&buf, VARHDRSZ);
+	appendStringInfoString(&buf, state->head[operation]);
+	append_key(&buf, state->capture, new != NULL ? new : old);
+	append_row(&buf, ",\"new\":", state->capture, new);
+	append_row(&buf, ",\"old\":", state->capture, old);
+	if (operation == UPDATED)
+		append_changed(&buf, state);
+	appendStringInfoChar(&buf, '}');
+	SET_VARSIZE(buf.data, buf.len);
+	return outbox_text_to_utf8((struct varlena *) buf.data);
+}
+
+/*
+ * Until AtEOXact_GUC().
+ */
+static int
+set_key_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"DateStyle", "ISO"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
+		{"bytea_output", "hex"}, {"extra_float_digits", "1"}
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/*
+ * The value of the key's one column as text, or an array of the values.
+ */
+static struct varlena *
+write_key(const OutboxCapture *capture, TupleTableSlot *slot)
+{
+	StringInfoData buf;
+
+	if (capture->nkey == 0)
+		return NULL;
+	if (capture->nkey == 1)
+	{
+		OutboxJsonColumn *col = &capture->columns[capture->key[0]];
+		int			n = col->attnum - 1;
+
+		return slot->tts_isnull[n] ? NULL :
+			cstring_to_text(outbox_json_text(col, slot->tts_values[n]));
+	}
+	initStringInfo(&buf);
+	for (int i = 0; i < capture->nkey; i++)
+	{
+		OutboxJsonColumn *col = &capture->columns[capture->key[i]];
+		int			n = col->attnum - 1;
+
+		appendStringInfoChar(&buf, i == 0 ? '[' : ',');
+		outbox_json_value(&buf, col, slot->tts_values[n], slot->tts_isnull[n],
+						  true);
+	}
+	appendStringInfoChar(&buf, ']');
+	return cstring_to_text_with_len(buf.data, buf.len);
+}
+
+/*
+ * The message's key.  NULL if it has none.
+ */
+static struct varlena *
+make_key(const CaptureState *state, TupleTableSlot *slot)
+{
+	struct varlena *key;
+	int			level;
+
+	if (!state->key_depends)
+		return write_key(state->capture, slot);
+	level = set_key_settings();
+	key = write_key(state->capture, slot);
+	AtEOXact_GUC(true, level);
+	return key;
+}
+
+static void
+say_where(void *arg)
+{
+	TriggerData *data = arg;
+
+	errcontext("capture of table \"%s\" by trigger \"%s\"",
+			   RelationGetRelationName(data->tg_relation),
+			   data->tg_trigger->tgname);
+}
+
+static void
+enqueue_change(CaptureState *state, Operation operation,
+			   TupleTableSlot *old, TupleTableSlot *new)
+{
+	OutboxMessage msg = {0};
+
+	PreventCommandIfReadOnly("outbox_enqueue()");
+	msg.kind = OUTBOX_KIND_JSONB;
+	msg.payload = make_payload(state, operation, old, new);
+	msg.type = state->type[operation];
+	msg.key = make_key(state, new != NULL ? new : old);
+	outbox_enqueue_message(outbox_queue_use(state->queue), &msg);
+}
+
+static void
+check_called(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_AFTER(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("outbox_capture_row() must be an AFTER ROW trigger"),
+				 errhint("Use outbox_capture() to create it.")));
+}
+
+/*
+ * Trigger on a captured table.
+ */
+Datum
+outbox_capture_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = say_where,
+		.arg = data
+	};
+	TupleTableSlot *first;
+	CaptureState *state;
+
+	check_called(fcinfo);
+	error_context_stack = &context;
+	state = get_state(fcinfo);
+	first = data->tg_trigslot;
+	slot_getallattrs(first);
+	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		enqueue_change(state, INSERTED, NULL, first);
+	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		enqueue_change(state, DELETED, first, NULL);
+	else
+	{
+		slot_getallattrs(data->tg_newslot);
+		if (find_changes(state, first, data->tg_newslot))
+			enqueue_change(state, UPDATED, first, data->tg_newslot);
+	}
+	error_context_stack = context.previous;
+	return PointerGetDatum(NULL);
+}

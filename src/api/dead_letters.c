@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * dead_letters.c
+ *	  What users do with messages that are set aside: cancel, replay, discard;
+ *	  and have delivered ones delivered again.
+ *
+ * Design notes
+ *
+ * A replayed message is staged again under its own id and with a new number,
+ * and travels like any other.  Its dead letter isn't deleted but marked: a
+ * cursor may still have the old number among those it skipped, and the relay
+ * needs the row to know that it is not lost.  The relay deletes it later.
+ *
+ * Where consumers return messages, a replay says what they have returned
+ * before, so that it isn't forgotten, and that attempts begin anew; see
+ * returned.c.
+ *
+ * Replaying takes the share lock on the queue that enqueueing takes, and
+ * before the locks on its dead letters: dropping the queue takes them in this
+ * order too.
+ *
+ * Ids are the users': there may be several dead letters with the same one, and
+ * what is done to an id is done to all of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox.h"
+
+#include "api/args.h"
+#include "catalog/pg_type.h"
+#include "store/deferred.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "queue/queue.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(outbox_cancel);
+PG_FUNCTION_INFO_V1(outbox_discard);
+PG_FUNCTION_INFO_V1(outbox_replay);
+PG_FUNCTION_INFO_V1(outbox_replay_queue);
+PG_FUNCTION_INFO_V1(outbox_resend);
+
+/*
+ * Run a command about an id ($1).  Are there such rows?
+ */
+static bool
+execute_for_id(const char *command, Datum id)
+{
+	Oid			types[1] = {UUIDOID};
+	bool		found;
+
+	SPI_connect();
+	SPI_execute_with_args(command, 1, types, &id, NULL, false, 0);
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
+/*
+ * outbox_cancel(id): take back a message that is not due yet
+ */
+Datum
+outbox_cancel(PG_FUNCTION_ARGS)
+{
+	outbox_need_arg(fcinfo, 0, "id");
+	PreventCommandIfReadOnly("outbox_cancel()");
+	PG_RETURN_BOOL(execute_for_id("DELETE FROM outbox.deferred"
+								  " WHERE reason = 'delayed' AND id = $1",
+								  PG_GETARG_DATUM(0)));
+}
+
+/*
+ * outbox_discard(id)
+ */
+Datum
+outbox_discard(PG_FUNCTION_ARGS)
+{
+	bool		found;
+
+	outbox_need_arg(fcinfo, 0, "id");
+	PreventCommandIfReadOnly("outbox_discard()");
+	found = execute_for_id("UPDATE outbox.dead_letter SET gone_at = now()"
+						   " WHERE id = $1 AND gone_at IS NULL",
+						   PG_GETARG_DATUM(0));
+	if (found)
+		outbox_tell_at_commit();
+	PG_RETURN_BOOL(found);
+}
+
+/* the history of a dead letter that is replayed */
+#define REPLAYED_HISTORY(name) "coalesce(history, '[]') || jsonb_build_object(" \
+	"'at', now(), 'reason', 'replayed', 'queue', " name ")"
+
+/* what becomes of dead letters that are replayed */
+#define SETTLE \
+	"UPDATE outbox.dead_letter SET gone_at = now() WHERE ctid = ANY ($1)"
+#define SETTLE_AND_TELL \
+	"WITH gone AS (" SETTLE " RETURNING queue, id, history)," \
+	" told AS (INSERT INTO outbox.returned" \
+	" (queue, id, attempts, digest, due_at, history)" \
+	" SELECT queue, g.id, 0, 0, now(), " REPLAYED_HISTORY("name") \
+	" FROM gone AS g JOIN outbox.queue AS q ON q.id = g.queue)" \
+	" SELECT FROM gone"
+
+/*
+ * Stage dead letters of a queue again: those with an id, or all (NULL), but no
+ * more than max if it isn't negative.  The oldest go first.  SPI is connected.
+ */
+static int64
+replay(const char *name, const pg_uuid_t *id, int64 max)
+{
+	const OutboxQueue *queue = outbox_queue_use(name);
+	Oid			types[4] = {INT4OID, TEXTOID, UUIDOID, INT8OID};
+	Datum		values[4];
+	char		nulls[4] = {' ', ' ', id ? ' ' : 'n', max >= 0 ? ' ' : 'n'};
+	int64		n;
+
+	values[0] = Int32GetDatum(queue->id);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = UUIDPGetDatum(id);
+	values[3] = Int64GetDatum(max);
+	n = outbox_stage_rows("SELECT xid, seq, enqueued_at, id, queue, timeline,"
+						  " 0::smallint, kind, type, key, headers, payload,"
+						  " " REPLAYED_HISTORY("$2") ", options, ctid"
+						  " FROM outbox.dead_letter"
+						  " WHERE queue = $1 AND gone_at IS NULL"
+						  " AND ($3 IS NULL OR id = $3)"
+						  " ORDER BY dead_at, seq LIMIT $4 FOR UPDATE",
+						  4, types, values, nulls,
+						  queue->consumer_retry ? SETTLE_AND_TELL : SETTLE);
+	if (n > 0)
+		outbox_tell_at_commit();	/* which wakes it for the messages too */
+	return n;
+}
+
+/*
+ * outbox_replay(id)
+ */
+Datum
+outbox_replay(PG_FUNCTION_ARGS)
+{
+	Oid			types[1] = {UUIDOID};
+	Datum		values[1];
+	SPITupleTable *queues;
+	uint64		nqueues;
+	int64		n = 0;
+
+	outbox_need_arg(fcinfo, 0, "id");
+	PreventCommandIfReadOnly("outbox_replay()");
+	values[0] = PG_GETARG_DATUM(0);
+	SPI_connect();
+	SPI_execute_with_args("SELECT name FROM outbox.queue WHERE id IN"
+						  " (SELECT queue FROM outbox.dead_letter"
+						  " WHERE id = $1 AND gone_at IS NULL) ORDER BY id",
+						  1, types, values, NULL, false, 0);
+	queues = SPI_tuptable;
+	nqueues = SPI_processed;
+	for (uint64 i = 0; i < nqueues; i++)
+		n += replay(SPI_getvalue(queues->vals[i], queues->tupdesc, 1),
+					PG_GETARG_UUID_P(0), -1);
+	SPI_finish();
+	PG_RETURN_BOOL(n > 0);
+}
+
+/*
+ * outbox_replay_queue(queue, max)
+ */
+Datum
+outbox_replay_queue(PG_FUNCTION_ARGS)
+{
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
+	int64		max = PG_ARGISNULL(1) ? -1 : PG_GETARG_INT64(1);
+	int64		n;
+
+	PreventCommandIfReadOnly("outbox_replay_queue()");
+	if (max < 0 && !PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max must not be negative"),
+				 errhint("Leave it out to replay all.")));
+	SPI_connect();
+	n = replay(name, NULL, max);
+	SPI_finish();
+	PG_RETURN_INT64(n);
+}
+
+/*
+ * outbox_resend(queue, since): deliver again what is still retained
+ */
+Datum
+outbox_resend(PG_FUNCTION_ARGS)
+{
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
+	Oid			types[2] = {INT4OID, TIMESTAMPTZOID};
+	Datum		values[2];
+
+	outbox_need_arg(fcinfo, 1, "since");
+	PreventCommandIfReadOnly("outbox_resend()");
+	values[0] = Int32GetDatum(outbox_queue_use(name)->id);
+	values[1] = PG_GETARG_DATUM(1);
+	SPI_connect();
+	SPI_execute_with_args("INSERT INTO outbox.resend_request (queue, since)"
+						  " VALUES ($1, $2)",
+						  2, types, values, NULL, false, 0);
+	SPI_finish();
+	outbox_tell_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,358 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue.c
+ *	  outbox_enqueue(): check a message, stage or defer it, ask for a wake.
+ *
+ * Design notes
+ *
+ * This runs in the caller's transaction, and what can be refused is refused
+ * here, where somebody can be told: once staged, a message will be sent.  So
+ * all text is checked to be UTF-8 for Redis, sizes are limited, and headers
+ * are an object of strings.
+ *
+ * The payload is staged as the bytes that Redis will get.  Type, key and
+ * headers stay in the server's encoding, to be readable in the tables.
+ *
+ * A message for later goes to outbox.deferred, from where the relay stages it
+ * when it is due.  One that is due already never gets there.
+ *
+ * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 12 bits of
+ * the fraction of one, the rest random.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/enqueue.h"
+
+#include "access/xact.h"
+#include "store/deferred.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "targets/options.h"
+#include "queue/queue.h"
+#include "store/staging.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "wake.h"
+
+/*
+ * A script in Redis can pass some 8000 arguments to one command, and a header
+ * takes two.
+ */
+#define MAX_HEADERS 1000
+
+/* arguments of outbox_enqueue() */
+enum
+{
+	ARG_QUEUE,
+	ARG_PAYLOAD,
+	ARG_TYPE,
+	ARG_KEY,
+	ARG_HEADERS,
+	ARG_ID,
+	ARG_DELAY,
+	ARG_DELIVER_AT,
+	ARG_OPTIONS
+};
+
+PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
+PG_FUNCTION_INFO_V1(outbox_enqueue_jsonb);
+PG_FUNCTION_INFO_V1(outbox_enqueue_text);
+
+/*
+ * Eight random bytes.  They are drawn in advance, as asking for few costs as
+ * much as asking for many.
+ */
+static void
+take_random(unsigned char *dst)
+{
+	static unsigned char pool[64 * 8];
+	static int	left = 0;
+
+	if (left == 0)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = sizeof(pool);
+	}
+	left -= 8;
+	memcpy(dst, pool + left, 8);
+}
+
+static void
+make_uuid_v7(pg_uuid_t *uuid)
+{
+	/* microseconds since 1970 */
+	uint64		now = GetCurrentTimestamp() +
+		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	uint64		ms = now / 1000;
+	uint32		fraction = (now % 1000) * 4096 / 1000;
+
+	take_random(&uuid->data[8]);
+	for (int i = 0; i < 6; i++)
+		uuid->data[i] = (unsigned char) (ms >> (40 - 8 * i));
+	uuid->data[6] = 0x70 | (fraction >> 8);
+	uuid->data[7] = fraction & 0xff;
+	uuid->data[8] = 0x80 | (uuid->data[8] & 0x3f);
+}
+
+/*
+ * Text as UTF-8.  What has no UTF-8 is an error of the conversion's.
+ */
+struct varlena *
+outbox_text_to_utf8(struct varlena *t)
+{
+	char	   *utf8;
+
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return t;
+	utf8 = pg_server_to_any(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), PG_UTF8);
+	if (utf8 == VARDATA_ANY(t))
+		return t;
+	return cstring_to_text(utf8);
+}
+
+static void
+headers_error(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("headers must be an object of strings"),
+			 errdetail_internal("%s", detail),
+			 errhint("For example headers => '{\"traceparent\": \"00-...\"}'.")));
+}
+
+void
+outbox_check_headers(Jsonb *headers)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	if (!JB_ROOT_IS_OBJECT(headers))
+		headers_error("This is not an object.");
+	if (JB_ROOT_COUNT(headers) > MAX_HEADERS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("message has too many headers"),
+				 errdetail("It has %u, the limit is %d.",
+						   JB_ROOT_COUNT(headers), MAX_HEADERS)));
+
+	it = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && v.type != jbvString)
+			headers_error("One of the values is not a string.");
+		if (token == WJB_KEY || token == WJB_VALUE)
+			(void) pg_server_to_any(v.val.string.val, v.val.string.len,
+									PG_UTF8);
+	}
+}
+
+static struct varlena *
+optional_text(FunctionCallInfo fcinfo, int n)
+{
+	text	   *t;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	t = PG_GETARG_TEXT_PP(n);
+	(void) outbox_text_to_utf8(t);		/* can it be? */
+	return t;
+}
+
+static Size
+size_of(const struct varlena *v)
+{
+	return v != NULL ? VARSIZE_ANY_EXHDR(v) : 0;
+}
+
+static void
+check_size(const OutboxMessage *msg)
+{
+	Size		size = size_of(msg->payload) + size_of(msg->type) +
+		size_of(msg->key) + size_of(msg->headers) + size_of(msg->options);
+
+	if (size > (Size) outbox_max_message_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("message is too large"),
+				 errdetail("It has %zu bytes, the limit is %d.",
+						   size, outbox_max_message_size),
+				 errhint("The limit is the setting \"outbox.max_message_size\".")));
+}
+
+/*
+ * What has to be done with any message before it can be staged or deferred.
+ */
+static void
+prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
+{
+	static const pg_uuid_t nil = {{0}};
+
+	msg->queue = queue->id;
+	msg->options = outbox_message_options(queue, msg, msg->options, due);
+	check_size(msg);
+	if (memcmp(&msg->id, &nil, sizeof(nil)) == 0)
+		make_uuid_v7(&msg->id);
+}
+
+static void
+stage(OutboxMessage *msg)
+{
+	outbox_staging_insert(msg);
+	outbox_wake_at_commit();
+}
+
+void
+outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg)
+{
+	prepare(queue, msg, 0);
+	stage(msg);
+}
+
+static const OutboxQueue *
+queue_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(ARG_QUEUE))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("queue must not be null")));
+	return outbox_queue_use(text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUEUE)));
+}
+
+static struct varlena *
+payload_argument(FunctionCallInfo fcinfo, char kind)
+{
+	if (PG_ARGISNULL(ARG_PAYLOAD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("payload must not be null"),
+				 errhint("An empty payload is ''.")));
+
+	if (kind == OUTBOX_KIND_BYTEA)
+		return PG_GETARG_BYTEA_PP(ARG_PAYLOAD);
+	if (kind == OUTBOX_KIND_TEXT)
+		return outbox_text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
+	else
+	{
+		Jsonb	   *jsonb = PG_GETARG_JSONB_P(ARG_PAYLOAD);
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		(void) JsonbToCString(&buf, &jsonb->root, VARSIZE(jsonb));
+		return outbox_text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
+	}
+}
+
+static TimestampTz
+delayed_by(Interval *delay, TimestampTz now)
+{
+	if (outbox_interval_us(delay) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("delay must not be negative")));
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(now),
+												   IntervalPGetDatum(delay)));
+}
+
+/*
+ * When the message may go.  0 if that is now.
+ */
+static TimestampTz
+due_argument(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due;
+
+	if (!PG_ARGISNULL(ARG_DELAY) && !PG_ARGISNULL(ARG_DELIVER_AT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("delay and deliver_at must not both be given"),
+				 errhint("Leave one of them out.")));
+	due = PG_ARGISNULL(ARG_DELAY) ? PG_GETARG_TIMESTAMPTZ(ARG_DELIVER_AT) :
+		delayed_by(PG_GETARG_INTERVAL_P(ARG_DELAY), now);
+	if (TIMESTAMP_NOT_FINITE(due))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be finite",
+						PG_ARGISNULL(ARG_DELAY) ? "deliver_at" : "delay")));
+	return due > now ? due : 0;
+}
+
+static struct varlena *
+options_argument(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(ARG_OPTIONS) ? NULL :
+		(struct varlena *) PG_GETARG_JSONB_P(ARG_OPTIONS);
+}
+
+static Datum
+enqueue(FunctionCallInfo fcinfo, char kind)
+{
+	OutboxMessage msg = {0};
+	const OutboxQueue *queue;
+	TimestampTz due = 0;
+	pg_uuid_t  *id;
+
+	PreventCommandDuringRecovery("outbox_enqueue()");
+	PreventCommandIfReadOnly("outbox_enqueue()");
+	PreventCommandIfParallelMode("outbox_enqueue()");
+
+	queue = queue_argument(fcinfo);
+	msg.kind = kind;
+	msg.payload = payload_argument(fcinfo, kind);
+	msg.type = optional_text(fcinfo, ARG_TYPE);
+	msg.key = optional_text(fcinfo, ARG_KEY);
+	if (!PG_ARGISNULL(ARG_HEADERS))
+	{
+		Jsonb	   *headers = PG_GETARG_JSONB_P(ARG_HEADERS);
+
+		outbox_check_headers(headers);
+		msg.headers = (struct varlena *) headers;
+	}
+	msg.options = options_argument(fcinfo);
+	if (!PG_ARGISNULL(ARG_ID))
+		msg.id = *PG_GETARG_UUID_P(ARG_ID);
+	if (!PG_ARGISNULL(ARG_DELAY) || !PG_ARGISNULL(ARG_DELIVER_AT))
+		due = due_argument(fcinfo);
+
+	prepare(queue, &msg, due);
+	/* asynq has a schedule of its own */
+	if (due == 0 || queue->target == OUTBOX_TARGET_ASYNQ)
+		stage(&msg);
+	else
+	{
+		outbox_staging_identify(&msg);
+		outbox_defer(&msg, OUTBOX_DELAYED, due);
+		outbox_wake_when_due(due);
+	}
+
+	id = palloc(sizeof(pg_uuid_t));
+	*id = msg.id;
+	PG_RETURN_UUID_P(id);
+}
+
+Datum
+outbox_enqueue_bytea(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, OUTBOX_KIND_BYTEA);
+}
+
+Datum
+outbox_enqueue_jsonb(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, OUTBOX_KIND_JSONB);
+}
+
+Datum
+outbox_enqueue_text(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, OUTBOX_KIND_TEXT);
+}

@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * forward.c
+ *	  The row trigger that does the work of Watermill's forwarder.
+ *
+ * Design notes
+ *
+ * A Go service that publishes through forwarder.NewPublisher() over the SQL
+ * publisher inserts an envelope into a topic table, in its own transaction; a
+ * forwarder then polls that table.  With this trigger on the table no forwarder
+ * is needed: the envelope is opened here, and what was in it is enqueued to the
+ * queue that is called as the destination topic.  The row itself isn't stored
+ * (the publisher doesn't ask how many were), so the table doesn't grow.
+ *
+ * What isn't an envelope, or has nowhere to go, would be lost or stick for
+ * ever if it were taken; so it is refused, and fails its transaction.
+ *
+ * A message's id is what consumers know it by, and here it is a UUID, so the
+ * one in the envelope must be one, written as it will arrive.
+ *
+ * The parser's errors quote what they couldn't read, and payloads don't belong
+ * in logs.  It touches nothing but memory, so its errors can be caught here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/enqueue.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "queue/queue.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(outbox_forward_watermill_row);
+
+static void
+not_an_envelope(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("this is not an envelope of Watermill's forwarder"),
+			 errdetail_internal("%s", detail),
+			 errhint("Publish to this topic through forwarder.NewPublisher(), or call outbox_unforward_watermill().")));
+}
+
+/*
+ * Text as jsonb.  NULL if it can't be.
+ */
+static Jsonb *
+parse_jsonb(const char *json)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *result = NULL;
+
+	PG_TRY();
+	{
+		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+													CStringGetDatum(json)));
+	}
+	PG_CATCH();
+	{
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static Jsonb *
+to_jsonb_value(Datum value, Oid type)
+{
+	struct varlena *bytes;
+
+	if (type == JSONBOID)
+		return DatumGetJsonbP(value);
+	bytes = PG_DETOAST_DATUM_PACKED(value);
+	if (type == JSONOID)
+		return parse_jsonb(text_to_cstring(bytes));
+	return parse_jsonb(pg_any_to_server(text_to_cstring(bytes),
+										VARSIZE_ANY_EXHDR(bytes), PG_UTF8));
+}
+
+/*
+ * What the column "payload" has.
+ */
+static Jsonb *
+read_envelope(const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Jsonb	   *result;
+		Datum		value;
+		bool		isnull;
+
+		if (att->attisdropped || strcmp(NameStr(att->attname), "payload") != 0)
+			continue;
+		if (att->atttypid != JSONOID && att->atttypid != JSONBOID &&
+			att->atttypid != BYTEAOID)
+			break;
+		value = heap_getattr(data->tg_trigtuple, i + 1, desc, &isnull);
+		if (isnull)
+			not_an_envelope("The payload is null.");
+		result = to_jsonb_value(value, att->atttypid);
+		if (result == NULL)
+			not_an_envelope("The payload can't be read as JSON.");
+		if (!JB_ROOT_IS_OBJECT(result))
+			not_an_envelope("The payload is not an object.");
+		return result;
+	}
+	not_an_envelope("The table has no column \"payload\" of type json, jsonb or bytea.");
+	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * A member of the envelope.  NULL if it isn't there or null.
+ */
+static JsonbValue *
+member(Jsonb *envelope, const char *name)
+{
+	JsonbValue *v = getKeyJsonValueFromContainer(&envelope->root, name,
+												 strlen(name), NULL);
+
+	return v == NULL || v->type == jbvNull ? NULL : v;
+}
+
+/*
+ * A member that is a string.  NULL if it isn't there.
+ */
+static char *
+string_member(Jsonb *envelope, const char *name)
+{
+	JsonbValue *v = member(envelope, name);
+
+	if (v == NULL)
+		return NULL;
+	if (v->type != jbvString)
+		not_an_envelope(psprintf("\"%s\" is not a string.", name));
+	return pnstrdup(v->val.string.val, v->val.string.len);
+}
+
+static const OutboxQueue *
+destination(Jsonb *envelope)
+{
+	char	   *topic = string_member(envelope, "destination_topic");
+
+	if (topic == NULL || topic[0] == '\0')
+		not_an_envelope("It has no \"destination_topic\".");
+	if (outbox_queue_find(topic) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination topic \"%s\" has no queue", topic),
+				 errhint("Create it with outbox_create_queue(%s, 'watermill').",
+						 quote_literal_cstr(topic))));
+	return outbox_queue_use(topic);
+}
+
+/*
+ * Lower-case hexadecimal digits and hyphens, as UUIDs are shown; and not all
+ * zeros, which is none.
+ */
+static bool
+is_uuid(const char *s)
+{
+	static const char *const pattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	if (strlen(s) != strlen(pattern))
+		return false;
+	for (int i = 0; s[i] != '\0'; i++)
+		if (pattern[i] == '-' ? s[i] != '-' :
+			strchr("0123456789abcdef", s[i]) == NULL)
+			return false;
+	return strspn(s, "0-") < strlen(s);
+}
+
+static void
+read_id(Jsonb *envelope, pg_uuid_t *id)
+{
+	char	   *uuid = string_member(envelope, "uuid");
+
+	if (uuid == NULL)
+		not_an_envelope("It has no \"uuid\".");
+	if (!is_uuid(uuid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("message UUID \"%s\" is not a UUID", uuid),
+				 errdetail("It becomes the id of a message in outbox."),
+				 errhint("Use watermill.NewUUID() for message UUIDs; ULIDs and short UUIDs can't be forwarded.")));
+	*id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(uuid)));
+}
+
+static struct varlena *
+read_payload(Jsonb *envelope)
+{
+	char	   *base64 = string_member(envelope, "payload");
+
+	if (base64 == NULL)
+		return cstring_to_text("");
+	return DatumGetByteaPP(DirectFunctionCall2(binary_decode,
+											   CStringGetTextDatum(base64),
+											   CStringGetTextDatum("base64")));
+}
+
+/*
+ * The metadata.  NULL if there is none.
+ */
+static struct varlena *
+read_metadata(Jsonb *envelope)
+{
+	JsonbValue *v = member(envelope, "metadata");
+	Jsonb	   *metadata;
+
+	if (v == NULL)
+		return NULL;
+	metadata = JsonbValueToJsonb(v);
+	outbox_check_headers(metadata);
+	return JB_ROOT_COUNT(metadata) > 0 ? (struct varlena *) metadata : NULL;
+}
+
+static void
+check_called(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("outbox_forward_watermill_row() must be a BEFORE INSERT trigger"),
+				 errhint("Use outbox_forward_watermill() to create it.")));
+}
+
+static void
+say_where(void *arg)
+{
+	errcontext("forwarding of topic table \"%s\"",
+			   RelationGetRelationName((Relation) arg));
+}
+
+/*
+ * Trigger on a topic table: enqueue what is in the envelope, store no row.
+ */
+Datum
+outbox_forward_watermill_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = say_where
+	};
+	const OutboxQueue *queue;
+	OutboxMessage msg = {0};
+	Jsonb	   *envelope;
+
+	check_called(fcinfo);
+	context.arg = data->tg_relation;
+	error_context_stack = &context;
+	PreventCommandIfReadOnly("outbox_enqueue()");
+	envelope = read_envelope(data);
+	queue = destination(envelope);
+	msg.kind = OUTBOX_KIND_BYTEA;
+	read_id(envelope, &msg.id);
+	msg.payload = read_payload(envelope);
+	msg.headers = read_metadata(envelope);
+	outbox_enqueue_message(queue, &msg);
+	error_context_stack = context.previous;
+	return PointerGetDatum(NULL);
+}

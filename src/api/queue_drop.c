@@ -1,0 +1,229 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue_drop.c
+ *	  Drop a queue.
+ *
+ * Design notes
+ *
+ * A message must not get into a queue that is being dropped: it would be
+ * committed and never sent.  Enqueueing holds a share lock on the queue until
+ * its transaction ends, dropping needs the exclusive one.  It doesn't wait for
+ * it, as those who enqueue would wait behind it: it says that the queue is in
+ * use.  With the lock held, the relay is asked to count what still waits: it
+ * alone knows what has been delivered of the rows in staging.
+ *
+ * The caller's snapshot may be older than that lock.  So all here is done with
+ * a new one, whatever the isolation level: what was committed before the lock
+ * was had must be seen, and go.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "queue/queue.h"
+
+#include "api/args.h"
+#include "catalog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "shmem.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "utils/snapmgr.h"
+#include "wake.h"
+
+/* hundredths of a second that the relay has to answer in */
+#define CENSUS_TRIES 300
+
+PG_FUNCTION_INFO_V1(outbox_drop_queue);
+
+static void
+lock_queue(const OutboxQueue *queue)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, outbox_relid(OUTBOX_REL_QUEUE),
+					   queue->id, 0);
+	if (LockAcquire(&tag, AccessExclusiveLock, false, true) ==
+		LOCKACQUIRE_NOT_AVAIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("queue \"%s\" is in use by another transaction",
+						queue->name),
+				 errhint("Try again when that transaction has ended.")));
+}
+
+/*
+ * Run a command about a queue ($1) with a snapshot of now.
+ */
+static void
+execute(const char *command, int32 queue)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(queue)};
+	SPIPlanPtr	plan = SPI_prepare(command, 1, types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s",
+			 SPI_result_code_string(SPI_result));
+	SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
+						 InvalidSnapshot, false, true, 0);
+	SPI_freeplan(plan);
+}
+
+static int64
+count_rows(const char *command, int32 queue)
+{
+	bool		isnull;
+
+	execute(command, queue);
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+									   SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Ask the relay how many messages of a queue wait.  -1 if it doesn't say
+ * within some seconds.
+ */
+static int64
+ask_waiting(int32 queue)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+	uint64		before;
+	int64		result = -1;
+
+	if (slot == NULL)
+		return -1;
+
+	/* a count under way may not have seen the last commits: wait for two */
+	before = pg_atomic_read_u64(&slot->censuses);
+	for (int i = 0; pg_atomic_read_u64(&slot->censuses) < before + 2; i++)
+	{
+		if (i == CENSUS_TRIES)
+			return -1;
+		pg_atomic_write_u32(&slot->census_wanted, 1);
+		outbox_tell_now();
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 10, outbox_wait_event("OutboxDropQueue"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	LWLockAcquire(outbox_shared->lock, LW_SHARED);
+	for (int i = 0; i < slot->npublished; i++)
+		if (slot->published[i].queue == queue)
+			result = slot->published[i].waiting;
+	LWLockRelease(outbox_shared->lock);
+	return result;
+}
+
+static void
+check_own(const OutboxQueue *queue)
+{
+	if (count_rows("SELECT count(*) FROM ("
+				   "SELECT xid, queue FROM outbox.staging_1 UNION ALL "
+				   "SELECT xid, queue FROM outbox.staging_2 UNION ALL "
+				   "SELECT xid, queue FROM outbox.deferred"
+				   " WHERE reason = 'delayed') AS r "
+				   "WHERE queue = $1 AND xid = pg_current_xact_id_if_assigned()",
+				   queue->id) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("queue \"%s\" has messages waiting", queue->name),
+				 errdetail("This transaction has enqueued to it."),
+				 errhint("Drop it in another transaction, or give the messages up with force => true.")));
+}
+
+static void
+check_staged(const OutboxQueue *queue)
+{
+	int64		waiting = 0;
+
+	if (count_rows("SELECT count(*) FROM ("
+				   "(SELECT FROM outbox.staging_1 WHERE queue = $1 LIMIT 1) UNION ALL "
+				   "(SELECT FROM outbox.staging_2 WHERE queue = $1 LIMIT 1)) AS r",
+				   queue->id) > 0)
+		waiting = ask_waiting(queue->id);
+	if (waiting == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("queue \"%s\" has messages waiting", queue->name),
+			 waiting > 0 ?
+			 errdetail_plural("%lld message has not been delivered.",
+							  "%lld messages have not been delivered.",
+							  (unsigned long) waiting, (long long) waiting) :
+			 errdetail("The relay could not say how many; messages are staged."),
+			 errhint("Wait until they are delivered, or give them up with force => true.")));
+}
+
+static void
+check_deferred(const OutboxQueue *queue)
+{
+	int64		n = count_rows("SELECT count(*) FROM outbox.deferred"
+							   " WHERE queue = $1 AND reason <> 'applied'",
+							   queue->id);
+
+	if (n > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("queue \"%s\" has messages waiting", queue->name),
+				 errdetail_plural("%lld message is deferred.",
+								  "%lld messages are deferred.",
+								  (unsigned long) n, (long long) n),
+				 errhint("Wait until they are delivered, or give them up with force => true.")));
+}
+
+static void
+check_dead(const OutboxQueue *queue)
+{
+	int64		n = count_rows("SELECT count(*) FROM outbox.dead_letter"
+							   " WHERE queue = $1 AND gone_at IS NULL",
+							   queue->id);
+
+	if (n > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("queue \"%s\" has dead letters", queue->name),
+				 errdetail_plural("There is %lld dead letter.",
+								  "There are %lld dead letters.",
+								  (unsigned long) n, (long long) n),
+				 errhint("Replay or discard them, or give them up with force => true.")));
+}
+
+/*
+ * outbox_drop_queue(name, force)
+ */
+Datum
+outbox_drop_queue(PG_FUNCTION_ARGS)
+{
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue name");
+	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	OutboxQueue queue;
+
+	PreventCommandIfReadOnly("outbox_drop_queue()");
+	queue = *outbox_queue_find_or_error(name);
+	queue.name = name;
+	lock_queue(&queue);
+
+	SPI_connect();
+	if (!force)
+	{
+		check_own(&queue);
+		check_staged(&queue);
+		check_deferred(&queue);
+		check_dead(&queue);
+	}
+	execute("DELETE FROM outbox.deferred WHERE queue = $1", queue.id);
+	execute("DELETE FROM outbox.dead_letter WHERE queue = $1", queue.id);
+	execute("DELETE FROM outbox.resend_request WHERE queue = $1", queue.id);
+	execute("DELETE FROM outbox.queue_total WHERE queue = $1", queue.id);
+	execute("DELETE FROM outbox.queue WHERE id = $1", queue.id);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", name)));
+	SPI_finish();
+	PG_RETURN_VOID();
+}

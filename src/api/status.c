@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * status.c
+ *	  How delivery is, out of shared memory into views.
+ *
+ * Design notes
+ *
+ * What the views show is what the relay last published: counts are made about
+ * once a second, "delivered" and "last_success" as answers arrive.  No
+ * messages are read for it, so looking costs the same at any backlog.  Shared
+ * memory has no names of queues: for the one that the summary names,
+ * outbox.queue is read, without asking for rights on it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox.h"
+
+#include "access/htup_details.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "queue/queue.h"
+#include "api/row.h"
+#include "shmem.h"
+#include "wake.h"
+
+/* columns of outbox.status, as relay_status() returns them */
+enum
+{
+	STATUS_STATE,
+	STATUS_SINCE,
+	STATUS_WHY,
+	STATUS_PID,
+	STATUS_WAITING,
+	STATUS_OLDEST,
+	STATUS_DELIVERED,
+	STATUS_LAST_ERROR,
+	STATUS_LAST_ERROR_AT,
+	STATUS_LAST_SUCCESS,
+	STATUS_SUMMARY,
+	STATUS_COLUMNS
+};
+
+static const char *const state_names[] = {
+	[OUTBOX_NOT_RUNNING] = "not running",
+	[OUTBOX_STARTING] = "starting",
+	[OUTBOX_RUNNING] = "running",
+	[OUTBOX_WAITING_FOR_REDIS] = "waiting for redis",
+	[OUTBOX_HELD] = "held",
+	[OUTBOX_FENCED] = "fenced"
+};
+
+/* the queues that stand still, and dead letters */
+typedef struct Trouble
+{
+	int			nqueues;
+	OutboxPublished queue;		/* the first; of those blocked, if there are */
+	int64		dead;
+} Trouble;
+
+PG_FUNCTION_INFO_V1(outbox_relay_status);
+PG_FUNCTION_INFO_V1(outbox_request_relay_start);
+
+static void
+find_trouble(const OutboxSlot *slot, Trouble *trouble)
+{
+	trouble->nqueues = 0;
+	trouble->dead = 0;
+	if (slot->pid == 0)
+		return;
+	for (int i = 0; i < slot->npublished; i++)
+	{
+		const OutboxPublished *queue = &slot->published[i];
+
+		trouble->dead += queue->dead;
+		if (queue->state != OUTBOX_QUEUE_BLOCKED &&
+			queue->state != OUTBOX_QUEUE_PAUSED)
+			continue;
+		if (trouble->nqueues++ == 0 ||
+			(queue->state == OUTBOX_QUEUE_BLOCKED &&
+			 trouble->queue.state == OUTBOX_QUEUE_PAUSED))
+			trouble->queue = *queue;
+	}
+}
+
+static const char *
+queue_name(int32 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, outbox_queue_list())
+	{
+		OutboxQueue *queue = lfirst(lc);
+
+		if (queue->id == id)
+			return queue->name;
+	}
+	return psprintf("%d", id);	/* dropped just now */
+}
+
+static void
+append_since(StringInfo buf, TimestampTz since, const char *why)
+{
+	if (since != 0)
+		appendStringInfo(buf, " since %s", timestamptz_to_str(since));
+	if (why[0] != '\0')
+		appendStringInfo(buf, ": %s", why);
+}
+
+static void
+append_queues(StringInfo buf, const Trouble *trouble)
+{
+	int			others = trouble->nqueues - 1;
+
+	appendStringInfo(buf, "queue %s %s", queue_name(trouble->queue.queue),
+					 trouble->queue.state == OUTBOX_QUEUE_BLOCKED ?
+					 "blocked" : "paused");
+	append_since(buf, trouble->queue.since, trouble->queue.why);
+	if (others > 0)
+		appendStringInfo(buf, ", and %d more queue%s", others,
+						 others == 1 ? "" : "s");
+}
+
+/*
+ * What is wrong and since when, in one line.
+ */
+static char *
+summarize(OutboxRelayState state, TimestampTz since, const char *why,
+		  const Trouble *trouble)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (state == OUTBOX_RUNNING && trouble->nqueues > 0)
+		append_queues(&buf, trouble);
+	else
+	{
+		appendStringInfoString(&buf, state_names[state]);
+		if (state != OUTBOX_RUNNING)
+			append_since(&buf, since, why);
+	}
+	if (trouble->dead > 0)
+		appendStringInfo(&buf, "; %lld dead letter%s",
+						 (long long) trouble->dead,
+						 trouble->dead == 1 ? "" : "s");
+	return buf.data;
+}
+
+static void
+fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
+{
+	uint64		waiting = pg_atomic_read_u64(&slot->waiting);
+	OutboxRelayState state;
+	TimestampTz since;
+	char		why[OUTBOX_TEXT_SIZE];
+	Trouble		trouble;
+
+	LWLockAcquire(outbox_shared->lock, LW_SHARED);
+	state = slot->state;
+	since = slot->since;
+	strlcpy(why, slot->why, sizeof(why));
+	nulls[STATUS_PID] = slot->pid == 0;
+	values[STATUS_PID] = Int32GetDatum(slot->pid);
+	outbox_set_text(values, nulls, STATUS_LAST_ERROR, slot->last_error);
+	outbox_set_time(values, nulls, STATUS_LAST_ERROR_AT, slot->last_error_at);
+	find_trouble(slot, &trouble);
+	LWLockRelease(outbox_shared->lock);
+
+	outbox_set_text(values, nulls, STATUS_STATE, state_names[state]);
+	outbox_set_time(values, nulls, STATUS_SINCE, since);
+	outbox_set_text(values, nulls, STATUS_WHY, why);
+	values[STATUS_WAITING] = Int64GetDatum(waiting);
+	outbox_set_age(values, nulls, STATUS_OLDEST, waiting == 0 ? 0 :
+				   pg_atomic_read_u64(&slot->oldest));
+	values[STATUS_DELIVERED] =
+		Int64GetDatum(pg_atomic_read_u64(&slot->delivered));
+	outbox_set_time(values, nulls, STATUS_LAST_SUCCESS,
+					pg_atomic_read_u64(&slot->last_success));
+	outbox_set_text(values, nulls, STATUS_SUMMARY,
+					summarize(state, since, why, &trouble));
+}
+
+/*
+ * There is no slot.
+ */
+static void
+fill_no_status(Datum *values, bool *nulls)
+{
+	const char *why = outbox_shared == NULL ?
+		"outbox is not in \"shared_preload_libraries\"" :
+		RecoveryInProgress() ? "this server is a standby" :
+		"the launcher has not started it yet";
+	Trouble		none = {0};
+
+	memset(nulls, true, STATUS_COLUMNS * sizeof(bool));
+	outbox_set_text(values, nulls, STATUS_STATE,
+					state_names[OUTBOX_NOT_RUNNING]);
+	outbox_set_text(values, nulls, STATUS_WHY, why);
+	outbox_set_text(values, nulls, STATUS_SUMMARY,
+					summarize(OUTBOX_NOT_RUNNING, 0, why, &none));
+}
+
+/*
+ * outbox.relay_status(): the relay of this database
+ */
+Datum
+outbox_relay_status(PG_FUNCTION_ARGS)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+	Datum		values[STATUS_COLUMNS] = {0};
+	bool		nulls[STATUS_COLUMNS] = {0};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	if (slot != NULL)
+		fill_status(slot, values, nulls);
+	else
+		fill_no_status(values, nulls);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}
+
+/*
+ * outbox.request_relay(): what CREATE EXTENSION ends with
+ */
+Datum
+outbox_request_relay_start(PG_FUNCTION_ARGS)
+{
+	if (outbox_shared == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("outbox is not preloaded, messages will wait"),
+				 errhint("Add outbox to \"shared_preload_libraries\" and restart the server.")));
+	else
+		outbox_tell_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,350 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.c
+ *	  A queue's settings: look up.
+ *
+ * Design notes
+ *
+ * Every enqueue needs its queue's settings, so a backend caches them by name.
+ * A statement trigger on outbox.queue sends a relation cache invalidation for
+ * whoever changes it (these functions, a restore, a superuser's own UPDATE),
+ * and wakes the relay at commit.
+ *
+ * A message must not get into a queue that is being dropped: it would be
+ * committed and never sent.  Enqueueing holds a share lock on the queue until
+ * its transaction ends, dropping needs the exclusive one (queue_drop.c).
+ *
+ * The column "name" has collation C, so an index scan finds it whatever the
+ * database's collation is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "queue/queue.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog.h"
+#include "commands/trigger.h"
+#include "common/int.h"
+#include "mb/pg_wchar.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "wake.h"
+
+/* columns of outbox.queue */
+enum
+{
+	Anum_queue_id = 1,
+	Anum_queue_name,
+	Anum_queue_target,
+	Anum_queue_redis_key,
+	Anum_queue_format,
+	Anum_queue_maxlen,
+	Anum_queue_on_failure,
+	Anum_queue_max_attempts,
+	Anum_queue_retry_delay,
+	Anum_queue_retry_backoff,
+	Anum_queue_retry_max_delay,
+	Anum_queue_expires_after,
+	Anum_queue_paused_at,
+	Anum_queue_created_at,
+	Anum_queue_options,
+	Anum_queue_consumer_retry
+};
+
+#define Natts_queue Anum_queue_consumer_retry
+
+#define NAME_BYTES (OUTBOX_MAX_QUEUE_NAME * MAX_MULTIBYTE_CHAR_LEN + 1)
+
+typedef struct CacheEntry
+{
+	char		name[NAME_BYTES];
+	OutboxQueue queue;
+} CacheEntry;
+
+static HTAB *cache = NULL;
+static MemoryContext cache_context = NULL;
+static uint64 cache_epoch = 0;
+
+const OutboxTargetInfo outbox_targets[] = {
+	[OUTBOX_TARGET_STREAM] = {"stream", OUTBOX_TARGET_STREAM, false, true},
+	[OUTBOX_TARGET_LIST] = {"list", OUTBOX_TARGET_LIST, true, false},
+	[OUTBOX_TARGET_PUBLISH] = {"publish", OUTBOX_TARGET_PUBLISH, true, false},
+	[OUTBOX_TARGET_ASYNQ] = {"asynq", OUTBOX_TARGET_ASYNQ, false, false},
+	[OUTBOX_TARGET_WATERMILL] = {"watermill", OUTBOX_TARGET_WATERMILL, false, true},
+	[OUTBOX_TARGET_COMMANDS] = {"commands", OUTBOX_TARGET_COMMANDS, false, false},
+	[OUTBOX_TARGET_FUNCTION] = {"function", OUTBOX_TARGET_FUNCTION, false, false}
+};
+
+/* some 36,000 years: with the time of day it still is a time */
+#define LONGEST_INTERVAL (INT64CONST(1) << 60)
+
+PG_FUNCTION_INFO_V1(outbox_queue_changed);
+
+/*
+ * What there is to know about a target.  NULL if there is no such target.
+ */
+const OutboxTargetInfo *
+outbox_target_info(const char *name)
+{
+	for (int i = 0; i < lengthof(outbox_targets); i++)
+		if (strcmp(outbox_targets[i].name, name) == 0)
+			return &outbox_targets[i];
+	return NULL;
+}
+
+/*
+ * An interval in microseconds.  A month has thirty days, as where PostgreSQL
+ * compares intervals.  What is longer than any queue lives is cut off.
+ */
+int64
+outbox_interval_us(const Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		result;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result))
+		return days < 0 ? -LONGEST_INTERVAL : LONGEST_INTERVAL;
+	if (pg_add_s64_overflow(result, interval->time, &result))
+		return interval->time < 0 ? -LONGEST_INTERVAL : LONGEST_INTERVAL;
+	return Max(Min(result, LONGEST_INTERVAL), -LONGEST_INTERVAL);
+}
+
+static int64
+interval_column(Datum value)
+{
+	return outbox_interval_us(DatumGetIntervalP(value));
+}
+
+static void
+read_policy(const Datum *values, const bool *nulls, OutboxQueue *queue)
+{
+	char	   *on_failure = TextDatumGetCString(values[Anum_queue_on_failure - 1]);
+
+	queue->on_failure = strcmp(on_failure, "retry") == 0 ? OUTBOX_RETRY :
+		strcmp(on_failure, "dead_letter") == 0 ? OUTBOX_DEAD_LETTER :
+		OUTBOX_BLOCK;
+	queue->max_attempts = DatumGetInt32(values[Anum_queue_max_attempts - 1]);
+	queue->retry_delay = interval_column(values[Anum_queue_retry_delay - 1]);
+	queue->retry_backoff = DatumGetFloat8(values[Anum_queue_retry_backoff - 1]);
+	queue->retry_max_delay = interval_column(values[Anum_queue_retry_max_delay - 1]);
+	queue->expires_after = nulls[Anum_queue_expires_after - 1] ? 0 :
+		interval_column(values[Anum_queue_expires_after - 1]);
+	queue->paused_at = nulls[Anum_queue_paused_at - 1] ? 0 :
+		DatumGetTimestampTz(values[Anum_queue_paused_at - 1]);
+}
+
+/*
+ * What the text columns mean.  Rows may have been written by other means than
+ * outbox_create_queue(), so unknown words are errors here too.
+ */
+static void
+read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
+{
+	Datum		values[Natts_queue];
+	bool		nulls[Natts_queue];
+	const OutboxTargetInfo *info;
+	char	   *target;
+
+	Assert(desc->natts == lengthof(values));
+	heap_deform_tuple(tup, desc, values, nulls);
+
+	target = TextDatumGetCString(values[Anum_queue_target - 1]);
+	info = outbox_target_info(target);
+	if (info == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown target \"%s\" in outbox.queue", target)));
+
+	queue->id = DatumGetInt32(values[Anum_queue_id - 1]);
+	queue->name = TextDatumGetCString(values[Anum_queue_name - 1]);
+	queue->target = info->target;
+	queue->redis_key = TextDatumGetCString(values[Anum_queue_redis_key - 1]);
+	queue->maxlen = nulls[Anum_queue_maxlen - 1] ? 0 :
+		DatumGetInt64(values[Anum_queue_maxlen - 1]);
+	queue->format = OUTBOX_FORMAT_NONE;
+	if (!nulls[Anum_queue_format - 1])
+		queue->format =
+			strcmp(TextDatumGetCString(values[Anum_queue_format - 1]),
+				   "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
+	queue->options = nulls[Anum_queue_options - 1] ? NULL :
+		PG_DETOAST_DATUM_COPY(values[Anum_queue_options - 1]);
+	queue->consumer_retry = DatumGetBool(values[Anum_queue_consumer_retry - 1]);
+	queue->template = NULL;
+	read_policy(values, nulls, queue);
+}
+
+static void
+reset_cache(void)
+{
+	HASHCTL		ctl;
+
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(TopMemoryContext,
+											  "outbox queues",
+											  ALLOCSET_SMALL_SIZES);
+	cache = NULL;
+	MemoryContextReset(cache_context);
+	ctl.keysize = NAME_BYTES;
+	ctl.entrysize = sizeof(CacheEntry);
+	ctl.hcxt = cache_context;
+	cache = hash_create("outbox queues", 16, &ctl,
+						HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	cache_epoch = outbox_catalog_epoch();
+}
+
+/*
+ * Read a queue's row into the cache.  NULL if there is none.
+ */
+static const OutboxQueue *
+load_queue(const char *name)
+{
+	Relation	rel = table_open(outbox_relid(OUTBOX_REL_QUEUE),
+								 AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tup;
+	OutboxQueue queue;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_queue_name, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	scan = systable_beginscan(rel, outbox_relid(OUTBOX_REL_QUEUE_INDEX), true,
+							  NULL, 1, &key);
+	tup = systable_getnext(scan);
+	found = HeapTupleIsValid(tup);
+	if (found)
+	{
+		MemoryContext old;
+
+		if (cache == NULL || cache_epoch != outbox_catalog_epoch())
+			reset_cache();
+		old = MemoryContextSwitchTo(cache_context);
+		read_queue_row(tup, RelationGetDescr(rel), &queue);
+		MemoryContextSwitchTo(old);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	if (!found)
+		return NULL;
+	{
+		CacheEntry *entry = hash_search(cache, name, HASH_ENTER, NULL);
+
+		entry->queue = queue;
+		return &entry->queue;
+	}
+}
+
+/*
+ * The settings of a queue.  NULL if there is no such queue.
+ */
+const OutboxQueue *
+outbox_queue_find(const char *name)
+{
+	CacheEntry *entry;
+
+	if (strlen(name) >= NAME_BYTES)
+		return NULL;
+	if (cache == NULL || cache_epoch != outbox_catalog_epoch())
+		reset_cache();
+	entry = hash_search(cache, name, HASH_FIND, NULL);
+	return entry != NULL ? &entry->queue : load_queue(name);
+}
+
+const OutboxQueue *
+outbox_queue_find_or_error(const char *name)
+{
+	const OutboxQueue *queue = outbox_queue_find(name);
+
+	if (queue == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("queue \"%s\" does not exist", name),
+				 errhint("Create it with outbox_create_queue().")));
+	return queue;
+}
+
+/*
+ * The settings of a queue that can't be dropped before this transaction ends.
+ */
+const OutboxQueue *
+outbox_queue_use(const char *name)
+{
+	/* the lock taken last: messages tend to come in rows */
+	static LocalTransactionId locked_lxid = InvalidLocalTransactionId;
+	static SubTransactionId locked_subxid = InvalidSubTransactionId;
+	static int32 locked_queue = 0;
+
+	for (;;)
+	{
+		const OutboxQueue *queue = outbox_queue_find_or_error(name);
+		uint64		epoch = outbox_catalog_epoch();
+
+		/* a subtransaction's lock goes with it */
+		if (locked_queue == queue->id && locked_lxid == outbox_my_lxid() &&
+			locked_subxid == GetCurrentSubTransactionId())
+			return queue;
+
+		LockDatabaseObject(outbox_relid(OUTBOX_REL_QUEUE), queue->id, 0,
+						   AccessShareLock);
+		if (epoch == outbox_catalog_epoch())
+		{
+			locked_queue = queue->id;
+			locked_lxid = outbox_my_lxid();
+			locked_subxid = GetCurrentSubTransactionId();
+			return queue;
+		}
+		/* it may have been dropped before we had the lock: look again */
+	}
+}
+
+/*
+ * All queues, in no order.
+ */
+List *
+outbox_queue_list(void)
+{
+	Relation	rel = table_open(outbox_relid(OUTBOX_REL_QUEUE),
+								 AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0,
+										  NULL);
+	List	   *result = NIL;
+	HeapTuple	tup;
+
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		OutboxQueue *queue = palloc(sizeof(OutboxQueue));
+
+		read_queue_row(tup, RelationGetDescr(rel), queue);
+		result = lappend(result, queue);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
+ * Statement trigger on outbox.queue: every cache must look again.
+ */
+Datum
+outbox_queue_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("outbox.queue_changed() must be called as a trigger")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	outbox_tell_at_commit();
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  Whose relay this is: its slot, its settings, its database.
+ *
+ * Design notes
+ *
+ * A relay runs in the slot that the launcher has given it, if the launcher
+ * still means it: it may have given up waiting and started another one.  When
+ * the process ends, however it ends, the slot says so and the launcher is
+ * woken.
+ *
+ * A database that is a copy of another one has the other one's messages, and
+ * perhaps its Redis.  Its oid tells: CREATE DATABASE copies a row of
+ * outbox.relay_state with another database's oid.  pg_dump leaves that table
+ * out, but messages out of a dump are in outbox.deferred.  Either way
+ * everything is held until somebody has decided.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/relay.h"
+
+#include "executor/spi.h"
+#include "launcher.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+static uint32 attached_generation;
+
+/*
+ * The launcher may have given the slot away by now, if the outcome was there
+ * before: then it is somebody else's.
+ */
+static void
+relay_detach(int code, Datum arg)
+{
+	OutboxSlot *slot = (OutboxSlot *) DatumGetPointer(arg);
+
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	if (slot->generation != attached_generation)
+	{
+		LWLockRelease(outbox_shared->lock);
+		return;
+	}
+	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
+	slot->pid = 0;
+	slot->npublished = -1;
+	if (slot->outcome == OUTBOX_OUTCOME_NONE)
+		slot->outcome = OUTBOX_OUTCOME_EXITED;
+	slot->state = OUTBOX_NOT_RUNNING;
+	slot->since = GetCurrentTimestamp();
+	strlcpy(slot->why, "the relay has ended and is about to be started again",
+			OUTBOX_TEXT_SIZE);
+	LWLockRelease(outbox_shared->lock);
+	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
+}
+
+/*
+ * The slot that the launcher has given us, if it still wants us in it.
+ */
+OutboxSlot *
+outbox_relay_attach(const OutboxRelayArgs *args)
+{
+	OutboxSlot *slot = &outbox_shared->slots[args->slot];
+	bool		ours;
+
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	ours = slot->generation == args->generation &&
+		pg_atomic_read_u32(&slot->database) == args->database &&
+		slot->pid == 0;
+	if (ours)
+	{
+		attached_generation = args->generation;
+		slot->pid = MyProcPid;
+		slot->state = OUTBOX_STARTING;
+		slot->since = GetCurrentTimestamp();
+		slot->why[0] = '\0';
+		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
+	}
+	LWLockRelease(outbox_shared->lock);
+	if (!ours)
+		proc_exit(0);
+	before_shmem_exit(relay_detach, PointerGetDatum(slot));
+	return slot;
+}
+
+/*
+ * This database hasn't got the extension: end, not to be started again.
+ */
+void
+outbox_relay_leave(Relay *relay)
+{
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	relay->slot->outcome = OUTBOX_OUTCOME_NOT_NEEDED;
+	LWLockRelease(outbox_shared->lock);
+	proc_exit(0);
+}
+
+/*
+ * A transaction whose settings no ALTER DATABASE has a say in.  Of staging
+ * there are no statistics, and those of outbox.deferred are old when many rows
+ * have come at once: the planner would take large tables for small ones and
+ * read them as a whole, again and again.  All that is asked often has an index.
+ */
+void
+outbox_fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"synchronous_commit", "off"},
+		{"lock_timeout", "0"},
+		{"statement_timeout", "0"},
+		OUTBOX_SETTINGS_OF_VERSION
+		{"row_security", "off"},
+		{"enable_seqscan", "off"},
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"search_path", "pg_catalog, pg_temp"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
+						PGC_S_OVERRIDE);
+}
+
+#define THIS_DATABASE \
+	"(SELECT oid FROM pg_database WHERE datname = current_database())"
+
+/*
+ * The first relay of a database gives it a source.  So a database made from a
+ * template, which never had a relay, has one of its own.
+ */
+static void
+make_source(void)
+{
+	SPI_execute("INSERT INTO outbox.relay_state"
+				" SELECT gen_random_uuid(), " THIS_DATABASE
+				" WHERE NOT EXISTS (SELECT FROM outbox.relay_state)",
+				false, 0);
+}
+
+/*
+ * Whose messages are these, and may they be delivered from here?  Reads
+ * outbox.relay_state, which is neither in dumps nor true in a copy of the
+ * database.
+ */
+void
+outbox_read_relay_state(Relay *relay)
+{
+	const char *why = NULL;
+	bool		changed = false;
+
+	SPI_connect();
+	make_source();
+	if (SPI_execute("SELECT source::text, database = " THIS_DATABASE ","
+					" EXISTS (SELECT FROM outbox.deferred"
+					" WHERE reason = 'restored')"
+					" FROM outbox.relay_state",
+					false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		why = "outbox.relay_state can't be read";
+	else
+	{
+		HeapTuple	tup = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *source = SPI_getvalue(tup, desc, 1);
+		bool		isnull;
+
+		changed = strcmp(source, relay->source) != 0;
+		strlcpy(relay->source, source, sizeof(relay->source));
+		if (!DatumGetBool(SPI_getbinval(tup, desc, 2, &isnull)))
+			why = "this database is a copy of another one";
+		else if (DatumGetBool(SPI_getbinval(tup, desc, 3, &isnull)))
+			why = "this database has been restored from a dump";
+	}
+	SPI_finish();
+
+	if (why != NULL)
+		outbox_hold(relay, OUTBOX_HELD, why);
+	else if (changed || relay->hold_by_state)
+		relay->hold = 0;
+	relay->hold_by_state = why != NULL;
+
+	/* other cursors */
+	if (changed)
+		outbox_drop_queues(relay);
+}

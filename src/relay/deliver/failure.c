@@ -1,0 +1,337 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure.c
+ *	  What becomes of a message that failed: tried again, behind, given up.
+ *
+ * Design notes
+ *
+ * A refused message is in outbox.deferred until it goes through, or in
+ * outbox.dead_letter when the queue's policy gives it up.  Messages of the same
+ * key wait behind it.  Which keys are held is known here by their hashes; two
+ * keys with one hash hold each other up, and no more.
+ *
+ * What an outage does to a message isn't counted as an attempt.
+ *
+ * A message that its consumer returns has been delivered, and holds up nobody:
+ * it is delayed or given up, by the same policy.
+ *
+ * A dead letter is told once, by a WARNING and by NOTIFY.  If the notification
+ * queue is half full, because somebody listens and doesn't read, there is no
+ * NOTIFY: a full queue would fail the relay.
+ *
+ * Payloads and keys are in no message here, only ids.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/relay.h"
+
+#include "catalog.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/pg_prng.h"
+#include "store/deferred.h"
+#include "executor/spi.h"
+#include "queue/policy.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define NOTIFY_CHANNEL	"outbox_dead_letter"
+
+/*
+ * May outbox.deferred and outbox.dead_letter be written, without waiting?
+ */
+bool
+outbox_lock_failures(void)
+{
+	return outbox_lock_to_write(OUTBOX_REL_DEFERRED) &&
+		outbox_lock_to_write(OUTBOX_REL_DEAD_LETTER);
+}
+
+/*
+ * As the index of outbox.deferred has it: hashtextextended(key COLLATE "C", 0).
+ */
+uint64
+outbox_key_hash(const struct varlena *key)
+{
+	return DatumGetUInt64(DirectFunctionCall2Coll(hashtextextended,
+												  C_COLLATION_OID,
+												  PointerGetDatum(key),
+												  Int64GetDatum(0)));
+}
+
+bool
+outbox_key_is_held(const RelayQueue *queue, const OutboxMessage *msg)
+{
+	uint64		hash;
+
+	if (queue->held_keys == NULL || msg->key == NULL)
+		return false;
+	hash = outbox_key_hash(msg->key);
+	return hash_search(queue->held_keys, &hash, HASH_FIND, NULL) != NULL;
+}
+
+void
+outbox_hold_key(RelayQueue *queue, uint64 hash, int64 count)
+{
+	HeldKey    *held;
+	bool		found;
+
+	if (queue->held_keys == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(uint64);
+		ctl.entrysize = sizeof(HeldKey);
+		ctl.hcxt = queue->context;
+		queue->held_keys = hash_create("outbox held keys", 64, &ctl,
+									   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	held = hash_search(queue->held_keys, &hash, HASH_ENTER, &found);
+	held->count = found ? held->count + count : count;
+}
+
+void
+outbox_release_key(RelayQueue *queue, uint64 hash)
+{
+	HeldKey    *held;
+
+	if (queue->held_keys == NULL)
+		return;
+	held = hash_search(queue->held_keys, &hash, HASH_FIND, NULL);
+	if (held == NULL || --held->count > 0)
+		return;
+	hash_search(queue->held_keys, &hash, HASH_REMOVE, NULL);
+	if (hash_get_num_entries(queue->held_keys) == 0)
+		outbox_forget_keys(queue);
+}
+
+void
+outbox_forget_keys(RelayQueue *queue)
+{
+	if (queue->held_keys != NULL)
+		hash_destroy(queue->held_keys);
+	queue->held_keys = NULL;
+}
+
+/*
+ * Add an event to a message's history.  The error may be NULL.
+ */
+static void
+add_history(const RelayQueue *queue, OutboxMessage *msg, const char *reason,
+			const char *error, TimestampTz at)
+{
+	StringInfoData event;
+	char		buf[MAXDATELEN + 1];
+	Datum		events;
+
+	initStringInfo(&event);
+	JsonEncodeDateTime(buf, TimestampTzGetDatum(at), TIMESTAMPTZOID, NULL);
+	appendStringInfo(&event, "[{\"at\": \"%s\", \"reason\": \"%s\", \"queue\": ",
+					 buf, reason);
+	escape_json(&event, queue->settings.name);
+	if (error != NULL)
+	{
+		appendStringInfo(&event, ", \"attempt\": %d, \"error\": ", msg->attempts);
+		escape_json(&event, error);
+	}
+	appendStringInfoString(&event, "}]");
+
+	events = DirectFunctionCall1(jsonb_in, CStringGetDatum(event.data));
+	if (msg->history != NULL)
+		events = DirectFunctionCall2(jsonb_concat, PointerGetDatum(msg->history),
+									 events);
+	msg->history = (struct varlena *) DatumGetPointer(events);
+}
+
+static void
+tell_dead_letter(const RelayQueue *queue, const char *id)
+{
+	StringInfoData payload;
+
+	if (DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > 0.5)
+		return;
+	initStringInfo(&payload);
+	appendStringInfo(&payload, "{\"queue\": ");
+	escape_json(&payload, queue->settings.name);
+	appendStringInfo(&payload, ", \"id\": \"%s\"}", id);
+	Async_Notify(NOTIFY_CHANNEL, payload.data);
+}
+
+/*
+ * Move a message to the dead letters.
+ */
+static void
+insert_dead_letter(const OutboxMessage *msg, const char *reason,
+				   const char *error, TimestampTz now)
+{
+	static SPIPlanPtr insert = NULL;
+	static SPIPlanPtr delete = NULL;
+	enum {ncolumns = Natts_staging + 3};
+	Oid			types[ncolumns];
+	Datum		values[ncolumns];
+	char		nulls[ncolumns];
+
+	memcpy(types, outbox_staging_types, Natts_staging * sizeof(Oid));
+	types[Natts_staging] = TEXTOID;
+	types[Natts_staging + 1] = TEXTOID;
+	types[Natts_staging + 2] = TIMESTAMPTZOID;
+	outbox_row_values(msg, values, nulls, ncolumns);
+	values[Natts_staging] = CStringGetTextDatum(reason);
+	if (error != NULL)
+		values[Natts_staging + 1] = CStringGetTextDatum(error);
+	else
+		nulls[Natts_staging + 1] = 'n';
+	values[Natts_staging + 2] = TimestampTzGetDatum(now);
+
+	SPI_connect();
+	if (insert == NULL)
+	{
+		insert = SPI_prepare("INSERT INTO outbox.dead_letter"
+							 " (" OUTBOX_STAGING_COLUMNS ", reason, error, dead_at,"
+							 " skipped)"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+							 " $12, $13, $14, $15, $16, $17, $6 > 0)"
+							 " ON CONFLICT (queue, seq) WHERE timeline > 0 DO NOTHING",
+							 ncolumns, types);
+		SPI_keepplan(insert);
+		delete = SPI_prepare("DELETE FROM outbox.deferred WHERE queue = $1 AND seq = $2"
+							 " AND reason IN ('retry', 'behind', 'evacuated', 'applied')",
+							 2, (Oid[]) {INT4OID, INT8OID});
+		SPI_keepplan(delete);
+	}
+	outbox_deferring = true;
+	SPI_execute_plan(insert, values, nulls, false, 0);
+	outbox_deferring = false;
+	SPI_execute_plan(delete, (Datum[]) {values[4], values[1]}, NULL, false, 0);
+	SPI_finish();
+}
+
+/*
+ * What is said of it in the log may be less than the error.
+ */
+static void
+give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
+		const char *error, const char *told, TimestampTz now)
+{
+	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+
+	insert_dead_letter(msg, reason, error, now);
+	queue->totals.dead_lettered++;
+	queue->dead++;
+	outbox_uuid_text(&msg->id, id);
+	tell_dead_letter(queue, id);
+	ereport(WARNING,
+			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+			 errmsg("outbox has given up message %s of queue \"%s\": %s",
+					id, queue->settings.name, told),
+			 errhint("It is in outbox.dead_letters; outbox_replay() delivers it again.")));
+}
+
+/*
+ * A message waits behind another one of its key.
+ */
+void
+outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg)
+{
+	outbox_defer(msg, OUTBOX_BEHIND, 0);
+	queue->held++;
+	outbox_hold_key(queue, outbox_key_hash(msg->key), 1);
+}
+
+/*
+ * Redis has refused a message; held tells whether it was skipped before.  True
+ * if it has been given up.
+ *
+ * Several of one key may have been tried, each for itself, if the policy was to
+ * give them up at once and has been altered since.  They go one by one now.
+ */
+bool
+outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
+					   const char *error, bool held, TimestampTz now)
+{
+	char		why[OUTBOX_QUEUE_TEXT_SIZE];
+	TimestampTz due;
+
+	outbox_clean_error(why, error, sizeof(why));
+	if (outbox_is_refusal(error))
+	{
+		if (msg->attempts < PG_INT16_MAX)
+			msg->attempts++;
+		queue->totals.failed++;
+		add_history(queue, msg, "refused", why, now);
+	}
+	strlcpy(queue->last_error, why, sizeof(queue->last_error));
+	queue->last_error_at = now;
+
+	if (outbox_is_refusal(error) && outbox_gives_up(&queue->settings, msg->attempts))
+	{
+		give_up(queue, msg, "refused", why, why, now);
+		return true;
+	}
+	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
+								   pg_prng_double(&pg_global_prng_state));
+	if (!held && outbox_key_is_held(queue, msg))
+		outbox_defer(msg, OUTBOX_BEHIND, 0);
+	else
+	{
+		outbox_defer(msg, OUTBOX_RETRIED, due);
+		queue->again_at = Min(queue->again_at, due);
+	}
+	if (!held)
+	{
+		queue->held++;
+		if (msg->key != NULL)
+			outbox_hold_key(queue, outbox_key_hash(msg->key), 1);
+	}
+	return false;
+}
+
+/*
+ * A message is too old to be sent.
+ */
+void
+outbox_message_expired(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
+{
+	add_history(queue, msg, "expired", NULL, now);
+	queue->totals.expired++;
+	give_up(queue, msg, "expired", NULL, "expired", now);
+}
+
+/*
+ * A consumer returns a message, for the time whose number it has.  Returns
+ * when it is delivered again, 0 if it has been given up.  It has what the
+ * transaction gives; that isn't what Redis was sent, see returned.c.
+ *
+ * The error is the consumer's, and may be about the payload: it is kept with
+ * the message and shown nowhere else.
+ */
+TimestampTz
+outbox_message_returned(RelayQueue *queue, OutboxMessage *msg,
+						const char *error, bool is_dead, TimestampTz now)
+{
+	static const char told[] = "a consumer has returned it";
+	TimestampTz due;
+
+	queue->totals.failed++;
+	add_history(queue, msg, "consumer", error, now);
+	strlcpy(queue->last_error, "a consumer has returned a message",
+			sizeof(queue->last_error));
+	queue->last_error_at = now;
+	if (is_dead || outbox_gives_up(&queue->settings, msg->attempts))
+	{
+		msg->timeline = 0;
+		give_up(queue, msg, "consumer", error, told, now);
+		return 0;
+	}
+	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
+								   pg_prng_double(&pg_global_prng_state));
+	outbox_defer(msg, OUTBOX_DELAYED, due);
+	return due;
+}

@@ -1,0 +1,206 @@
+/*-------------------------------------------------------------------------
+ *
+ * position.c
+ *	  Snapshots as sets of transactions, and the cursor's position.
+ *
+ * Design notes
+ *
+ * Sequence numbers are drawn before commit, so "all numbers up to n have been
+ * sent" can't be said of them: a transaction that drew an earlier number may
+ * commit later.  What can be said is which transactions had ended when a
+ * snapshot was taken.  A tick is the difference of two such sets, and within a
+ * tick the numbers do give the order: what a transaction enqueued after
+ * another's commit has the greater numbers.
+ *
+ * A position is therefore a pair of snapshots and a number.  Its text,
+ *
+ *		timeline lsn prev cur		1 0/16B3748 740:742:740 740:745:740,743
+ *
+ * is compared in Redis as bytes, so one position has exactly one spelling:
+ * snapshots are written as pg_snapshot writes them (xmin:xmax:xip,...), the
+ * list sorted, xmin being derived.
+ *
+ * Everything here is a function of its arguments.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/position.h"
+
+/*
+ * Make a snapshot.  xip must be sorted and below xmax.
+ */
+OutboxSnap *
+outbox_snap_make(uint64 xmax, int nxip, const uint64 *xip)
+{
+	OutboxSnap *snap;
+
+	snap = palloc(offsetof(OutboxSnap, xip) + nxip * sizeof(uint64));
+	snap->refcount = 1;
+	snap->xmax = xmax;
+	snap->nxip = nxip;
+	if (nxip > 0)
+		memcpy(snap->xip, xip, nxip * sizeof(uint64));
+	return snap;
+}
+
+/*
+ * A copy that sees nothing from "below" on: those ids will be given out again.
+ */
+OutboxSnap *
+outbox_snap_clip(const OutboxSnap *snap, uint64 below)
+{
+	int			nxip = 0;
+
+	while (nxip < snap->nxip && snap->xip[nxip] < below)
+		nxip++;
+	return outbox_snap_make(Min(snap->xmax, below), nxip, snap->xip);
+}
+
+OutboxSnap *
+outbox_snap_ref(OutboxSnap *snap)
+{
+	snap->refcount++;
+	return snap;
+}
+
+void
+outbox_snap_unref(OutboxSnap *snap)
+{
+	if (snap != NULL && --snap->refcount == 0)
+		pfree(snap);
+}
+
+/*
+ * Had this transaction ended when the snapshot was taken?
+ */
+bool
+outbox_snap_sees(const OutboxSnap *snap, uint64 xid)
+{
+	int			low = 0;
+	int			high = snap->nxip;
+
+	if (xid >= snap->xmax)
+		return false;
+
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+
+		if (snap->xip[mid] == xid)
+			return false;
+		if (snap->xip[mid] < xid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return true;
+}
+
+bool
+outbox_position_covers(const OutboxPosition *pos, uint64 xid, uint64 seq)
+{
+	return outbox_snap_sees(pos->prev, xid) ||
+		(seq <= pos->seq && outbox_snap_sees(pos->cur, xid));
+}
+
+/*
+ * Append a snapshot as pg_snapshot writes it.
+ */
+void
+outbox_snap_print(StringInfo out, const OutboxSnap *snap)
+{
+	appendStringInfo(out, UINT64_FORMAT ":" UINT64_FORMAT ":",
+					 snap->nxip > 0 ? snap->xip[0] : snap->xmax, snap->xmax);
+	for (int i = 0; i < snap->nxip; i++)
+		appendStringInfo(out, "%s" UINT64_FORMAT, i > 0 ? "," : "",
+						 snap->xip[i]);
+}
+
+/*
+ * Append a position without its seq, which the cursor keeps beside it.
+ */
+void
+outbox_position_print(StringInfo out, TimeLineID timeline, XLogRecPtr lsn,
+					  const OutboxSnap *prev, const OutboxSnap *cur)
+{
+	appendStringInfo(out, "%u %X/%X ", timeline, LSN_FORMAT_ARGS(lsn));
+	outbox_snap_print(out, prev);
+	appendStringInfoChar(out, ' ');
+	outbox_snap_print(out, cur);
+}
+
+/*
+ * Read one decimal number and the character that must follow it.
+ */
+static bool
+parse_number(const char **s, char after, uint64 *result)
+{
+	char	   *end;
+
+	if (**s < '0' || **s > '9')
+		return false;
+	errno = 0;
+	*result = strtoull(*s, &end, 10);
+	if (errno != 0 || *end != after)
+		return false;
+	*s = after != '\0' ? end + 1 : end;
+	return true;
+}
+
+static OutboxSnap *
+parse_snap(const char **s, char after)
+{
+	OutboxSnap *snap;
+	uint64		xmin;
+	uint64		xmax;
+	int			n = 0;
+
+	if (!parse_number(s, ':', &xmin) || !parse_number(s, ':', &xmax))
+		return NULL;
+
+	for (const char *p = *s; *p != '\0' && *p != after; p++)
+		n += (*p == ',') || p == *s;
+
+	snap = palloc(offsetof(OutboxSnap, xip) + n * sizeof(uint64));
+	snap->refcount = 1;
+	snap->xmax = xmax;
+	snap->nxip = n;
+	for (int i = 0; i < n; i++)
+	{
+		if (!parse_number(s, i < n - 1 ? ',' : after, &snap->xip[i]) ||
+			snap->xip[i] >= xmax ||
+			(i > 0 && snap->xip[i] <= snap->xip[i - 1]))
+			return NULL;
+	}
+	if (n == 0)
+	{
+		if (**s != after)
+			return NULL;
+		*s += (after != '\0');
+	}
+	return xmin == (n > 0 ? snap->xip[0] : xmax) ? snap : NULL;
+}
+
+/*
+ * Read a position and its seq.  False if this isn't one of ours.
+ */
+bool
+outbox_position_parse(const char *pos, const char *seq,
+					  OutboxPosition *result)
+{
+	uint64		timeline;
+	uint32		hi;
+	uint32		lo;
+	int			used = 0;
+
+	if (!parse_number(&pos, ' ', &timeline) || timeline > PG_UINT32_MAX ||
+		sscanf(pos, "%X/%X %n", &hi, &lo, &used) != 2 || used == 0)
+		return false;
+	pos += used;
+
+	result->timeline = (TimeLineID) timeline;
+	result->lsn = ((uint64) hi) << 32 | lo;
+	result->prev = parse_snap(&pos, ' ');
+	result->cur = result->prev != NULL ? parse_snap(&pos, '\0') : NULL;
+	return result->cur != NULL && parse_number(&seq, '\0', &result->seq);
+}

@@ -1,0 +1,445 @@
+/*-------------------------------------------------------------------------
+ *
+ * staging.c
+ *	  The append-only tables where committed messages wait.
+ *
+ * Design notes
+ *
+ * A row is inserted once and never updated or deleted.  The relay empties a
+ * table by TRUNCATE when it may (rotate.c).  So nothing here leaves dead rows
+ * but transactions that roll back, and those go with the TRUNCATE.
+ *
+ * A message is inserted as a catalog row is: heap tuple and index entries, no
+ * parser, planner or executor.  Privileges on the tables are not asked for:
+ * who may execute outbox_enqueue() may stage.  Rows that arrive by INSERT or
+ * COPY, which only a restore has reason to do, meet a trigger instead, see
+ * outbox_hold_restored().
+ *
+ * Which of the tables takes new rows is known in shared memory and nowhere
+ * else: it is no more than advice.  A row is delivered wherever it lies, and
+ * a table is truncated only when it is locked and all in it is covered.
+ *
+ * The transaction id is assigned before the number is drawn.  Otherwise a
+ * transaction could draw, another one begin, draw and commit, and a snapshot
+ * taken then would call the first one's id "not yet given".
+ *
+ * The index is on (xid, seq) with the queue included.  The relay plans ticks
+ * from the index alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/staging.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/nbtree.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "store/deferred.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "shmem.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* the tables by their numbers */
+static const OutboxRelation tables[OUTBOX_TABLES] = {
+	OUTBOX_REL_STAGING_1,
+	OUTBOX_REL_STAGING_2,
+	[OUTBOX_TABLE_DEFERRED] = OUTBOX_REL_DEFERRED,
+	[OUTBOX_TABLE_DEAD_LETTER] = OUTBOX_REL_DEAD_LETTER
+};
+static const OutboxRelation indexes[OUTBOX_TABLES] = {
+	OUTBOX_REL_STAGING_1_INDEX,
+	OUTBOX_REL_STAGING_2_INDEX,
+	[OUTBOX_TABLE_DEFERRED] = OUTBOX_REL_DEFERRED_INDEX,
+	[OUTBOX_TABLE_DEAD_LETTER] = OUTBOX_REL_DEAD_LETTER_INDEX
+};
+
+const Oid	outbox_staging_types[Natts_staging] = {
+	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
+	CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID
+};
+
+/*
+ * The library in memory may be of another version than the tables: after an
+ * upgrade, until the server has been restarted and the extension updated.
+ */
+static void
+check_shape(Relation rel, bool staging)
+{
+	int			natts = RelationGetDescr(rel)->natts;
+
+	if (staging ? natts != Natts_staging : natts <= Anum_deferred_reason)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("outbox's library and tables are of different versions"),
+				 errhint("Restart the server, then run ALTER EXTENSION outbox UPDATE.")));
+}
+
+static void
+set_varlena(Datum *values, bool *nulls, int column, struct varlena *value)
+{
+	values[column - 1] = PointerGetDatum(value);
+	nulls[column - 1] = value == NULL;
+}
+
+void
+outbox_staging_values(const OutboxMessage *msg, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, Natts_staging * sizeof(bool));
+	values[Anum_staging_xid - 1] = UInt64GetDatum(msg->xid);
+	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
+	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
+	values[Anum_staging_id - 1] = UUIDPGetDatum(&msg->id);
+	values[Anum_staging_queue - 1] = Int32GetDatum(msg->queue);
+	values[Anum_staging_timeline - 1] = Int32GetDatum(msg->timeline);
+	values[Anum_staging_attempts - 1] = Int16GetDatum(msg->attempts);
+	values[Anum_staging_kind - 1] = CharGetDatum(msg->kind);
+	set_varlena(values, nulls, Anum_staging_type, msg->type);
+	set_varlena(values, nulls, Anum_staging_key, msg->key);
+	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
+	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
+	set_varlena(values, nulls, Anum_staging_history, msg->history);
+	set_varlena(values, nulls, Anum_staging_options, msg->options);
+}
+
+/*
+ * Insert a row and its index entry.  What the indexes of a catalog are opened
+ * for with every row is known here beforehand; a staging table to which
+ * somebody has added an index takes the general way.
+ */
+static void
+insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
+{
+	static IndexInfo *info = NULL;
+	List	   *indexes = RelationGetIndexList(rel);
+	Relation	index;
+	Datum		values[3];
+	bool		nulls[3] = {0};
+
+	if (list_length(indexes) != 1)
+	{
+		CatalogTupleInsert(rel, tup);
+		return;
+	}
+	if (info == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		info = makeNode(IndexInfo);
+		info->ii_NumIndexAttrs = 3;
+		info->ii_NumIndexKeyAttrs = 2;
+		info->ii_ReadyForInserts = true;
+		info->ii_Context = TopMemoryContext;
+		MemoryContextSwitchTo(old);
+	}
+
+	simple_heap_insert(rel, tup);
+	index = index_open(linitial_oid(indexes), RowExclusiveLock);
+	values[0] = UInt64GetDatum(msg->xid);
+	values[1] = Int64GetDatum((int64) msg->seq);
+	values[2] = Int32GetDatum(msg->queue);
+	index_insert(index, values, nulls, &tup->t_self, rel, UNIQUE_CHECK_NO,
+				 false, info);
+	index_close(index, NoLock);
+	list_free(indexes);
+}
+
+/*
+ * Give a message its number and what the transaction says of it.
+ */
+void
+outbox_staging_identify(OutboxMessage *msg)
+{
+	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
+	msg->timeline = (int32) GetWALInsertionTimeLine();
+	msg->enqueued_at = GetCurrentTimestamp();
+}
+
+/*
+ * Stage a message in the caller's transaction.
+ */
+void
+outbox_staging_insert(OutboxMessage *msg)
+{
+	Relation	rel;
+	HeapTuple	tup;
+	Datum		values[Natts_staging];
+	bool		nulls[Natts_staging];
+
+	rel = table_open(outbox_relid(OUTBOX_REL_STAGING_1 +
+								  outbox_staging_current()),
+					 RowExclusiveLock);
+	check_shape(rel, true);
+
+	outbox_staging_identify(msg);
+	outbox_staging_values(msg, values, nulls);
+	tup = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	insert_row(rel, tup, msg);
+	heap_freetuple(tup);
+	table_close(rel, NoLock);
+}
+
+/*
+ * Open the first so many tables.  False if somebody holds a lock that
+ * conflicts.
+ */
+bool
+outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
+{
+	memset(staging, 0, sizeof(OutboxStaging));
+	staging->snapshot = snapshot;
+	staging->ntables = ntables;
+	for (int i = 0; i < ntables; i++)
+	{
+		if (!outbox_lock_relation(tables[i]) ||
+			!outbox_lock_relation(indexes[i]))
+		{
+			outbox_staging_close(staging);
+			return false;
+		}
+		staging->table[i] = table_open(outbox_relid(tables[i]), NoLock);
+		check_shape(staging->table[i], i < OUTBOX_STAGING_TABLES);
+		staging->index[i] = index_open(outbox_relid(indexes[i]), NoLock);
+		staging->slot[i] = table_slot_create(staging->table[i], NULL);
+		staging->fetch[i] = outbox_index_fetch_begin(staging->table[i]);
+	}
+	return true;
+}
+
+void
+outbox_staging_close(OutboxStaging *staging)
+{
+	for (int i = 0; i < staging->ntables; i++)
+	{
+		if (staging->table[i] == NULL)
+			break;
+		table_index_fetch_end(staging->fetch[i]);
+		ExecDropSingleTupleTableSlot(staging->slot[i]);
+		index_close(staging->index[i], NoLock);
+		table_close(staging->table[i], NoLock);
+	}
+}
+
+/*
+ * Visit the entries of transactions from "from" on and below "below", by the
+ * index alone: rows of transactions that rolled back are among them.
+ */
+void
+outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
+					uint64 below, OutboxStagedVisit visit, void *arg)
+{
+	Relation	index = staging->index[table];
+	TupleDesc	desc = RelationGetDescr(index);
+	IndexScanDesc scan;
+	ScanKeyData key[2];
+	ItemPointer tid;
+	OutboxStagedEntry entry;
+	int			n = 0;
+
+	entry.table = table;
+	ScanKeyInit(&key[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
+				UInt64GetDatum(from));
+	ScanKeyInit(&key[1], 1, BTLessStrategyNumber, F_XID8LT,
+				UInt64GetDatum(below));
+	scan = outbox_index_beginscan(staging->table[table], index,
+								  staging->snapshot, 2);
+	scan->xs_want_itup = true;
+	index_rescan(scan, key, 2, NULL, 0);
+	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+
+		entry.xid = DatumGetUInt64(index_getattr(scan->xs_itup, 1, desc, &isnull));
+		entry.seq = DatumGetInt64(index_getattr(scan->xs_itup, 2, desc, &isnull));
+		entry.queue = DatumGetInt32(index_getattr(scan->xs_itup, 3, desc, &isnull));
+		entry.tid = *tid;
+		if (!visit(arg, &entry))
+			break;
+		if (++n % 4096 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	index_endscan(scan);
+}
+
+/* the first entry of a scan with these keys, in this direction */
+static bool
+one_xid(OutboxStaging *staging, int table, ScanKey keys, int nkeys,
+		ScanDirection direction, uint64 *xid)
+{
+	Relation	index = staging->index[table];
+	IndexScanDesc scan = outbox_index_beginscan(staging->table[table], index,
+												staging->snapshot, nkeys);
+	bool		found;
+	bool		isnull;
+
+	scan->xs_want_itup = true;
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	found = index_getnext_tid(scan, direction) != NULL;
+	if (found)
+		*xid = DatumGetUInt64(index_getattr(scan->xs_itup, 1,
+											RelationGetDescr(index), &isnull));
+	index_endscan(scan);
+	return found;
+}
+
+/*
+ * The least transaction id in a table from this one on.  False if there is
+ * none.
+ */
+bool
+outbox_staging_first_xid(OutboxStaging *staging, int table, uint64 from,
+						 uint64 *xid)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_XID8GE,
+				UInt64GetDatum(from));
+	return one_xid(staging, table, &key, 1, ForwardScanDirection, xid);
+}
+
+/*
+ * The greatest transaction id in a table.  False if it is empty.
+ */
+bool
+outbox_staging_last_xid(OutboxStaging *staging, int table, uint64 *xid)
+{
+	return one_xid(staging, table, NULL, 0, BackwardScanDirection, xid);
+}
+
+/*
+ * Is there an entry of this message in a table?
+ */
+bool
+outbox_staging_has(OutboxStaging *staging, int table, uint64 xid, uint64 seq)
+{
+	ScanKeyData keys[2];
+	uint64		found;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_XID8EQ,
+				UInt64GetDatum(xid));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum((int64) seq));
+	return one_xid(staging, table, keys, 2, ForwardScanDirection, &found);
+}
+
+/*
+ * Fetch the row at a place into the slot.  As an index scan does: rows of one
+ * page come one after the other, and the page stays pinned meanwhile.
+ */
+static bool
+fetch_row(OutboxStaging *staging, int table, ItemPointerData tid)
+{
+	bool		again = false;
+
+	return table_index_fetch_tuple(staging->fetch[table], &tid,
+								   staging->snapshot, staging->slot[table],
+								   &again, NULL);
+}
+
+/*
+ * Is there a row behind an entry, and since when?
+ */
+bool
+outbox_staging_visible(OutboxStaging *staging, const OutboxStagedEntry *entry,
+					   TimestampTz *enqueued_at)
+{
+	TupleTableSlot *slot = staging->slot[entry->table];
+	bool		isnull;
+
+	if (!fetch_row(staging, entry->table, entry->tid))
+		return false;
+	*enqueued_at = DatumGetTimestampTz(slot_getattr(slot, Anum_staging_enqueued_at,
+													&isnull));
+	return DatumGetInt64(slot_getattr(slot, Anum_staging_seq, &isnull)) ==
+		(int64) entry->seq;
+}
+
+static struct varlena *
+get_varlena(TupleTableSlot *slot, int column)
+{
+	if (slot->tts_isnull[column - 1])
+		return NULL;
+	return PG_DETOAST_DATUM_PACKED(slot->tts_values[column - 1]);
+}
+
+/*
+ * Why a message is where it is: the reason's first letter, see deferred.h.
+ */
+static char
+get_reason(TupleTableSlot *slot, int table)
+{
+	struct varlena *reason;
+
+	if (table < OUTBOX_STAGING_TABLES)
+		return 0;
+	if (table == OUTBOX_TABLE_DEAD_LETTER)
+		return OUTBOX_DEAD;
+	reason = PG_DETOAST_DATUM_PACKED(slot->tts_values[Anum_deferred_reason - 1]);
+	return *VARDATA_ANY(reason);
+}
+
+/*
+ * Fetch one message.  False if its transaction rolled back (and perhaps its
+ * place has been used again since, so the number is compared).
+ */
+bool
+outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
+					 uint64 seq, OutboxMessage *msg)
+{
+	TupleTableSlot *slot = staging->slot[table];
+
+	if (!fetch_row(staging, table, *tid))
+		return false;
+	slot_getallattrs(slot);
+
+	msg->seq = DatumGetInt64(slot->tts_values[Anum_staging_seq - 1]);
+	if (msg->seq != seq)
+		return false;
+	msg->xid = DatumGetUInt64(slot->tts_values[Anum_staging_xid - 1]);
+	msg->enqueued_at = DatumGetTimestampTz(slot->tts_values[Anum_staging_enqueued_at - 1]);
+	msg->id = *DatumGetUUIDP(slot->tts_values[Anum_staging_id - 1]);
+	msg->queue = DatumGetInt32(slot->tts_values[Anum_staging_queue - 1]);
+	msg->timeline = DatumGetInt32(slot->tts_values[Anum_staging_timeline - 1]);
+	msg->attempts = DatumGetInt16(slot->tts_values[Anum_staging_attempts - 1]);
+	msg->kind = DatumGetChar(slot->tts_values[Anum_staging_kind - 1]);
+	msg->type = get_varlena(slot, Anum_staging_type);
+	msg->key = get_varlena(slot, Anum_staging_key);
+	msg->headers = get_varlena(slot, Anum_staging_headers);
+	msg->payload = get_varlena(slot, Anum_staging_payload);
+	msg->history = get_varlena(slot, Anum_staging_history);
+	msg->options = get_varlena(slot, Anum_staging_options);
+	msg->reason = get_reason(slot, table);
+	return true;
+}
+
+int
+outbox_staging_current(void)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+
+	return slot != NULL ? (int) pg_atomic_read_u32(&slot->staging_current) : 0;
+}
+
+void
+outbox_staging_set_current(int table)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+
+	if (slot != NULL)
+		pg_atomic_write_u32(&slot->staging_current, table);
+}

@@ -1,0 +1,451 @@
+/*-------------------------------------------------------------------------
+ *
+ * commands.c
+ *	  Commands of a queue's own, with places for a message's parts.
+ *
+ * Design notes
+ *
+ * A queue of target "commands" has in its options an array of commands, each
+ * an array of arguments.  In an argument these stand for a part of the
+ * message, or of the moment at which it is handed to Redis:
+ *
+ *		{id} {type} {key} {payload}
+ *		{headers}					as JSON; {} if there are none
+ *		{header.NAME}				one of them
+ *		{queue} {redis_key}			the queue's
+ *		{attempt}					1 for the first
+ *		{now_s} {now_ms} {now_ns}	since 1970
+ *		{now_iso}					2026-01-31T23:59:59.000000Z
+ *
+ * What isn't there is empty.  {{ and }} are braces.  All else is as it is, and
+ * what is filled in isn't looked at again: a payload is one argument, or part
+ * of one, whatever is in it.
+ *
+ * The commands of a message run in one script, in their order, up to one that
+ * fails.  Those before it stay done, and are done again when the message is
+ * tried again.  So the one that makes the message visible should come last,
+ * and the others should be such that doing them twice is no harm.
+ *
+ * A message may be there many times in its commands.  What gets too large to be
+ * sent is refused by the script, so that the queue's policy knows what to do.
+ *
+ * Which commands there are, and how many arguments they take, is known here
+ * and not asked of Redis, as it may be down when a queue is created: those
+ * that write, of Redis 6.2, and any of a module's, which have a dot.  A number
+ * of arguments below zero is the least, as in Redis's COMMAND; the command's
+ * name counts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "targets/commands.h"
+
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+/* a script passes that many arguments to a command without a doubt */
+#define MAX_ARGUMENTS	1000
+#define MAX_COMMANDS	100
+
+/* Redis takes no argument that is longer, and we no more in all */
+#define MAX_BYTES		(512 * 1024 * 1024)
+
+typedef enum PieceKind
+{
+	PIECE_LITERAL,
+	PIECE_ID,
+	PIECE_TYPE,
+	PIECE_KEY,
+	PIECE_PAYLOAD,
+	PIECE_HEADERS,
+	PIECE_QUEUE,
+	PIECE_REDIS_KEY,
+	PIECE_ATTEMPT,
+	PIECE_NOW_S,
+	PIECE_NOW_MS,
+	PIECE_NOW_NS,
+	PIECE_NOW_ISO,
+	PIECE_HEADER				/* the only one that has a name of its own */
+} PieceKind;
+
+static const char *const piece_names[] = {
+	[PIECE_ID] = "id",
+	[PIECE_TYPE] = "type",
+	[PIECE_KEY] = "key",
+	[PIECE_PAYLOAD] = "payload",
+	[PIECE_HEADERS] = "headers",
+	[PIECE_QUEUE] = "queue",
+	[PIECE_REDIS_KEY] = "redis_key",
+	[PIECE_ATTEMPT] = "attempt",
+	[PIECE_NOW_S] = "now_s",
+	[PIECE_NOW_MS] = "now_ms",
+	[PIECE_NOW_NS] = "now_ns",
+	[PIECE_NOW_ISO] = "now_iso"
+};
+
+#define HEADER_PREFIX "header."
+
+typedef struct Piece
+{
+	PieceKind	kind;
+	OutboxBytes text;			/* literal: UTF-8; header: its name */
+} Piece;
+
+typedef struct Argument
+{
+	int			npieces;
+	Piece	   *pieces;
+} Argument;
+
+typedef struct Command
+{
+	int			nargs;
+	Argument   *args;
+} Command;
+
+struct OutboxTemplate
+{
+	int			ncommands;
+	Command		commands[FLEXIBLE_ARRAY_MEMBER];
+};
+
+static const struct
+{
+	const char *name;
+	int			arity;
+}			known_commands[] =
+{
+	{"APPEND", 3}, {"DECR", 2}, {"DECRBY", 3}, {"DEL", -2}, {"EXPIRE", -3},
+	{"EXPIREAT", -3}, {"GEOADD", -5}, {"HDEL", -3}, {"HINCRBY", 4},
+	{"HINCRBYFLOAT", 4}, {"HMSET", -4}, {"HSET", -4}, {"HSETNX", 4},
+	{"INCR", 2}, {"INCRBY", 3}, {"INCRBYFLOAT", 3}, {"LINSERT", 5},
+	{"LPUSH", -3}, {"LPUSHX", -3}, {"LREM", 4}, {"LSET", 4}, {"LTRIM", 4},
+	{"MSET", -3}, {"MSETNX", -3}, {"PERSIST", 2}, {"PEXPIRE", -3},
+	{"PEXPIREAT", -3}, {"PFADD", -2}, {"PSETEX", 4}, {"PUBLISH", 3},
+	{"RPUSH", -3}, {"RPUSHX", -3}, {"SADD", -3}, {"SET", -3}, {"SETBIT", 4},
+	{"SETEX", 4}, {"SETNX", 3}, {"SETRANGE", 4}, {"SPUBLISH", 3}, {"SREM", -3},
+	{"UNLINK", -2}, {"XADD", -5}, {"XDEL", -3}, {"XTRIM", -4}, {"ZADD", -4},
+	{"ZINCRBY", 4}, {"ZREM", -3}, {"ZREMRANGEBYRANK", 4},
+	{"ZREMRANGEBYSCORE", 4}
+};
+
+/* what a compilation has found wrong */
+typedef struct Fault
+{
+	const char *error;
+	const char *hint;
+} Fault;
+
+static bool
+fault(Fault *f, const char *error, const char *hint)
+{
+	f->error = error;
+	f->hint = hint;
+	return false;
+}
+
+static Piece *
+add_piece(Argument *arg, PieceKind kind, OutboxBytes text)
+{
+	Piece	   *piece;
+
+	arg->pieces = arg->npieces == 0 ? palloc(sizeof(Piece)) :
+		repalloc(arg->pieces, (arg->npieces + 1) * sizeof(Piece));
+	piece = &arg->pieces[arg->npieces++];
+	piece->kind = kind;
+	piece->text = text;
+	return piece;
+}
+
+static bool
+add_placeholder(Argument *arg, const char *name, size_t len, Fault *f)
+{
+	size_t		prefix = strlen(HEADER_PREFIX);
+
+	if (len > prefix && memcmp(name, HEADER_PREFIX, prefix) == 0)
+	{
+		add_piece(arg, PIECE_HEADER,
+				  (OutboxBytes) {pnstrdup(name + prefix, len - prefix), len - prefix});
+		return true;
+	}
+	for (int i = PIECE_ID; i < lengthof(piece_names); i++)
+		if (strlen(piece_names[i]) == len && memcmp(piece_names[i], name, len) == 0)
+		{
+			add_piece(arg, i, (OutboxBytes) {NULL, 0});
+			return true;
+		}
+	return fault(f, psprintf("unknown placeholder \"{%s}\" in commands", pnstrdup(name, len)),
+				 "Placeholders are {id}, {type}, {key}, {payload}, {headers}, {header.NAME}, {queue}, {redis_key}, {attempt}, {now_s}, {now_ms}, {now_ns} and {now_iso}; {{ and }} are braces.");
+}
+
+/*
+ * Take an argument apart.
+ */
+static bool
+compile_argument(Argument *arg, const char *text, size_t len, Fault *f)
+{
+	const char *end = text + len;
+	StringInfoData literal;
+
+	initStringInfo(&literal);
+	while (text < end)
+	{
+		const char *close;
+
+		if ((*text != '{' && *text != '}') ||
+			(text + 1 < end && text[1] == text[0]))
+		{
+			appendStringInfoChar(&literal, *text);
+			text += (*text == '{' || *text == '}') ? 2 : 1;
+			continue;
+		}
+		close = *text == '{' ? memchr(text, '}', end - text) : NULL;
+		if (close == NULL)
+			return fault(f, "unmatched brace in commands", "{{ and }} are braces.");
+		if (literal.len > 0)
+			add_piece(arg, PIECE_LITERAL,
+					  outbox_utf8_bytes(pnstrdup(literal.data, literal.len), literal.len));
+		resetStringInfo(&literal);
+		if (!add_placeholder(arg, text + 1, close - text - 1, f))
+			return false;
+		text = close + 1;
+	}
+	if (literal.len > 0)
+		add_piece(arg, PIECE_LITERAL, outbox_utf8_bytes(literal.data, literal.len));
+	return true;
+}
+
+/*
+ * Is there such a command, and may it have so many arguments?
+ */
+static bool
+check_command(const Command *command, Fault *f)
+{
+	const Argument *first = &command->args[0];
+	char	   *name;
+	bool		known = false;
+	bool		fits = false;
+
+	if (command->nargs == 0 || first->npieces != 1 ||
+		first->pieces[0].kind != PIECE_LITERAL)
+		return fault(f, "each of the commands must begin with its name",
+					 "For example [\"LPUSH\", \"{redis_key}\", \"{payload}\"].");
+	name = pnstrdup(first->pieces[0].text.data, first->pieces[0].text.len);
+	if (strchr(name, '.') != NULL)
+		return true;
+	for (int i = 0; i < lengthof(known_commands); i++)
+		if (pg_strcasecmp(known_commands[i].name, name) == 0)
+		{
+			int			arity = known_commands[i].arity;
+
+			known = true;
+			fits = arity < 0 ? command->nargs >= -arity : command->nargs == arity;
+		}
+	if (!known)
+		return fault(f, psprintf("unknown command \"%s\"", name),
+					 "Commands are those of Redis that write, and those of modules.");
+	if (!fits)
+		return fault(f, psprintf("wrong number of arguments for command \"%s\"", name), NULL);
+	return true;
+}
+
+static bool
+compile_value(Argument *arg, const JsonbValue *v, Fault *f)
+{
+	char	   *number;
+
+	if (v->type == jbvString)
+		return compile_argument(arg, v->val.string.val, v->val.string.len, f);
+	if (v->type != jbvNumeric)
+		return fault(f, "arguments of commands must be strings or numbers", NULL);
+	number = DatumGetCString(DirectFunctionCall1(numeric_out,
+												 NumericGetDatum(v->val.numeric)));
+	return compile_argument(arg, number, strlen(number), f);
+}
+
+static bool
+compile_command(Command *command, const JsonbValue *array, Fault *f)
+{
+	JsonbContainer *c = array->type == jbvBinary ? array->val.binary.data : NULL;
+
+	if (c == NULL || !JsonContainerIsArray(c) || JsonContainerIsScalar(c))
+		return fault(f, "commands must be an array of arrays",
+					 "For example [[\"LPUSH\", \"{redis_key}\", \"{payload}\"]].");
+	if (JsonContainerSize(c) > MAX_ARGUMENTS)
+		return fault(f, psprintf("a command has more than %d arguments", MAX_ARGUMENTS), NULL);
+	command->nargs = JsonContainerSize(c);
+	command->args = palloc0((command->nargs + 1) * sizeof(Argument));
+	for (int i = 0; i < command->nargs; i++)
+		if (!compile_value(&command->args[i], getIthJsonbValueFromContainer(c, i), f))
+			return false;
+	return check_command(command, f);
+}
+
+OutboxTemplate *
+outbox_template_compile(const struct varlena *options, const char **error,
+						const char **hint)
+{
+	Jsonb	   *jsonb = options == NULL ? NULL :
+		(Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
+	JsonbValue	key = {.type = jbvString, .val.string = {8, "commands"}};
+	JsonbValue *v = jsonb == NULL ? NULL :
+		findJsonbValueFromContainer(&jsonb->root, JB_FOBJECT, &key);
+	JsonbContainer *c = v != NULL && v->type == jbvBinary ? v->val.binary.data : NULL;
+	OutboxTemplate *template;
+	Fault		f = {NULL, NULL};
+	int			n;
+
+	n = c != NULL && JsonContainerIsArray(c) && !JsonContainerIsScalar(c) ?
+		JsonContainerSize(c) : 0;
+	if (n == 0 || n > MAX_COMMANDS)
+		fault(&f, psprintf("commands must be an array of 1 to %d arrays", MAX_COMMANDS),
+			  "For example [[\"LPUSH\", \"{redis_key}\", \"{payload}\"]].");
+	template = palloc(offsetof(OutboxTemplate, commands) + n * sizeof(Command));
+	template->ncommands = n;
+	for (int i = 0; i < n && f.error == NULL; i++)
+		(void) compile_command(&template->commands[i],
+							   getIthJsonbValueFromContainer(c, i), &f);
+	*error = f.error;
+	*hint = f.hint;
+	return f.error == NULL ? template : NULL;
+}
+
+static void
+append_now(StringInfo out, PieceKind kind, TimestampTz now)
+{
+	int64		us = now + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	pg_time_t	seconds = us / USECS_PER_SEC;
+	char		buf[64];
+
+	switch (kind)
+	{
+		case PIECE_NOW_S:
+			appendStringInfo(out, INT64_FORMAT, (int64) seconds);
+			break;
+		case PIECE_NOW_MS:
+			appendStringInfo(out, INT64_FORMAT, us / 1000);
+			break;
+		case PIECE_NOW_NS:
+			appendStringInfo(out, INT64_FORMAT "000", us);
+			break;
+		default:
+			pg_strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", pg_gmtime(&seconds));
+			appendStringInfo(out, "%s.%06dZ", buf, (int) (us % USECS_PER_SEC));
+			break;
+	}
+}
+
+static void
+append_bytes(StringInfo out, OutboxBytes bytes)
+{
+	appendBinaryStringInfo(out, bytes.data, bytes.len);
+}
+
+static void
+append_piece(StringInfo out, const Piece *piece, const OutboxArgs *args,
+			 const OutboxQueue *queue, const OutboxMessage *msg)
+{
+	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+
+	switch (piece->kind)
+	{
+		case PIECE_LITERAL:
+			append_bytes(out, piece->text);
+			break;
+		case PIECE_ID:
+			outbox_uuid_text(&msg->id, id);
+			appendStringInfoString(out, id);
+			break;
+		case PIECE_TYPE:
+			if (msg->type != NULL)
+				append_bytes(out, outbox_text_bytes(msg->type));
+			break;
+		case PIECE_KEY:
+			if (msg->key != NULL)
+				append_bytes(out, outbox_text_bytes(msg->key));
+			break;
+		case PIECE_PAYLOAD:
+			appendBinaryStringInfo(out, VARDATA_ANY(msg->payload),
+								   VARSIZE_ANY_EXHDR(msg->payload));
+			break;
+		case PIECE_HEADERS:
+			append_bytes(out, outbox_headers_json(msg));
+			break;
+		case PIECE_HEADER:
+			{
+				OutboxBytes value = outbox_header(msg, piece->text);
+
+				if (value.data != NULL)
+					append_bytes(out, outbox_utf8_bytes(value.data, value.len));
+				break;
+			}
+		case PIECE_QUEUE:
+			append_bytes(out, outbox_utf8_bytes(queue->name, strlen(queue->name)));
+			break;
+		case PIECE_REDIS_KEY:
+			appendStringInfoString(out, queue->redis_key);
+			break;
+		case PIECE_ATTEMPT:
+			appendStringInfo(out, "%d", msg->attempts + 1);
+			break;
+		default:
+			append_now(out, piece->kind, args->now);
+			break;
+	}
+}
+
+/*
+ * An argument of a message's commands.  False if they get too large with it.
+ */
+static bool
+expand_argument(OutboxArgs *args, StringInfo value, int start,
+				const Argument *arg, const OutboxQueue *queue,
+				const OutboxMessage *msg)
+{
+	resetStringInfo(value);
+	for (int i = 0; i < arg->npieces; i++)
+	{
+		append_piece(value, &arg->pieces[i], args, queue, msg);
+		if (value->len + args->data.len - start > MAX_BYTES)
+			return false;
+	}
+	outbox_add_arg(args, value->data, value->len);
+	return true;
+}
+
+/*
+ * The commands of a message, each the number of its arguments and these.  A
+ * number of 0 says that they are too large: then there is nothing else.
+ */
+void
+outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,
+					   const OutboxMessage *msg)
+{
+	const OutboxTemplate *template = queue->template;
+	int			start = args->data.len;
+	int			count = args->count;
+	bool		fits = true;
+	StringInfoData value;
+
+	initStringInfo(&value);
+	for (int i = 0; i < template->ncommands && fits; i++)
+	{
+		const Command *command = &template->commands[i];
+
+		outbox_add_number(args, command->nargs);
+		for (int j = 0; j < command->nargs && fits; j++)
+			fits = expand_argument(args, &value, start, &command->args[j], queue, msg);
+	}
+	pfree(value.data);
+	if (!fits)
+	{
+		args->data.len = start;
+		args->count = count;
+		outbox_add_number(args, 0);
+	}
+}

@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.c
+ *	  A message as one JSON object, for lists and channels.
+ *
+ * Design notes
+ *
+ *		{"id":"...","type":"...","key":"...","payload":...,"headers":{...}}
+ *
+ * Absent members are left out.  A jsonb payload is nested as it is, text is a
+ * string, bytea is base64 (RFC 4648, one line, padded) and called
+ * "payload_base64".  All is UTF-8.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "targets/target.h"
+
+#include "common/base64.h"
+#include "utils/json.h"
+
+/*
+ * Append bytes as a JSON string.  escape_json() wants a terminated string;
+ * text can't hold a zero byte.
+ */
+static void
+append_string(StringInfo out, OutboxBytes bytes)
+{
+	escape_json(out, pnstrdup(bytes.data, bytes.len));
+}
+
+static void
+append_member(StringInfo out, const char *name, OutboxBytes value)
+{
+	appendStringInfo(out, ",\"%s\":", name);
+	append_string(out, value);
+}
+
+static void
+append_base64(StringInfo out, OutboxBytes bytes)
+{
+	int			size = pg_b64_enc_len(bytes.len);
+	int			n;
+
+	enlargeStringInfo(out, size + 1);
+	n = outbox_b64_encode(bytes.data, bytes.len, out->data + out->len, size);
+	Assert(n >= 0);
+	out->len += n;
+	out->data[out->len] = '\0';
+}
+
+static void
+append_payload(StringInfo out, const OutboxMessage *msg)
+{
+	OutboxBytes payload = {
+		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
+	};
+
+	switch (msg->kind)
+	{
+		case OUTBOX_KIND_JSONB:
+			appendStringInfoString(out, ",\"payload\":");
+			appendBinaryStringInfo(out, payload.data, payload.len);
+			break;
+		case OUTBOX_KIND_TEXT:
+			append_member(out, "payload", payload);
+			break;
+		default:
+			appendStringInfoString(out, ",\"payload_base64\":\"");
+			append_base64(out, payload);
+			appendStringInfoChar(out, '"');
+			break;
+	}
+}
+
+void
+outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg)
+{
+	StringInfoData out;
+	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+
+	initStringInfo(&out);
+	outbox_uuid_text(&msg->id, id);
+	appendStringInfo(&out, "{\"id\":\"%s\"", id);
+	if (msg->type != NULL)
+		append_member(&out, "type", outbox_text_bytes(msg->type));
+	if (msg->key != NULL)
+		append_member(&out, "key", outbox_text_bytes(msg->key));
+	append_payload(&out, msg);
+	if (msg->headers != NULL)
+	{
+		OutboxBytes bytes = outbox_headers_json(msg);
+
+		appendStringInfoString(&out, ",\"headers\":");
+		appendBinaryStringInfo(&out, bytes.data, bytes.len);
+	}
+	appendStringInfoChar(&out, '}');
+	outbox_add_arg(args, out.data, out.len);
+}
