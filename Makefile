@@ -15,6 +15,7 @@ PGFILEDESC = "outbox - transactional outbox for Redis"
 
 OBJS = \
 	src/catalog.o \
+	src/convert.o \
 	src/guc.o \
 	src/launcher.o \
 	src/outbox.o \
@@ -22,14 +23,19 @@ OBJS = \
 	src/shmem.o \
 	src/wake.o \
 	src/redis/connection.o \
+	src/redis/errors.o \
+	src/redis/reply.o \
+	src/redis/resp.o \
 	src/store/deferred.o \
 	src/store/position.o \
+	src/store/query.o \
 	src/store/staging.o \
 	src/queue/policy.o \
 	src/queue/queue.o \
 	src/targets/asynq.o \
 	src/targets/commands.o \
 	src/targets/json.o \
+	src/targets/message_args.o \
 	src/targets/options.o \
 	src/targets/stream.o \
 	src/targets/target.o \
@@ -41,19 +47,32 @@ OBJS = \
 	src/api/queue_drop.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
+	src/api/restore.o \
 	src/api/row_json.o \
 	src/api/status.o \
+	src/relay/base/hold.o \
 	src/relay/base/latency.o \
+	src/relay/base/link.o \
 	src/relay/base/queues.o \
-	src/relay/base/requests.o \
+	src/relay/base/shown.o \
+	src/relay/base/step.o \
+	src/relay/base/wanted.o \
 	src/relay/deliver/batch.o \
+	src/relay/deliver/batch_buffer.o \
+	src/relay/deliver/cursor.o \
+	src/relay/deliver/deliver.o \
 	src/relay/deliver/failure.o \
+	src/relay/deliver/held.o \
+	src/relay/deliver/loss.o \
 	src/relay/deliver/plan.o \
+	src/relay/deliver/queue_state.o \
 	src/relay/deliver/reconcile.o \
 	src/relay/deliver/recover.o \
 	src/relay/deliver/retry.o \
 	src/relay/deliver/script.o \
+	src/relay/deliver/sent.o \
 	src/relay/deliver/skip.o \
+	src/relay/deliver/skip_batch.o \
 	src/relay/deliver/tick.o \
 	src/relay/consumers/entry.o \
 	src/relay/consumers/returned.o \
@@ -61,10 +80,15 @@ OBJS = \
 	src/relay/upkeep/backlog.o \
 	src/relay/upkeep/delayed.o \
 	src/relay/upkeep/evacuate.o \
+	src/relay/upkeep/purge.o \
+	src/relay/upkeep/registers.o \
+	src/relay/upkeep/resend.o \
 	src/relay/upkeep/rotate.o \
 	src/relay/upkeep/totals.o \
+	src/relay/answers.o \
 	src/relay/attach.o \
 	src/relay/connect.o \
+	src/relay/refresh.o \
 	src/relay/relay.o \
 	src/relay/wait.o
 

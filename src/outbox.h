@@ -49,6 +49,14 @@
 #define OUTBOX_KIND_JSONB	'j'
 #define OUTBOX_KIND_TEXT	't'
 
+/* why a row is in outbox.deferred, by the first letter of its reason */
+#define OUTBOX_DELAYED		'd' /* staged at due_at */
+#define OUTBOX_RETRIED		'r' /* tried again at due_at */
+#define OUTBOX_BEHIND		'b' /* behind another one of its key */
+#define OUTBOX_EVACUATED	'e' /* its queue stands still, staging was emptied */
+#define OUTBOX_APPLIED		'a' /* delivered at due_at, retained */
+#define OUTBOX_DEAD			'x' /* it is a dead letter */
+
 /* how a message becomes Redis commands */
 typedef enum OutboxTarget
 {
@@ -119,20 +127,7 @@ typedef struct OutboxMessage
 	struct varlena *payload;	/* bytea */
 	struct varlena *history;	/* jsonb or NULL */
 	struct varlena *options;	/* jsonb or NULL, see options.h */
-	char		reason;			/* of a deferred row, see deferred.h; else 0 */
+	char		reason;			/* of a deferred row, see above; else 0 */
 } OutboxMessage;
-
-/* -1 if it is none */
-static inline int
-outbox_hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 #endif							/* OUTBOX_H */

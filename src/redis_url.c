@@ -20,6 +20,7 @@
 
 #include <limits.h>
 
+#include "convert.h"
 #include "utils/guc.h"
 
 #define DEFAULT_PORT 6379

@@ -147,6 +147,17 @@ outbox_request_relay(Oid database)
 	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
 }
 
+bool
+outbox_lower_due(OutboxSlot *slot, TimestampTz due)
+{
+	uint64		old = pg_atomic_read_u64(&slot->due);
+
+	while ((uint64) due < old)
+		if (pg_atomic_compare_exchange_u64(&slot->due, &old, (uint64) due))
+			return true;
+	return false;
+}
+
 /*
  * Record the relay's state and the reason for it.  "since" moves only when
  * the state does.

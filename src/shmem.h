@@ -134,6 +134,9 @@ extern void outbox_shmem_init_hooks(void);
 extern OutboxSlot *outbox_find_slot(Oid database);
 extern void outbox_wake_procno(uint32 procno);
 extern void outbox_request_relay(Oid database);
+
+/* a message is due then; true if the relay knew of no earlier one */
+extern bool outbox_lower_due(OutboxSlot *slot, TimestampTz due);
 extern void outbox_set_state(OutboxSlot *slot, OutboxRelayState state,
 							 const char *why);
 extern void outbox_set_error(OutboxSlot *slot, const char *error);

@@ -106,20 +106,11 @@ static void
 lower_due(TimestampTz due)
 {
 	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-	uint64		old;
 
 	if (slot == NULL)
-	{
 		outbox_request_relay(MyDatabaseId);
-		return;
-	}
-	old = pg_atomic_read_u64(&slot->due);
-	while ((uint64) due < old)
-		if (pg_atomic_compare_exchange_u64(&slot->due, &old, (uint64) due))
-		{
-			outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
-			break;
-		}
+	else if (outbox_lower_due(slot, due))
+		outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
 }
 
 static void

@@ -28,10 +28,10 @@
 
 #include "api/args.h"
 #include "catalog/pg_type.h"
-#include "store/deferred.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "store/deferred.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(outbox_cancel);

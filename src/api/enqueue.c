@@ -24,14 +24,15 @@
 #include "api/enqueue.h"
 
 #include "access/xact.h"
-#include "store/deferred.h"
+#include "convert.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "targets/options.h"
 #include "queue/queue.h"
+#include "store/deferred.h"
 #include "store/staging.h"
+#include "targets/options.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -87,9 +88,7 @@ take_random(unsigned char *dst)
 static void
 make_uuid_v7(pg_uuid_t *uuid)
 {
-	/* microseconds since 1970 */
-	uint64		now = GetCurrentTimestamp() +
-		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	uint64		now = outbox_unix_us(GetCurrentTimestamp());
 	uint64		ms = now / 1000;
 	uint32		fraction = (now % 1000) * 4096 / 1000;
 
@@ -99,22 +98,6 @@ make_uuid_v7(pg_uuid_t *uuid)
 	uuid->data[6] = 0x70 | (fraction >> 8);
 	uuid->data[7] = fraction & 0xff;
 	uuid->data[8] = 0x80 | (uuid->data[8] & 0x3f);
-}
-
-/*
- * Text as UTF-8.  What has no UTF-8 is an error of the conversion's.
- */
-struct varlena *
-outbox_text_to_utf8(struct varlena *t)
-{
-	char	   *utf8;
-
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return t;
-	utf8 = pg_server_to_any(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), PG_UTF8);
-	if (utf8 == VARDATA_ANY(t))
-		return t;
-	return cstring_to_text(utf8);
 }
 
 static void
@@ -149,8 +132,7 @@ outbox_check_headers(Jsonb *headers)
 		if (token == WJB_VALUE && v.type != jbvString)
 			headers_error("One of the values is not a string.");
 		if (token == WJB_KEY || token == WJB_VALUE)
-			(void) pg_server_to_any(v.val.string.val, v.val.string.len,
-									PG_UTF8);
+			outbox_check_utf8(v.val.string.val, v.val.string.len);
 	}
 }
 

@@ -20,12 +20,6 @@
 
 #include "utils/jsonb.h"
 
-/*
- * Text as UTF-8, which is how payloads are staged.  The same pointer if it is
- * that already.
- */
-extern struct varlena *outbox_text_to_utf8(struct varlena *t);
-
 /* an error unless this is an object of strings, and each has a UTF-8 form */
 extern void outbox_check_headers(Jsonb *headers);
 

@@ -20,6 +20,7 @@
 
 #include "api/args.h"
 #include "catalog/pg_type.h"
+#include "convert.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -99,7 +100,7 @@ check_name(const char *what, const char *value)
 						OUTBOX_MAX_QUEUE_NAME)));
 
 	/* Redis gets it as UTF-8 */
-	(void) pg_server_to_any(value, strlen(value), PG_UTF8);
+	outbox_check_utf8(value, strlen(value));
 }
 
 static void
@@ -109,7 +110,7 @@ check_redis_key(const char *redis_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("redis_key must not be empty")));
-	(void) pg_server_to_any(redis_key, strlen(redis_key), PG_UTF8);
+	outbox_check_utf8(redis_key, strlen(redis_key));
 }
 
 static const OutboxTargetInfo *

@@ -14,10 +14,10 @@
  */
 #include "outbox.h"
 
+#include "api/row.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "api/row.h"
 #include "shmem.h"
 #include "utils/tuplestore.h"
 

@@ -17,12 +17,12 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "api/row.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
-#include "api/row.h"
 #include "shmem.h"
 #include "wake.h"
 

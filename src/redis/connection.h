@@ -1,73 +1,64 @@
 /*-------------------------------------------------------------------------
  *
  * connection.h
- *	  The connection to Redis.
+ *	  One connection to Redis: connect, send, read; never wait.
  *
- * Purpose: connect, send, read, classify; never wait.
- * Process: relay; one connection.
- * Transaction: none may be open while its caller waits on the socket.
- * Memory: hiredis's, by malloc; a reply is freed by outbox_reply_free().
+ * Purpose: bytes out and replies in, on a socket that the caller waits on.
+ * Process: relay.
+ * Transaction: none may be open while the caller waits on the socket.
+ * Memory: a RedisConnection lives in the context that it was made in; what
+ *	  belongs to a socket is gone after outbox_connection_close().
  * Errors: none thrown for what Redis or the network does: false is returned
- *	  and outbox_redis_error() says why, without secrets or payloads.
+ *	  and outbox_connection_error() says why, without secrets or payloads.  A
+ *	  connection that has failed stays as it is, and takes and drops whatever
+ *	  it is given, until it is closed.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef OUTBOX_REDIS_H
-#define OUTBOX_REDIS_H
+#ifndef OUTBOX_CONNECTION_H
+#define OUTBOX_CONNECTION_H
 
 #include "outbox.h"
 
 #include "lib/stringinfo.h"
+#include "redis/reply.h"
 #include "redis_url.h"
 
-/* what an error reply is about */
-typedef enum OutboxErrorClass
-{
-	OUTBOX_ERROR_SERVER,		/* the server cannot now */
-	OUTBOX_ERROR_OPERATOR,		/* the operator must act */
-	OUTBOX_ERROR_REDIRECT,		/* a cluster */
-	OUTBOX_ERROR_NOSCRIPT,		/* the script is gone: load it again */
-	OUTBOX_ERROR_QUEUE,			/* this queue is broken */
-	OUTBOX_ERROR_MESSAGE		/* this message is bad */
-} OutboxErrorClass;
+typedef struct RedisConnection RedisConnection;
 
-typedef struct redisReply OutboxReply;
+/* in the current memory context; closed */
+extern RedisConnection *outbox_connection_make(void);
 
-extern bool outbox_redis_connect(const OutboxRedisUrl *url);
-extern void outbox_redis_disconnect(void);
-extern bool outbox_redis_connected(void);
-extern const char *outbox_redis_error(void);
-extern void outbox_redis_set_error(const char *error);
+/* begin to connect */
+extern bool outbox_connection_open(RedisConnection *conn,
+								   const OutboxRedisUrl *url);
+extern void outbox_connection_close(RedisConnection *conn);
 
-extern pgsocket outbox_redis_socket(void);
-extern int	outbox_redis_wait_events(void);
-extern uint64 outbox_redis_number(void);
-extern size_t outbox_redis_unsent(void);
-extern bool outbox_redis_flush(void);
-extern bool outbox_redis_io(void);
+/* connected, as far as is known */
+extern bool outbox_connection_is_open(const RedisConnection *conn);
+extern const char *outbox_connection_error(const RedisConnection *conn);
 
-extern void outbox_redis_append(const char *data, size_t len);
-extern bool outbox_redis_reply(OutboxReply **reply);
+/* what to wait for, and on which socket; PGINVALID_SOCKET: there is none */
+extern pgsocket outbox_connection_socket(const RedisConnection *conn);
+extern int	outbox_connection_events(const RedisConnection *conn);
 
-extern bool outbox_reply_is_error(const OutboxReply *reply);
-extern bool outbox_reply_is_array(const OutboxReply *reply);
-extern const char *outbox_reply_string(const OutboxReply *reply);
-extern size_t outbox_reply_size(const OutboxReply *reply);
-extern size_t outbox_reply_length(const OutboxReply *reply);
-extern const OutboxReply *outbox_reply_element(const OutboxReply *reply,
-											   size_t n);
-extern void outbox_reply_free(OutboxReply *reply);
+/* another one for each socket: a new socket may have the old one's number */
+extern uint64 outbox_connection_number(const RedisConnection *conn);
 
-extern OutboxErrorClass outbox_classify_error(const char *error);
+/* where the next command is written; what is in it is sent by and by */
+extern StringInfo outbox_connection_out(RedisConnection *conn);
 
-/* does Redis refuse this message or queue, rather than fail itself? */
-extern bool outbox_is_refusal(const char *error);
-extern void outbox_clean_error(char *dst, const char *error, size_t size);
+/* bytes that wait to be sent */
+extern size_t outbox_connection_unsent(const RedisConnection *conn);
 
-/* commands as Redis reads them */
-extern void outbox_resp_command(StringInfo out, int argc);
-extern void outbox_resp_arg(StringInfo out, const char *data, size_t len);
-extern void outbox_resp_string(StringInfo out, const char *s);
+/* send what the socket takes */
+extern bool outbox_connection_flush(RedisConnection *conn);
 
-#endif							/* OUTBOX_REDIS_H */
+/* finish connecting, send what the socket takes, read what has arrived */
+extern bool outbox_connection_io(RedisConnection *conn);
+
+/* the next reply, or NULL if none is complete */
+extern bool outbox_connection_reply(RedisConnection *conn, OutboxReply **reply);
+
+#endif							/* OUTBOX_CONNECTION_H */

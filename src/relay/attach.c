@@ -18,13 +18,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/attach.h"
 
-#include "executor/spi.h"
-#include "launcher.h"
 #include "miscadmin.h"
+#include "relay/base/hold.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "store/query.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -58,9 +58,6 @@ relay_detach(int code, Datum arg)
 	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
 }
 
-/*
- * The slot that the launcher has given us, if it still wants us in it.
- */
 OutboxSlot *
 outbox_relay_attach(const OutboxRelayArgs *args)
 {
@@ -87,9 +84,6 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 	return slot;
 }
 
-/*
- * This database hasn't got the extension: end, not to be started again.
- */
 void
 outbox_relay_leave(Relay *relay)
 {
@@ -138,54 +132,54 @@ outbox_fix_settings(void)
 static void
 make_source(void)
 {
-	SPI_execute("INSERT INTO outbox.relay_state"
-				" SELECT gen_random_uuid(), " THIS_DATABASE
-				" WHERE NOT EXISTS (SELECT FROM outbox.relay_state)",
-				false, 0);
+	outbox_query("INSERT INTO outbox.relay_state"
+				 " SELECT gen_random_uuid(), " THIS_DATABASE
+				 " WHERE NOT EXISTS (SELECT FROM outbox.relay_state)",
+				 NULL, 0);
 }
 
 /*
- * Whose messages are these, and may they be delivered from here?  Reads
- * outbox.relay_state, which is neither in dumps nor true in a copy of the
- * database.
+ * Why nothing may be delivered from here; NULL if it may.  SPI is connected.
  */
-void
+static const char *
+read_state(Relay *relay, bool *changed)
+{
+	char	   *source;
+	bool		isnull;
+
+	if (outbox_query("SELECT source::text, database = " THIS_DATABASE ","
+					 " EXISTS (SELECT FROM outbox.deferred"
+					 " WHERE reason = 'restored')"
+					 " FROM outbox.relay_state", NULL, 0) != 1)
+		return "outbox.relay_state has not one row";
+	source = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	*changed = strcmp(source, relay->source) != 0;
+	strlcpy(relay->source, source, sizeof(relay->source));
+	if (!DatumGetBool(outbox_result(0, 2, &isnull)))
+		return "this database is a copy of another one";
+	if (DatumGetBool(outbox_result(0, 3, &isnull)))
+		return "this database has been restored from a dump";
+	return NULL;
+}
+
+/*
+ * Reads outbox.relay_state, which is neither in dumps nor true in a copy of
+ * the database.
+ */
+bool
 outbox_read_relay_state(Relay *relay)
 {
-	const char *why = NULL;
 	bool		changed = false;
+	const char *why;
 
 	SPI_connect();
 	make_source();
-	if (SPI_execute("SELECT source::text, database = " THIS_DATABASE ","
-					" EXISTS (SELECT FROM outbox.deferred"
-					" WHERE reason = 'restored')"
-					" FROM outbox.relay_state",
-					false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		why = "outbox.relay_state can't be read";
-	else
-	{
-		HeapTuple	tup = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *source = SPI_getvalue(tup, desc, 1);
-		bool		isnull;
-
-		changed = strcmp(source, relay->source) != 0;
-		strlcpy(relay->source, source, sizeof(relay->source));
-		if (!DatumGetBool(SPI_getbinval(tup, desc, 2, &isnull)))
-			why = "this database is a copy of another one";
-		else if (DatumGetBool(SPI_getbinval(tup, desc, 3, &isnull)))
-			why = "this database has been restored from a dump";
-	}
+	why = read_state(relay, &changed);
 	SPI_finish();
 
 	if (why != NULL)
-		outbox_hold(relay, OUTBOX_HELD, why);
-	else if (changed || relay->hold_by_state)
-		relay->hold = 0;
-	relay->hold_by_state = why != NULL;
-
-	/* other cursors */
-	if (changed)
-		outbox_drop_queues(relay);
+		outbox_hold(OUTBOX_HELD, HOLD_FOUND_IN_DATABASE, why);
+	else
+		outbox_stop_holding(changed);
+	return changed;
 }

@@ -1,38 +1,48 @@
 /*-------------------------------------------------------------------------
  *
  * connect.c
- *	  The connection as a whole: up, down, held.
+ *	  The life of a link: up, down, held.
  *
  * Design notes
  *
- *		down ──► connecting ──► ready ──► well
- *		 ▲          │             │         │
- *		 └──────────┴── trouble ──┴─────────┘	then wait, longer each time
- *
- * Ready means that the handshake is done, well that Redis has applied
- * something or that there is nothing to apply.  The difference matters where
- * Redis accepts connections and refuses writes: until it is well, the state
- * shown stays "waiting for redis" and the waits grow.
- *
- * Whatever the trouble is, it is met in one way: drop the connection and what
- * is in flight, and begin again with the cursors.  Messages stay where they
- * are, in staging.
- *
- * The first of a kind is logged, its repetition at DEBUG1.
+ * See base/link.c for the states.  The first trouble of a kind is logged, its
+ * repetition at DEBUG1.  A link that goes down is tried again after a while,
+ * longer each time, and not by all servers at the same moment.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/connect.h"
+
+#include <limits.h>
 
 #include "common/pg_prng.h"
 #include "guc.h"
 #include "pgstat.h"
-#include "utils/timestamp.h"
+#include "redis/errors.h"
+#include "relay/answers.h"
+#include "relay/base/hold.h"
+#include "relay/consumers/streams.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/recover.h"
+#include "relay/deliver/script.h"
+#include "relay/upkeep/backlog.h"
 
 #define CONNECT_TIMEOUT_MS	5000
 #define ANSWER_TIMEOUT_MS	10000
 #define BACKOFF_MIN_MS		50
 #define BACKOFF_MAX_MS		2000
+
+static LinkLife *
+mine(const Link *link)
+{
+	return link->life;
+}
+
+void
+outbox_link_life_init(Link *link)
+{
+	link->life = MemoryContextAllocZero(link->context, sizeof(LinkLife));
+}
 
 static void
 set_state(Relay *relay, OutboxRelayState state, const char *why)
@@ -45,31 +55,29 @@ set_state(Relay *relay, OutboxRelayState state, const char *why)
 }
 
 static void
-close_link(Relay *relay)
+end_link(Relay *relay, Link *link)
 {
 	ListCell   *lc;
 
-	outbox_redis_disconnect();
-	outbox_drop_requests(relay);
-	relay->linked = relay->greeted = false;
-	relay->ready = relay->well = false;
-	relay->trouble[0] = '\0';
+	outbox_link_end(link);
+	mine(link)->is_told = false;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		outbox_discard_plan(queue);
-		outbox_forget_streams(queue);
-		queue->state = QUEUE_UNKNOWN;
+		if (queue->link != link)
+			continue;
+		outbox_queue_is_unknown(queue);
+		outbox_consumer_is_cut_off(queue);
 	}
 	/* commits needn't wake us for nothing */
 	pg_atomic_write_u32(&relay->slot->deaf, 1);
 }
 
 static void
-log_trouble(Relay *relay, const char *error)
+log_trouble(LinkLife *life, const char *error)
 {
-	bool		repeated = strcmp(error, relay->last_trouble) == 0;
+	bool		repeated = strcmp(error, life->last_trouble) == 0;
 	OutboxErrorClass class = outbox_classify_error(error);
 
 	ereport(repeated ? DEBUG1 :
@@ -82,167 +90,169 @@ log_trouble(Relay *relay, const char *error)
 			 errhint("Check \"outbox.redis_url\".") :
 			 class == OUTBOX_ERROR_REDIRECT ?
 			 errhint("Redis Cluster is not supported yet.") : 0));
-	strlcpy(relay->last_trouble, error, sizeof(relay->last_trouble));
+	strlcpy(life->last_trouble, error, sizeof(life->last_trouble));
 }
 
 /*
- * The link has failed, for the reason in relay->trouble or of the
- * connection's.  Try again after a while.
+ * The link has failed.  Try again after a while.
  */
-void
-outbox_link_down(Relay *relay, TimestampTz now)
+static void
+take_down(Relay *relay, Link *link, OutboxTime now)
 {
-	const char *error = pstrdup(relay->trouble[0] != '\0' ? relay->trouble :
-								outbox_redis_error());
+	LinkLife   *life = mine(link);
+	const char *error = pstrdup(link->trouble);
 	int			wait;
 
-	close_link(relay);
-	log_trouble(relay, error);
+	end_link(relay, link);
+	log_trouble(life, error);
 	outbox_set_error(relay->slot, error);
 	set_state(relay, OUTBOX_WAITING_FOR_REDIS, error);
 
-	relay->backoff_ms = Min(Max(relay->backoff_ms * 2, BACKOFF_MIN_MS),
-							BACKOFF_MAX_MS);
-	wait = relay->backoff_ms * (0.75 + 0.5 * pg_prng_double(&pg_global_prng_state));
-	relay->link_at = TimestampTzPlusMilliseconds(now, wait);
+	life->backoff_ms = Min(Max(life->backoff_ms * 2, BACKOFF_MIN_MS),
+						   BACKOFF_MAX_MS);
+	wait = life->backoff_ms *
+		(0.75 + 0.5 * pg_prng_double(&pg_global_prng_state));
+	life->retry_at = outbox_in_ms(now, wait);
+}
+
+void
+outbox_link_has_moved(Relay *relay, Link *link)
+{
+	LinkLife   *life = mine(link);
+
+	life->backoff_ms = 0;
+	life->retry_at = 0;
+	life->last_trouble[0] = '\0';
+	if (link->state != LINK_DOWN)
+		end_link(relay, link);
 }
 
 /*
- * Redis is somewhere else now: go there at once.
+ * The link is up: say so, once.
  */
-void
-outbox_link_changed(Relay *relay)
+static void
+tell_that_it_is_up(Relay *relay, Link *link)
 {
-	relay->backoff_ms = 0;
-	relay->link_at = 0;
-	relay->last_trouble[0] = '\0';
-	if (relay->linked)
-		close_link(relay);
-}
+	LinkLife   *life = mine(link);
 
-/*
- * Redis does what it is asked.
- */
-void
-outbox_link_well(Relay *relay)
-{
-	if (relay->last_trouble[0] != '\0')
+	if (life->is_told)
+		return;
+	if (life->last_trouble[0] != '\0')
 		ereport(LOG, (errmsg("outbox is delivering to Redis again")));
-	relay->last_trouble[0] = '\0';
-	relay->well = true;
-	relay->recount = true;
-	relay->backoff_ms = 0;
+	life->last_trouble[0] = '\0';
+	life->backoff_ms = 0;
+	life->is_told = true;
+	outbox_recount_backlog();
 	set_state(relay, OUTBOX_RUNNING, "");
 }
 
-/*
- * Nothing may be delivered until somebody says so.
- */
 void
-outbox_hold(Relay *relay, OutboxRelayState state, const char *why)
+outbox_link_is_idle(Relay *relay, Link *link)
 {
-	if (relay->hold != state)
-		ereport(WARNING,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("outbox holds all messages: %s", why),
-				 errhint("If they shall be delivered from here, call outbox_resume().")));
-	relay->hold = state;
-	snprintf(relay->hold_why, sizeof(relay->hold_why),
-			 "%s; outbox_resume() delivers from here", why);
+	outbox_link_works(link);
+	if (link->state == LINK_UP)
+		tell_that_it_is_up(relay, link);
 }
 
 static void
-connect_now(Relay *relay, TimestampTz now)
+begin_link(Link *link, OutboxTime now)
 {
-	relay->trouble[0] = '\0';
-	relay->linked = true;
-	if (outbox_redis_connect(outbox_redis_server))
-		relay->link_at = TimestampTzPlusMilliseconds(now, CONNECT_TIMEOUT_MS);
-	else
-		outbox_link_down(relay, now);
+	if (outbox_link_begin(link, outbox_redis_server))
+		mine(link)->give_up_at = outbox_in_ms(now, CONNECT_TIMEOUT_MS);
 }
 
 /*
- * Ask for the cursors of queues that need it.
+ * What every connection begins with.
  */
 static void
-ask_for_cursors(Relay *relay, TimestampTz now)
+send_handshake(Link *link, const OutboxRedisUrl *url)
 {
-	ListCell   *lc;
+	outbox_link_greet(link);
+	if (url->password != NULL && url->user != NULL)
+		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 3,
+							(const char *const[]) {"AUTH", url->user,
+								url->password});
+	else if (url->password != NULL)
+		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 2,
+							(const char *const[]) {"AUTH", url->password});
+	if (url->db != 0)
+		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 2,
+							(const char *const[]) {"SELECT",
+								psprintf("%d", url->db)});
 
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->inflight > 0 || queue->dropped)
-			continue;
-		if (queue->state == QUEUE_UNKNOWN ||
-			(queue->state == QUEUE_BLOCKED && queue->retry_at <= now))
-			outbox_send_cursor_request(relay, queue);
-	}
+	/* for CLIENT LIST; not allowed by every ACL */
+	outbox_send_command(link, REQUEST_IGNORED, NULL, 3,
+						(const char *const[]) {"CLIENT", "SETNAME", "outbox"});
+	outbox_send_scripts(link, NULL);
 }
 
 /*
- * One turn of the link: connect, move bytes, take answers, ask for cursors.
+ * Move bytes and take answers.  Trouble is in link->trouble.
  */
-void
-outbox_run_link(Relay *relay, TimestampTz now)
+static void
+work(Relay *relay, Link *link, OutboxTime now)
 {
-	size_t		unsent;
+	const RedisConnection *conn = link->connection;
 
-	if (relay->hold)
+	if ((link->socket_ready || link->inflight > 0 ||
+		 outbox_connection_unsent(conn) > 0 ||
+		 !outbox_connection_is_open(conn)) && !outbox_link_io(link))
+		return;
+	if (!outbox_connection_is_open(conn))
 	{
-		if (relay->linked)
-			close_link(relay);
-		set_state(relay, relay->hold, relay->hold_why);
+		if (now >= mine(link)->give_up_at)
+			outbox_link_fail(link, "no connection within 5 s");
 		return;
 	}
-	if (!relay->linked && now >= relay->link_at)
-		connect_now(relay, now);
-	if (!relay->linked)
-		return;
+	if (link->state == LINK_CONNECTING)
+		send_handshake(link, outbox_redis_server);
 
-	unsent = outbox_redis_unsent();
-	if (relay->heard || relay->inflight > 0 || outbox_redis_unsent() > 0 ||
-		!outbox_redis_connected())
+	outbox_take_answers(relay, link);
+	if (link->inflight > 0 &&
+		outbox_now() >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_MS))
+		outbox_link_fail(link, "no answer within 10 s");
+}
+
+void
+outbox_run_link(Relay *relay, Link *link, OutboxTime now)
+{
+	if (outbox_is_held())
 	{
-		relay->heard = false;
-		if (!outbox_redis_io())
-		{
-			outbox_link_down(relay, now);
+		if (link->state != LINK_DOWN)
+			end_link(relay, link);
+		set_state(relay, outbox_hold_state(), outbox_hold_reason());
+		return;
+	}
+	if (link->state == LINK_DOWN)
+	{
+		if (now < mine(link)->retry_at)
 			return;
-		}
-		/* a large message takes its time, as long as bytes go out */
-		if (outbox_redis_unsent() < unsent)
-			relay->progress_at = now;
+		begin_link(link, now);
 	}
-	if (!outbox_redis_connected())
+	if (link->trouble[0] == '\0')
+		work(relay, link, now);
+	if (link->trouble[0] != '\0')
 	{
-		if (now >= relay->link_at)
-		{
-			outbox_redis_set_error("no connection within 5 s");
-			outbox_link_down(relay, now);
-		}
+		take_down(relay, link, now);
 		return;
 	}
-	if (!relay->greeted)
-	{
-		outbox_send_handshake(relay, outbox_redis_server);
-		relay->greeted = true;
-	}
-
-	outbox_read_answers(relay);
-	if (relay->inflight > 0 && relay->trouble[0] == '\0' &&
-		TimestampDifferenceExceeds(relay->progress_at, now, ANSWER_TIMEOUT_MS))
-		strlcpy(relay->trouble, "no answer within 10 s",
-				sizeof(relay->trouble));
-	if (relay->trouble[0] != '\0' || !outbox_redis_connected())
-		outbox_link_down(relay, now);
-	else if (relay->ready && !relay->hold)
+	if (link->state == LINK_UP)
+		tell_that_it_is_up(relay, link);
+	if (link->state >= LINK_READY && !outbox_is_held())
 	{
 		pg_atomic_write_u32(&relay->slot->deaf, 0);
 		/* a commit that still found us deaf is visible to the next snapshot */
 		pg_memory_barrier();
-		ask_for_cursors(relay, now);
+		outbox_ask_for_cursors(relay, now);
 	}
+}
+
+long
+outbox_ms_until_connect(const Link *link, OutboxTime now)
+{
+	if (link->state == LINK_DOWN)
+		return outbox_ms_until(now, mine(link)->retry_at);
+	if (link->state == LINK_CONNECTING)
+		return outbox_ms_until(now, mine(link)->give_up_at);
+	return LONG_MAX;
 }

@@ -5,50 +5,79 @@
  *
  * Design notes
  *
- * One wait on the latch and the socket together, until the next thing that has
- * a time of its own.  There is no transaction meanwhile.
+ * One wait on the latch and the links' sockets together, until the next thing
+ * that has a time of its own.  There is no transaction meanwhile.
+ *
+ * The wait event set lives as long as the socket: making one for every wait
+ * would take most of the time between a commit and its delivery.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/wait.h"
 
+#include <limits.h>
+
+#include "compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "relay/base/link.h"
+#include "relay/base/wanted.h"
+#include "relay/connect.h"
+#include "relay/consumers/streams.h"
+#include "relay/deliver/deliver.h"
+#include "relay/upkeep/delayed.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-/*
- * The wait event set lives as long as the socket: making one for every wait
- * would take most of the time between a commit and its delivery.
- */
-static void
-prepare_wait_set(Relay *relay)
+/* the latch, the postmaster's death, a socket */
+#define MAX_EVENTS	3
+
+static WaitEventSet *set = NULL;
+static uint64 set_connection;	/* the connection that it waits on */
+static int	set_events;			/* what is waited for on its socket */
+static int	socket_pos;
+
+static uint32
+wait_event(void)
 {
-	pgsocket	sock = outbox_redis_socket();
-	int			events = outbox_redis_wait_events();
+	static uint32 event = 0;
 
-	if (relay->wait_set != NULL && relay->wait_link != outbox_redis_number())
+	if (event == 0)
+		event = outbox_wait_event("OutboxRelayMain");
+	return event;
+}
+
+static void
+make_set(const RedisConnection *conn)
+{
+	pgsocket	sock = outbox_connection_socket(conn);
+
+	set = outbox_create_wait_set(MAX_EVENTS);
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	set_connection = outbox_connection_number(conn);
+	set_events = outbox_connection_events(conn);
+	if (sock != PGINVALID_SOCKET)
+		socket_pos = AddWaitEventToSet(set, set_events, sock, NULL, NULL);
+}
+
+static void
+prepare_set(const RedisConnection *conn)
+{
+	int			events = outbox_connection_events(conn);
+
+	if (set != NULL && set_connection != outbox_connection_number(conn))
 	{
-		FreeWaitEventSet(relay->wait_set);
-		relay->wait_set = NULL;
+		FreeWaitEventSet(set);
+		set = NULL;
 	}
-	if (relay->wait_set == NULL)
+	if (set == NULL)
+		make_set(conn);
+	else if (outbox_connection_socket(conn) != PGINVALID_SOCKET &&
+			 set_events != events)
 	{
-		relay->wait_set = outbox_create_wait_set(3);
-		AddWaitEventToSet(relay->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
-						  MyLatch, NULL);
-		AddWaitEventToSet(relay->wait_set, WL_EXIT_ON_PM_DEATH,
-						  PGINVALID_SOCKET, NULL, NULL);
-		if (sock != PGINVALID_SOCKET)
-			relay->wait_pos = AddWaitEventToSet(relay->wait_set, events, sock,
-												NULL, NULL);
-		relay->wait_link = outbox_redis_number();
-		relay->wait_events = events;
-	}
-	else if (sock != PGINVALID_SOCKET && relay->wait_events != events)
-	{
-		ModifyWaitEvent(relay->wait_set, relay->wait_pos, events, NULL);
-		relay->wait_events = events;
+		ModifyWaitEvent(set, socket_pos, events, NULL);
+		set_events = events;
 	}
 }
 
@@ -56,66 +85,53 @@ prepare_wait_set(Relay *relay)
  * Milliseconds until something has to be done at a time of its own.
  */
 static long
-until_due(Relay *relay, TimestampTz now)
+ms_until_due(Relay *relay, OutboxTime now)
 {
-	TimestampTz due = relay->hold ? DT_NOEND : relay->due_at;
-	ListCell   *lc;
+	long		ms = outbox_ms_until_delayed(now);
 
-	if (relay->ready)
-		foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->state == QUEUE_BLOCKED)
-			due = Min(due, queue->retry_at);
-		else if (queue->state == QUEUE_FLOWING && queue->inflight == 0)
-		{
-			if (queue->careful && queue->next < queue->nplan)
-				due = Min(due, queue->careful_at);
-			if (queue->held > 0)
-				due = Min(due, Max(queue->again_at, queue->careful_at));
-		}
-	}
-	due = Min(due, outbox_consumers_due(relay));
-	return due == DT_NOEND ? OUTBOX_CHORES_INTERVAL_MS :
-		TimestampDifferenceMilliseconds(now, due);
+	ms = Min(ms, outbox_ms_until_connect(relay->link, now));
+	if (relay->link->state >= LINK_READY)
+		ms = Min(ms, outbox_ms_until_delivery(relay, now));
+	return Min(ms, outbox_ms_until_consumers(relay, now));
 }
 
-/*
- * Wait until there is something to do.
- */
 void
-outbox_wait_for_work(Relay *relay, TimestampTz chores_at)
+outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 {
-	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	long		timeout = TimestampDifferenceMilliseconds(now, chores_at);
-	WaitEvent	events[2];
+	Link	   *link = relay->link;
+	OutboxTime	now = outbox_now();
+	long		timeout = outbox_ms_until(now, chores_at);
+	WaitEvent	events[MAX_EVENTS];
 	int			n;
 
-	if (wait_event == 0)
-		wait_event = outbox_wait_event("OutboxRelayMain");
-	if (outbox_redis_socket() == PGINVALID_SOCKET && !relay->hold)
-		timeout = Min(timeout, TimestampDifferenceMilliseconds(now, relay->link_at));
-	timeout = Min(timeout, until_due(relay, now));
-	if (relay->look && relay->ready && outbox_may_send(relay))
+	timeout = Min(timeout, ms_until_due(relay, now));
+	if (outbox_plan_is_wanted() && link->state >= LINK_READY &&
+		outbox_link_may_send(link))
 	{
 		/* the next tick is near: nobody needs to wake us for it */
 		pg_atomic_write_u32(&relay->slot->deaf, 1);
 		timeout = Min(timeout, 1);
 	}
 
-	prepare_wait_set(relay);
-	n = WaitEventSetWait(relay->wait_set, timeout, events, lengthof(events),
-						 wait_event);
+	prepare_set(link->connection);
+	n = WaitEventSetWait(set, timeout, events, lengthof(events), wait_event());
 	for (int i = 0; i < n; i++)
 	{
 		if (events[i].events & WL_LATCH_SET)
 		{
 			ResetLatch(MyLatch);
-			relay->look = true;
+			outbox_want_plan(PLAN_WOKEN);
 		}
 		else
-			relay->heard = true;
+			outbox_link_is_readable(link);
 	}
+}
+
+void
+outbox_wait_ms(long ms)
+{
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 ms, wait_event());
+	ResetLatch(MyLatch);
 }

@@ -11,10 +11,9 @@
  * do.  All names in it are qualified: the search path is the caller's.  If it
  * fails, the abort gives the caller's user back.
  *
- * Rows that get into our tables in any other way come out of a dump: their
- * transaction ids and numbers are another server's, and their messages may
- * have been delivered from there.  A trigger sees to it that they are never
- * taken for our own.  It tells them from ours by a flag, set while we insert.
+ * Rows that get into our tables in any other way come out of a dump, see
+ * api/restore.c.  The trigger there tells them from ours by a flag, set while we
+ * insert.
  *
  * Rows get out by being staged again with a new identity, a chunk at a time:
  * a chunk's rows are locked as they are read, so that they can be found again
@@ -29,38 +28,21 @@
 #include "access/table.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "shmem.h"
 #include "store/staging.h"
+#include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "wake.h"
-
-/* columns of outbox.deferred and outbox.dead_letter after those of staging */
-enum
-{
-	Anum_deferred_due_at = Anum_deferred_reason + 1,
-	Natts_deferred = Anum_deferred_due_at
-};
-enum
-{
-	Anum_dead_letter_skipped = Natts_staging + 4,
-	Natts_dead_letter
-};
 
 /* rows that are staged again at a time */
 #define CHUNK_ROWS 1000
 
 bool		outbox_deferring = false;
-
-PG_FUNCTION_INFO_V1(outbox_hold_restored);
-PG_FUNCTION_INFO_V1(outbox_resume);
 
 static const char *
 reason_text(char reason)
@@ -98,7 +80,7 @@ insert_plan(void)
 					   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 					   " $12, $13, $14, $15, $16)"
 					   " ON CONFLICT (queue, seq) WHERE reason OPERATOR(pg_catalog.=)"
-					   " ANY (ARRAY['retry', 'behind', 'evacuated', 'applied'])"
+					   " ANY (ARRAY" OUTBOX_REASONS_NUMBERED_ARRAY ")"
 					   " DO UPDATE SET reason = EXCLUDED.reason,"
 					   " attempts = EXCLUDED.attempts,"
 					   " history = EXCLUDED.history, due_at = EXCLUDED.due_at",
@@ -207,6 +189,25 @@ outbox_row_message(HeapTuple tup, TupleDesc desc, OutboxMessage *msg)
 	}
 }
 
+void
+outbox_stage_result(void)
+{
+	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext,
+											   "outbox rows",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(rows);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		OutboxMessage msg;
+
+		outbox_row_message(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &msg);
+		outbox_staging_insert(&msg);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(rows);
+}
+
 /*
  * Stage a chunk, and run the command for its rows.
  */
@@ -268,181 +269,4 @@ outbox_stage_rows(const char *query, int nargs, Oid *types, Datum *values,
 	SPI_cursor_close(portal);
 	MemoryContextDelete(rows);
 	return total;
-}
-
-/*
- * A row for a staging table goes to outbox.deferred instead.
- */
-static HeapTuple
-hold_staged(HeapTuple tup, TupleDesc desc)
-{
-	Oid			types[Natts_staging];
-	Datum		values[Natts_staging];
-	bool		isnull[Natts_staging];
-	char		nulls[Natts_staging];
-
-	memcpy(types, outbox_staging_types, sizeof(types));
-	heap_deform_tuple(tup, desc, values, isnull);
-	for (int i = 0; i < Natts_staging; i++)
-		nulls[i] = isnull[i] ? 'n' : ' ';
-
-	SPI_connect();
-	SPI_execute_with_args("INSERT INTO outbox.deferred VALUES"
-						  " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-						  " $13, $14, 'restored')",
-						  Natts_staging, types, values, nulls, false, 0);
-	SPI_finish();
-	return NULL;
-}
-
-/*
- * A deferred row waits for outbox_resume().  It keeps its time if that is one
- * at which it may go; one at which it would be tried again means nothing here,
- * and would put it behind those that waited for it.
- */
-static HeapTuple
-hold_deferred(HeapTuple tup, TupleDesc desc)
-{
-	int			columns[2] = {Anum_deferred_reason, Anum_deferred_due_at};
-	Datum		values[2] = {CStringGetTextDatum("restored"), 0};
-	bool		nulls[2] = {false, true};
-	bool		isnull;
-	Datum		value = heap_getattr(tup, Anum_deferred_reason, desc, &isnull);
-	char	   *reason = isnull ? "" : TextDatumGetCString(value);
-
-	if (strcmp(reason, "delayed") == 0 || strcmp(reason, "restored") == 0)
-		values[1] = heap_getattr(tup, Anum_deferred_due_at, desc, &nulls[1]);
-	return heap_modify_tuple_by_cols(tup, desc, 2, columns, values, nulls);
-}
-
-/*
- * A dead letter stays one.  But timeline 0 says that its number isn't ours.
- */
-static HeapTuple
-hold_dead_letter(HeapTuple tup, TupleDesc desc)
-{
-	int			columns[2] = {Anum_staging_timeline, Anum_dead_letter_skipped};
-	Datum		values[2] = {Int32GetDatum(0), BoolGetDatum(false)};
-	bool		nulls[2] = {false, false};
-
-	return heap_modify_tuple_by_cols(tup, desc, 2, columns, values, nulls);
-}
-
-static void
-not_such_a_trigger(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("outbox.hold_restored() must be a BEFORE INSERT trigger of one of outbox's tables")));
-}
-
-/*
- * Trigger on staging, deferred and dead letters: a row that comes by INSERT or
- * COPY comes out of a dump.
- */
-Datum
-outbox_hold_restored(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple	tup;
-	TupleDesc	desc;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		not_such_a_trigger();
-	if (outbox_deferring)
-		return PointerGetDatum(trigger->tg_trigtuple);
-
-	tup = trigger->tg_trigtuple;
-	desc = RelationGetDescr(trigger->tg_relation);
-	outbox_tell_at_commit();
-	switch (desc->natts)
-	{
-		case Natts_staging:
-			return PointerGetDatum(hold_staged(tup, desc));
-		case Natts_deferred:
-			return PointerGetDatum(hold_deferred(tup, desc));
-		case Natts_dead_letter:
-			return PointerGetDatum(hold_dead_letter(tup, desc));
-	}
-	not_such_a_trigger();
-	return PointerGetDatum(NULL);
-}
-
-/*
- * A message that failed or was evacuated may have been in staging too when the
- * dump was made, and came out of it twice: what knows most of it counts, and
- * a dead letter is one, replayed and discarded ones included.
- */
-static void
-drop_restored_twice(void)
-{
-	SPI_execute("DELETE FROM outbox.deferred AS r USING outbox.dead_letter AS d"
-				" WHERE r.reason = 'restored' AND d.timeline = 0"
-				" AND d.queue = r.queue AND d.seq = r.seq AND d.id = r.id",
-				false, 0);
-	SPI_execute("DELETE FROM outbox.deferred WHERE ctid IN"
-				" (SELECT ctid FROM (SELECT ctid, row_number() OVER"
-				" (PARTITION BY queue, seq, id ORDER BY attempts DESC,"
-				" jsonb_array_length(coalesce(history, '[]')) DESC) AS n"
-				" FROM outbox.deferred WHERE reason = 'restored') AS r"
-				" WHERE n > 1)",
-				false, 0);
-}
-
-/*
- * Restored messages whose time has not come are delayed, as they were.
- */
-static void
-delay_restored(void)
-{
-	Datum		due;
-	bool		isnull;
-
-	SPI_execute("WITH delayed AS (UPDATE outbox.deferred SET reason = 'delayed'"
-				" WHERE reason = 'restored' AND due_at > now()"
-				" RETURNING due_at)"
-				" SELECT min(due_at) FROM delayed",
-				false, 0);
-	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-						&isnull);
-	if (!isnull)
-		outbox_wake_when_due(DatumGetTimestampTz(due));
-}
-
-/*
- * outbox_resume(): release what is held
- */
-Datum
-outbox_resume(PG_FUNCTION_ARGS)
-{
-	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-	bool		held = slot != NULL && (slot->state == OUTBOX_HELD ||
-										slot->state == OUTBOX_FENCED);
-
-	PreventCommandIfReadOnly("outbox_resume()");
-	SPI_connect();
-	/* new cursors: with the old ones this would go on being held */
-	SPI_execute(held ? "DELETE FROM outbox.relay_state" :
-				"DELETE FROM outbox.relay_state WHERE database <>"
-				" (SELECT oid FROM pg_database"
-				" WHERE datname = current_database())",
-				false, 0);
-	SPI_execute("INSERT INTO outbox.relay_state"
-				" SELECT gen_random_uuid(), oid FROM pg_database"
-				" WHERE datname = current_database()"
-				" AND NOT EXISTS (SELECT FROM outbox.relay_state)",
-				false, 0);
-	drop_restored_twice();
-	delay_restored();
-	outbox_stage_rows("SELECT " OUTBOX_STAGING_COLUMNS ", ctid"
-					  " FROM outbox.deferred WHERE reason = 'restored'"
-					  " ORDER BY seq FOR UPDATE",
-					  0, NULL, NULL, NULL,
-					  "DELETE FROM outbox.deferred WHERE ctid = ANY ($1)");
-	SPI_finish();
-	outbox_tell_at_commit();
-	PG_RETURN_VOID();
 }

@@ -5,8 +5,8 @@
  *
  * Purpose: insert rows into outbox.deferred; stage rows again.
  * Process: backend and relay.
- * Transaction: the caller's.  outbox_stage_rows() needs SPI to be connected,
- *	  outbox_defer() connects.
+ * Transaction: the caller's.  outbox_stage_rows() and outbox_stage_result()
+ *	  need SPI to be connected, outbox_defer() connects.
  * Memory: nothing is kept but a saved plan.
  * Errors: those of SQL.
  * Locks: RowExclusiveLock.
@@ -20,14 +20,6 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
-
-/* OutboxMessage.reason: why a row is in outbox.deferred, by its first letter */
-#define OUTBOX_DELAYED		'd'
-#define OUTBOX_RETRIED		'r' /* tried again at due_at */
-#define OUTBOX_BEHIND		'b' /* behind another one of its key */
-#define OUTBOX_EVACUATED	'e' /* its queue stands still, staging was emptied */
-#define OUTBOX_APPLIED		'a' /* delivered at due_at, retained */
-#define OUTBOX_DEAD			'x' /* it is a dead letter */
 
 /*
  * Insert a row with the rights of the table's owner.  If the message is there
@@ -48,6 +40,12 @@ extern void outbox_row_values(const OutboxMessage *msg, Datum *values,
  */
 extern void outbox_row_message(HeapTuple tup, TupleDesc desc,
 							   OutboxMessage *msg);
+
+/*
+ * Stage, with a new identity, what the last query has returned: rows that
+ * begin with the columns of staging.
+ */
+extern void outbox_stage_result(void);
 
 /*
  * Stage again, with a new identity, what a query returns: the columns of

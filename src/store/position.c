@@ -26,6 +26,8 @@
  */
 #include "store/position.h"
 
+#include "lib/qunique.h"
+
 /*
  * Make a snapshot.  xip must be sorted and below xmax.
  */
@@ -41,6 +43,27 @@ outbox_snap_make(uint64 xmax, int nxip, const uint64 *xip)
 	if (nxip > 0)
 		memcpy(snap->xip, xip, nxip * sizeof(uint64));
 	return snap;
+}
+
+int
+outbox_compare_xids(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Make a snapshot of a list in any order.  While a transaction is being
+ * prepared PostgreSQL may list it twice.
+ */
+OutboxSnap *
+outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip)
+{
+	qsort(xip, nxip, sizeof(uint64), outbox_compare_xids);
+	nxip = (int) qunique(xip, nxip, sizeof(uint64), outbox_compare_xids);
+	return outbox_snap_make(xmax, nxip, xip);
 }
 
 /*

@@ -47,19 +47,32 @@ typedef struct OutboxPosition
 	uint64		seq;
 } OutboxPosition;
 
+/* a snapshot of a sorted list; of one in any order, which is sorted then */
 extern OutboxSnap *outbox_snap_make(uint64 xmax, int nxip, const uint64 *xip);
+extern OutboxSnap *outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip);
+extern int	outbox_compare_xids(const void *a, const void *b);
+
+/* a copy that sees nothing from "below" on: those ids will be given out again */
 extern OutboxSnap *outbox_snap_clip(const OutboxSnap *snap, uint64 below);
 extern OutboxSnap *outbox_snap_ref(OutboxSnap *snap);
 extern void outbox_snap_unref(OutboxSnap *snap);
+
+/* had this transaction ended when the snapshot was taken? */
 extern bool outbox_snap_sees(const OutboxSnap *snap, uint64 xid);
 
+/* append it as pg_snapshot writes it */
 extern void outbox_snap_print(StringInfo out, const OutboxSnap *snap);
 
+/* is this message within the position? */
 extern bool outbox_position_covers(const OutboxPosition *pos, uint64 xid,
 								   uint64 seq);
+
+/* append it without its seq, which the cursor keeps beside it */
 extern void outbox_position_print(StringInfo out, TimeLineID timeline,
 								  XLogRecPtr lsn, const OutboxSnap *prev,
 								  const OutboxSnap *cur);
+
+/* false if this is not a position of ours */
 extern bool outbox_position_parse(const char *pos, const char *seq,
 								  OutboxPosition *result);
 

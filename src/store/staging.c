@@ -44,7 +44,6 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "store/deferred.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "shmem.h"
@@ -378,7 +377,7 @@ get_varlena(TupleTableSlot *slot, int column)
 }
 
 /*
- * Why a message is where it is: the reason's first letter, see deferred.h.
+ * Why a message is where it is: the reason's first letter.
  */
 static char
 get_reason(TupleTableSlot *slot, int table)

@@ -47,8 +47,18 @@ enum
 
 #define Natts_staging Anum_staging_options
 
-/* where else rows of the same shape are: the next column is the reason */
-#define Anum_deferred_reason (Natts_staging + 1)
+/* columns of outbox.deferred and outbox.dead_letter after those of staging */
+enum
+{
+	Anum_deferred_reason = Natts_staging + 1,
+	Anum_deferred_due_at,
+	Natts_deferred = Anum_deferred_due_at
+};
+enum
+{
+	Anum_dead_letter_skipped = Natts_staging + 4,
+	Natts_dead_letter
+};
 
 /*
  * The staging tables, open for reading; if asked for, outbox.deferred and
@@ -103,10 +113,6 @@ extern bool outbox_staging_has(OutboxStaging *staging, int table, uint64 xid,
 extern bool outbox_staging_visible(OutboxStaging *staging,
 								   const OutboxStagedEntry *entry,
 								   TimestampTz *enqueued_at);
-/* the columns of a staging table, of which others have more */
-#define OUTBOX_STAGING_COLUMNS "xid, seq, enqueued_at, id, queue, timeline," \
-	" attempts, kind, type, key, headers, payload, history, options"
-
 extern bool outbox_staging_fetch(OutboxStaging *staging, int table,
 								 ItemPointer tid, uint64 seq,
 								 OutboxMessage *msg);

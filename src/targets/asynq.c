@@ -34,8 +34,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "targets/target.h"
+#include "targets/asynq.h"
 
+#include "convert.h"
 #include "targets/options.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -135,8 +136,7 @@ void
 outbox_encode_asynq(OutboxArgs *args, const OutboxQueue *queue,
 					const OutboxMessage *msg)
 {
-	int64		now = args->now +
-		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	int64		now = outbox_unix_us(args->now);
 	int64		now_s = now / USECS_PER_SEC;
 	OutboxTaskOptions task;
 	OutboxBytes type = {"", 0};

@@ -39,6 +39,7 @@
  */
 #include "targets/commands.h"
 
+#include "convert.h"
 #include "datatype/timestamp.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
@@ -318,7 +319,7 @@ outbox_template_compile(const struct varlena *options, const char **error,
 static void
 append_now(StringInfo out, PieceKind kind, TimestampTz now)
 {
-	int64		us = now + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
+	int64		us = outbox_unix_us(now);
 	pg_time_t	seconds = us / USECS_PER_SEC;
 	char		buf[64];
 

@@ -17,7 +17,7 @@
 
 #include "outbox.h"
 
-#include "targets/target.h"
+#include "targets/message_args.h"
 
 typedef struct OutboxTemplate OutboxTemplate;
 

@@ -13,7 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "targets/target.h"
+#include "targets/json.h"
 
 #include "common/base64.h"
 #include "utils/json.h"

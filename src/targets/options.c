@@ -21,10 +21,13 @@
 #include <math.h>
 
 #include "common/md5.h"
+#include "convert.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "queue/queue.h"
 #include "targets/commands.h"
+#include "targets/message_args.h"
+#include "targets/stream.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -41,7 +44,7 @@
 #define LATEST_SECONDS		(2 * LONGEST_SECONDS)
 #define LATEST_TIME \
 	(LATEST_SECONDS * USECS_PER_SEC - \
-	 ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY)
+	 OUTBOX_EPOCH_US)
 
 /* what asynq gives a task that has neither timeout nor deadline */
 #define DEFAULT_TIMEOUT		1800
@@ -121,12 +124,6 @@ seconds_option(const char *name, const JsonbValue *v)
 	return (us + USECS_PER_SEC - 1) / USECS_PER_SEC;
 }
 
-static int64
-unix_us(TimestampTz t)
-{
-	return t + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * USECS_PER_DAY;
-}
-
 /*
  * Seconds since 1970, not after the time: a deadline.  (When a task is due is
  * not before its time; asynq's client cuts the fraction off of both.)
@@ -146,9 +143,9 @@ deadline_option(const char *name, const JsonbValue *v)
 												Int32GetDatum(-1)));
 	if (!TIMESTAMP_NOT_FINITE(t) && t > LATEST_TIME)
 		option_error(name, "a point in time before the year 3974", "Leave the option out for none.");
-	if (TIMESTAMP_NOT_FINITE(t) || unix_us(t) < USECS_PER_SEC)
+	if (TIMESTAMP_NOT_FINITE(t) || outbox_unix_us(t) < USECS_PER_SEC)
 		option_error(name, "a point in time after 1970", "It is a timestamp, or seconds since 1970.");
-	return unix_us(t) / USECS_PER_SEC;
+	return outbox_unix_us(t) / USECS_PER_SEC;
 }
 
 /*
@@ -157,7 +154,7 @@ deadline_option(const char *name, const JsonbValue *v)
 static void
 check_utf8(OutboxBytes bytes)
 {
-	(void) pg_server_to_any(bytes.data, bytes.len, PG_UTF8);
+	outbox_check_utf8(bytes.data, bytes.len);
 }
 
 static OutboxBytes
@@ -468,7 +465,7 @@ complete_task_options(const OutboxQueue *queue, const OutboxMessage *msg,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a message of target \"asynq\" must be due before the year 3974")));
 	if (due != 0)
-		task.process_at = (unix_us(due) + USECS_PER_SEC - 1) / USECS_PER_SEC;
+		task.process_at = (outbox_unix_us(due) + USECS_PER_SEC - 1) / USECS_PER_SEC;
 	return task_jsonb(&task);
 }
 

@@ -26,7 +26,7 @@
 
 #include "outbox.h"
 
-#include "targets/target.h"
+#include "convert.h"
 
 /* what a task of asynq has; all times in seconds */
 typedef struct OutboxTaskOptions

@@ -28,7 +28,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "targets/target.h"
+#include "targets/stream.h"
 
 #include "utils/builtins.h"
 #include "utils/jsonb.h"

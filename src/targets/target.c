@@ -21,12 +21,10 @@
  */
 #include "targets/target.h"
 
-#include "mb/pg_wchar.h"
-#include "redis/connection.h"
+#include "targets/asynq.h"
 #include "targets/commands.h"
-#include "utils/builtins.h"
-#include "utils/jsonb.h"
-#include "utils/timestamp.h"
+#include "targets/json.h"
+#include "targets/stream.h"
 
 /* the count of a message's arguments has a fixed width, as it is written over */
 #define COUNT_WIDTH 6
@@ -82,8 +80,7 @@ encode_function(OutboxArgs *args, const OutboxMessage *msg)
 	outbox_add_arg(args, id, OUTBOX_UUID_TEXT_LEN);
 	for (int i = 0; i < lengthof(parts); i++)
 		outbox_add_arg(args, parts[i].data, parts[i].len);
-	outbox_add_number(args, (args->now + ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) *
-							 USECS_PER_DAY) / 1000);
+	outbox_add_number(args, outbox_unix_us(args->now) / 1000);
 	outbox_add_number(args, msg->attempts + 1);
 }
 
@@ -148,119 +145,4 @@ outbox_target_encode_alone(OutboxArgs *args, const OutboxQueue *queue,
 		outbox_encode_stream_alone(args, queue, msg);
 	else
 		encode_counted(args, queue, msg);
-}
-
-void
-outbox_add_arg(OutboxArgs *args, const char *data, size_t len)
-{
-	outbox_resp_arg(&args->data, data, len);
-	args->count++;
-}
-
-void
-outbox_add_number(OutboxArgs *args, int64 n)
-{
-	char		buf[MAXINT8LEN + 1];
-
-	outbox_add_arg(args, buf, pg_lltoa(n, buf));
-}
-
-/*
- * Bytes in the server's encoding as UTF-8.  Enqueue has seen to it that this
- * can't fail.
- */
-OutboxBytes
-outbox_utf8_bytes(const char *data, size_t len)
-{
-	OutboxBytes bytes = {data, len};
-
-	if (GetDatabaseEncoding() != PG_UTF8)
-	{
-		bytes.data = pg_server_to_any(data, len, PG_UTF8);
-		if (bytes.data != data)
-			bytes.len = strlen(bytes.data);
-	}
-	return bytes;
-}
-
-OutboxBytes
-outbox_text_bytes(const struct varlena *text)
-{
-	return outbox_utf8_bytes(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
-}
-
-/*
- * The next of the headers, in UTF-8.  False if there are no more.
- */
-bool
-outbox_next_header(JsonbIterator **it, OutboxBytes *name, OutboxBytes *value)
-{
-	JsonbIteratorToken token;
-	JsonbValue	v;
-
-	while ((token = JsonbIteratorNext(it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			*name = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
-		if (token != WJB_VALUE)
-			continue;
-		*value = outbox_utf8_bytes(v.val.string.val, v.val.string.len);
-		return true;
-	}
-	return false;
-}
-
-/*
- * The headers as JSON.
- */
-OutboxBytes
-outbox_headers_json(const OutboxMessage *msg)
-{
-	Jsonb	   *jsonb;
-	char	   *text;
-
-	if (msg->headers == NULL)
-		return (OutboxBytes) {"{}", 2};
-	jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
-	text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-	return outbox_utf8_bytes(text, strlen(text));
-}
-
-/*
- * One of the headers, in the server's encoding; NULL if there is none such.
- */
-OutboxBytes
-outbox_header(const OutboxMessage *msg, OutboxBytes name)
-{
-	Jsonb	   *jsonb;
-	JsonbValue	key = {.type = jbvString};
-	JsonbValue *v;
-
-	if (msg->headers == NULL)
-		return (OutboxBytes) {NULL, 0};
-	jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
-	key.val.string.val = unconstify(char *, name.data);
-	key.val.string.len = (int) name.len;
-	v = findJsonbValueFromContainer(&jsonb->root, JB_FOBJECT, &key);
-	if (v == NULL)
-		return (OutboxBytes) {NULL, 0};
-	return (OutboxBytes) {v->val.string.val, v->val.string.len};
-}
-
-/*
- * A UUID in its usual form; the buffer has OUTBOX_UUID_TEXT_LEN + 1 bytes.
- */
-void
-outbox_uuid_text(const pg_uuid_t *uuid, char *buf)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (int i = 0; i < UUID_LEN; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*buf++ = '-';
-		*buf++ = digits[uuid->data[i] >> 4];
-		*buf++ = digits[uuid->data[i] & 0x0f];
-	}
-	*buf = '\0';
 }

@@ -1,49 +1,110 @@
 /*-------------------------------------------------------------------------
  *
  * queues.c
- *	  The relay's list of queues.
+ *	  The relay's list of queues, and their settings.
  *
  * Design notes
  *
- * The list follows outbox.queue.  It is read again when a cache invalidation
- * or a wake says so, and when a row turns up whose queue isn't in it: commits
- * become visible before their invalidations arrive.
+ * A queue's texts are kept as Redis gets them, in UTF-8; its options and what
+ * is compiled from them in a context of their own, as they may change.
  *
- * A dropped queue stays in memory while answers for it are awaited.  Its rows
- * in staging belong to no queue then, and go with the next TRUNCATE.
+ * A dropped queue stays in the list while answers for it are awaited.  Its
+ * rows in staging belong to no queue then, and are removed by the next
+ * TRUNCATE.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
-
-#include "targets/commands.h"
+#include "relay/base/queues.h"
 
 #include "catalog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "queue/queue.h"
+#include "targets/commands.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/*
- * A queue by its id, or NULL.
- */
+typedef struct QueueById
+{
+	int32		id;
+	RelayQueue *queue;
+} QueueById;
+
+/* what this file keeps of a queue */
+typedef struct Listed
+{
+	QueueListed shown;			/* first: what others see */
+	OutboxQueue settings;
+	MemoryContext options_context;	/* of settings.options and .template */
+} Listed;
+
+static HTAB *by_id = NULL;		/* without dropped ones */
+static RelayQueue *last_found = NULL;
+static uint64 epoch = 0;		/* outbox_catalog_epoch() at the last reading */
+static bool stale = true;
+
+static Listed *
+mine(const RelayQueue *queue)
+{
+	return (Listed *) unconstify(QueueListed *, queue->listed);
+}
+
+void *
+outbox_make_part(RelayQueue *queue, Size size)
+{
+	return MemoryContextAllocZero(queue->context, size);
+}
+
+void
+outbox_queues_init(Relay *relay)
+{
+	HASHCTL		ctl;
+
+	ctl.keysize = sizeof(int32);
+	ctl.entrysize = sizeof(QueueById);
+	ctl.hcxt = relay->context;
+	by_id = hash_create("outbox relay queues", 64, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
 RelayQueue *
-outbox_find_queue(Relay *relay, int32 id)
+outbox_known_queue(int32 id)
 {
 	QueueById  *entry;
 
 	/* rows of one queue tend to come together */
-	if (relay->last_found != NULL && relay->last_found->settings.id == id)
-		return relay->last_found;
-
-	entry = hash_search(relay->by_id, &id, HASH_FIND, NULL);
+	if (last_found != NULL && last_found->settings->id == id)
+		return last_found;
+	entry = hash_search(by_id, &id, HASH_FIND, NULL);
 	if (entry == NULL)
-	{
-		/* created after the list was read, or dropped */
-		relay->queues_stale = true;
 		return NULL;
-	}
-	return relay->last_found = entry->queue;
+	return last_found = entry->queue;
+}
+
+RelayQueue *
+outbox_find_queue(int32 id)
+{
+	RelayQueue *queue = outbox_known_queue(id);
+
+	/* created after the list was read, or dropped */
+	stale |= queue == NULL;
+	return queue;
+}
+
+void
+outbox_queues_are_stale(void)
+{
+	stale = true;
+}
+
+bool
+outbox_queues_to_be_read(void)
+{
+	return stale || epoch != outbox_catalog_epoch();
+}
+
+void
+outbox_queues_were_read(void)
+{
+	stale = false;
+	epoch = outbox_catalog_epoch();
 }
 
 /*
@@ -51,7 +112,7 @@ outbox_find_queue(Relay *relay, int32 id)
  * key has, or with the key as the tag.
  */
 static char *
-make_cursor_key(Relay *relay, const OutboxQueue *queue)
+make_cursor_key(const Relay *relay, const OutboxQueue *queue)
 {
 	const char *open = strchr(queue->redis_key, '{');
 	const char *close = open != NULL ? strchr(open, '}') : NULL;
@@ -61,7 +122,7 @@ make_cursor_key(Relay *relay, const OutboxQueue *queue)
 					queue->redis_key, relay->source, queue->id);
 }
 
-/* a text setting as Redis gets it */
+/* a text of the settings as Redis gets it */
 static char *
 utf8_copy(const char *s)
 {
@@ -70,103 +131,45 @@ utf8_copy(const char *s)
 	return pnstrdup(bytes.data, bytes.len);
 }
 
-static void
-add_queue(Relay *relay, const OutboxQueue *settings)
+bool
+outbox_same_redis_key(const RelayQueue *queue, const OutboxQueue *settings)
+{
+	return strcmp(queue->settings->redis_key,
+				  utf8_copy(settings->redis_key)) == 0;
+}
+
+RelayQueue *
+outbox_add_queue(Relay *relay, const OutboxQueue *settings)
 {
 	MemoryContext context = AllocSetContextCreate(relay->context,
 												  "outbox relay queue",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	RelayQueue *queue = palloc0(sizeof(RelayQueue));
+	Listed	   *listed;
 	QueueById  *entry;
 
 	queue->context = context;
-	queue->settings = *settings;
-	queue->settings.name = pstrdup(settings->name);
-	queue->settings.redis_key = utf8_copy(settings->redis_key);
-	queue->settings.options = NULL;
-	queue->settings.template = NULL;
-	queue->options_context = AllocSetContextCreate(context, "outbox queue options",
-												   ALLOCSET_SMALL_SIZES);
-	queue->cursor_key = make_cursor_key(relay, &queue->settings);
-	queue->state = QUEUE_UNKNOWN;
-	queue->again_at = DT_NOEND;
-	queue->evacuating = -1;
-	outbox_read_totals(queue);
+	queue->link = relay->link;
+	queue->listed = outbox_make_part(queue, sizeof(Listed));
+	listed = mine(queue);
+	queue->settings = &listed->settings;
+	listed->settings = *settings;
+	listed->settings.name = pstrdup(settings->name);
+	listed->settings.redis_key = utf8_copy(settings->redis_key);
+	listed->settings.options = NULL;
+	listed->settings.template = NULL;
+	listed->options_context = AllocSetContextCreate(context,
+													"outbox queue options",
+													ALLOCSET_SMALL_SIZES);
+	queue->cursor_key = make_cursor_key(relay, &listed->settings);
 
 	MemoryContextSwitchTo(relay->context);
 	relay->queues = lappend(relay->queues, queue);
-	entry = hash_search(relay->by_id, &settings->id, HASH_ENTER, NULL);
+	entry = hash_search(by_id, &settings->id, HASH_ENTER, NULL);
 	entry->queue = queue;
 	MemoryContextSwitchTo(old);
-}
-
-static void
-drop_queue(Relay *relay, RelayQueue *queue)
-{
-	queue->dropped = true;
-	outbox_discard_plan(queue);
-	hash_search(relay->by_id, &queue->settings.id, HASH_REMOVE, NULL);
-	relay->last_found = NULL;
-}
-
-/*
- * Drop all queues, to be read again.
- */
-void
-outbox_drop_queues(Relay *relay)
-{
-	ListCell   *lc;
-
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (!queue->dropped)
-			drop_queue(relay, queue);
-	}
-	relay->queues_stale = true;
-}
-
-/*
- * Free a dropped queue that has nothing in flight.
- */
-void
-outbox_free_queue(Relay *relay, RelayQueue *queue)
-{
-	Assert(queue->dropped && queue->inflight + queue->consumer_reads == 0);
-	relay->queues = list_delete_ptr(relay->queues, queue);
-	outbox_discard_plan(queue);
-	outbox_snap_unref(queue->prev);
-	outbox_snap_unref(queue->cur);
-	outbox_snap_unref(queue->acked.prev);
-	outbox_snap_unref(queue->acked.cur);
-	outbox_snap_unref(queue->settled);
-	outbox_snap_unref(queue->purge_snap);
-	outbox_snap_unref(queue->before_loss.prev);
-	outbox_snap_unref(queue->before_loss.cur);
-	MemoryContextDelete(queue->context);
-}
-
-/*
- * Who dropped the queue has deleted what it had, but the relay may have added
- * to it until it noticed.
- */
-static void
-delete_orphans(int32 id)
-{
-	static const char *const tables[] = {"deferred", "dead_letter", "queue_total"};
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(id)};
-
-	if (!outbox_lock_failures() || !outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL))
-		return;
-	SPI_connect();
-	for (int i = 0; i < lengthof(tables); i++)
-		SPI_execute_with_args(psprintf("DELETE FROM outbox.%s WHERE queue = $1",
-									   tables[i]),
-							  1, types, values, NULL, false, 0);
-	SPI_finish();
+	return queue;
 }
 
 static bool
@@ -177,118 +180,63 @@ same_options(const struct varlena *a, const struct varlena *b)
 	return VARSIZE_ANY(a) == VARSIZE_ANY(b) && memcmp(a, b, VARSIZE_ANY(a)) == 0;
 }
 
-/*
- * Take a queue's options.  True if they are others than before, or the target
- * that they are for is.
- */
-static bool
-take_options(RelayQueue *queue, struct varlena *options, bool always)
+static void
+take_options(Listed *listed, struct varlena *options)
 {
+	OutboxQueue *settings = &listed->settings;
 	MemoryContext old;
 	const char *error;
 	const char *hint;
 
-	if (!always && same_options(queue->settings.options, options))
-		return false;
-	MemoryContextReset(queue->options_context);
-	old = MemoryContextSwitchTo(queue->options_context);
-	queue->settings.options = options == NULL ? NULL :
+	MemoryContextReset(listed->options_context);
+	old = MemoryContextSwitchTo(listed->options_context);
+	settings->options = options == NULL ? NULL :
 		PG_DETOAST_DATUM_COPY(PointerGetDatum(options));
-	queue->settings.template =
-		queue->settings.target != OUTBOX_TARGET_COMMANDS ? NULL :
-		outbox_template_compile(queue->settings.options, &error, &hint);
+	settings->template = settings->target != OUTBOX_TARGET_COMMANDS ? NULL :
+		outbox_template_compile(settings->options, &error, &hint);
 	MemoryContextSwitchTo(old);
-	return true;
 }
 
-/*
- * Settings may have changed.  What a queue stands still for may be over then:
- * it goes on from its cursor.
- */
-static void
-take_settings(Relay *relay, RelayQueue *queue, const OutboxQueue *settings)
+SettingsChange
+outbox_take_settings(RelayQueue *queue, const OutboxQueue *settings)
 {
-	char	   *name = queue->settings.name;
-	char	   *redis_key = queue->settings.redis_key;
-	bool		paused = settings->paused_at != 0;
-	bool		other_policy = queue->settings.on_failure != settings->on_failure;
-	bool		other_target = queue->settings.target != settings->target;
-	bool		other_options;
-	struct varlena *options;
-	OutboxTemplate *template;
+	Listed	   *listed = mine(queue);
+	OutboxQueue old = listed->settings;
+	SettingsChange change;
 
-	/* somebody has written to the table */
-	queue->settings.target = settings->target;
-	other_options = take_options(queue, settings->options, other_target);
-	options = queue->settings.options;
-	template = queue->settings.template;
-	queue->settings = *settings;
-	queue->settings.name = name;
-	queue->settings.redis_key = redis_key;
-	queue->settings.options = options;
-	queue->settings.template = template;
+	/* somebody may have written to the table, so the target may change, too */
+	change.policy = old.on_failure != settings->on_failure;
+	change.options = old.target != settings->target ||
+		!same_options(old.options, settings->options);
 
-	if (paused && queue->state == QUEUE_FLOWING)
-		outbox_stop_queue(queue);
-	else if ((!paused && queue->state == QUEUE_PAUSED) ||
-			 (other_policy && queue->state == QUEUE_BLOCKED) ||
-			 (other_options && queue->state != QUEUE_PAUSED))
-	{
-		queue->state = QUEUE_UNKNOWN;
-		queue->still_since = 0;
-		relay->look = true;
-	}
+	listed->settings = *settings;
+	listed->settings.name = old.name;
+	listed->settings.redis_key = old.redis_key;
+	listed->settings.options = old.options;
+	listed->settings.template = old.template;
+	if (change.options)
+		take_options(listed, settings->options);
+	return change;
 }
 
-/*
- * Bring the list of queues up to date.
- */
 void
-outbox_refresh_queues(Relay *relay)
+outbox_queue_seen(RelayQueue *queue, bool seen)
 {
-	ListCell   *lc;
-	List	   *fresh;
+	mine(queue)->shown.seen = seen;
+}
 
-	if (!relay->queues_stale && relay->queues_epoch == outbox_catalog_epoch())
-		return;
-	relay->queues_stale = false;
-	relay->queues_epoch = outbox_catalog_epoch();
-	fresh = outbox_queue_list();
+void
+outbox_queue_is_dropped(RelayQueue *queue)
+{
+	mine(queue)->shown.dropped = true;
+	hash_search(by_id, &queue->settings->id, HASH_REMOVE, NULL);
+	last_found = NULL;
+}
 
-	foreach(lc, relay->queues)
-		((RelayQueue *) lfirst(lc))->listed = false;
-
-	foreach(lc, fresh)
-	{
-		OutboxQueue *settings = lfirst(lc);
-		QueueById  *entry = hash_search(relay->by_id, &settings->id, HASH_FIND,
-										NULL);
-		RelayQueue *queue = entry != NULL ? entry->queue : NULL;
-
-		/* another key has another cursor */
-		if (queue != NULL && strcmp(queue->settings.redis_key,
-									utf8_copy(settings->redis_key)) != 0)
-		{
-			drop_queue(relay, queue);
-			queue = NULL;
-		}
-		if (queue == NULL)
-		{
-			add_queue(relay, settings);
-			queue = llast(relay->queues);
-		}
-		queue->listed = true;
-		take_settings(relay, queue, settings);
-	}
-
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->listed || queue->dropped)
-			continue;
-		drop_queue(relay, queue);
-		outbox_send_forget(relay, queue);
-		delete_orphans(queue->settings.id);
-	}
+void
+outbox_remove_queue(Relay *relay, RelayQueue *queue)
+{
+	Assert(queue->listed->dropped);
+	relay->queues = list_delete_ptr(relay->queues, queue);
+	MemoryContextDelete(queue->context);
 }

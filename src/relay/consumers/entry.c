@@ -32,9 +32,10 @@
 #include <limits.h>
 
 #include "catalog/namespace.h"
+#include "convert.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
-#include "targets/target.h"
+#include "redis/errors.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"

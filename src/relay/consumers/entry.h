@@ -18,7 +18,7 @@
 
 #include "outbox.h"
 
-#include "redis/connection.h"
+#include "redis/reply.h"
 
 typedef struct ConsumerEntry
 {

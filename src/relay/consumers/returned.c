@@ -36,15 +36,18 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/consumers/returned.h"
 
-#include "catalog.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "relay/base/step.h"
 #include "relay/consumers/entry.h"
-#include "store/deferred.h"
-#include "executor/spi.h"
+#include "relay/deliver/failure.h"
+#include "shmem.h"
+#include "store/query.h"
+#include "store/staging.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 /* what is known of a message is forgotten so long after its last delivery */
@@ -63,46 +66,46 @@ typedef struct Known
 	struct varlena *history;
 } Known;
 
-/*
- * Can all be written that returning a message may need, without waiting?
- */
+static const StepLock locks[] = {
+	{OUTBOX_REL_DEFERRED, true},
+	{OUTBOX_REL_DEAD_LETTER, true},
+	{OUTBOX_REL_RETURNED, true},
+	{OUTBOX_REL_CONSUMER_POSITION, true}
+};
+
+static OutboxTime forget_at = 0;
+
 bool
-outbox_lock_returned(void)
+outbox_begin_returned_step(void)
 {
-	return outbox_lock_failures() &&
-		outbox_lock_to_write(OUTBOX_REL_RETURNED) &&
-		outbox_lock_to_write(OUTBOX_REL_CONSUMER_POSITION);
+	return outbox_begin_locked_step(locks, lengthof(locks));
 }
 
 /*
- * Not read only: what was read with this entry has to be seen.  SPI is
- * connected.
+ * SPI is connected.
  */
 static void
 find_known(const OutboxMessage *msg, Known *known)
 {
-	Oid			types[2] = {INT4OID, UUIDOID};
-	Datum		values[2] = {Int32GetDatum(msg->queue), UUIDPGetDatum(&msg->id)};
-	HeapTuple	tup;
-	TupleDesc	desc;
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(msg->queue)},
+		{"id", UUIDOID, UUIDPGetDatum(&msg->id)}
+	};
 	Datum		history;
 	bool		isnull;
 
 	memset(known, 0, sizeof(Known));
-	SPI_execute_with_args("SELECT ctid, attempts, digest, due_at, history"
-						  " FROM outbox.returned WHERE queue = $1 AND id = $2"
-						  " ORDER BY n DESC LIMIT 1",
-						  2, types, values, NULL, false, 1);
-	if (SPI_processed == 0)
+	if (outbox_query("SELECT ctid, attempts, digest, due_at, history"
+					 " FROM outbox.returned WHERE queue = $queue AND id = $id"
+					 " ORDER BY n DESC LIMIT 1",
+					 params, lengthof(params)) == 0)
 		return;
-	tup = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
 	known->found = true;
-	known->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(tup, desc, 1, &isnull));
-	known->attempts = DatumGetInt16(SPI_getbinval(tup, desc, 2, &isnull));
-	known->digest = DatumGetInt64(SPI_getbinval(tup, desc, 3, &isnull));
-	known->due_at = DatumGetTimestampTz(SPI_getbinval(tup, desc, 4, &isnull));
-	history = SPI_getbinval(tup, desc, 5, &isnull);
+	known->tid = *(ItemPointer) DatumGetPointer(outbox_result(0, 1, &isnull));
+	known->attempts = (int) outbox_result_int64(0, 2);
+	known->digest = outbox_result_int64(0, 3);
+	known->due_at = outbox_result_int64(0, 4);
+	history = outbox_result(0, 5, &isnull);
 	if (!isnull)
 		known->history = PG_DETOAST_DATUM_PACKED(history);
 }
@@ -114,26 +117,24 @@ static void
 remember(const OutboxMessage *msg, const Known *known, int64 digest,
 		 TimestampTz due)
 {
-	Oid			types[7] = {
-		INT4OID, UUIDOID, INT2OID, INT8OID, TIMESTAMPTZOID, JSONBOID, TIDOID
-	};
-	Datum		values[7] = {
-		Int32GetDatum(msg->queue), UUIDPGetDatum(&msg->id),
-		Int16GetDatum(msg->attempts), Int64GetDatum(digest),
-		TimestampTzGetDatum(due), PointerGetDatum(msg->history),
-		PointerGetDatum(&known->tid)
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(msg->queue)},
+		{"id", UUIDOID, UUIDPGetDatum(&msg->id)},
+		{"attempts", INT2OID, Int16GetDatum(msg->attempts)},
+		{"digest", INT8OID, Int64GetDatum(digest)},
+		{"due", TIMESTAMPTZOID, TimestampTzGetDatum(due)},
+		{"history", JSONBOID, PointerGetDatum(msg->history)},
+		{"tid", TIDOID, PointerGetDatum(&known->tid)}
 	};
 
-	if (known->found)
-		SPI_execute_with_args("UPDATE outbox.returned SET attempts = $3, digest = $4,"
-							  " due_at = $5, history = $6"
-							  " WHERE ctid = $7 AND queue = $1 AND id = $2",
-							  7, types, values, NULL, false, 0);
-	else
-		SPI_execute_with_args("INSERT INTO outbox.returned"
-							  " (queue, id, attempts, digest, due_at, history)"
-							  " VALUES ($1, $2, $3, $4, $5, $6)",
-							  6, types, values, NULL, false, 0);
+	outbox_query(known->found ?
+				 "UPDATE outbox.returned SET attempts = $attempts,"
+				 " digest = $digest, due_at = $due, history = $history"
+				 " WHERE ctid = $tid AND queue = $queue AND id = $id" :
+				 "INSERT INTO outbox.returned"
+				 " (queue, id, attempts, digest, due_at, history)"
+				 " VALUES ($queue, $id, $attempts, $digest, $due, $history)",
+				 params, lengthof(params));
 }
 
 /*
@@ -150,12 +151,8 @@ is_second_time(const ConsumerEntry *entry, const Known *known, int64 digest,
 	return entry->attempt <= known->attempts;
 }
 
-/*
- * Record what a consumer has returned, to be delivered again or given up at
- * once.  In the caller's transaction.
- */
 void
-outbox_take_returned(Relay *relay, RelayQueue *queue, const OutboxReply *fields,
+outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 					 const char *where, bool is_dead, TimestampTz now)
 {
 	ConsumerEntry entry;
@@ -176,7 +173,7 @@ outbox_take_returned(Relay *relay, RelayQueue *queue, const OutboxReply *fields,
 		return;
 	}
 
-	msg->queue = queue->settings.id;
+	msg->queue = queue->settings->id;
 	digest = (int64) hash_bytes_extended((const unsigned char *) VARDATA_ANY(msg->payload),
 										 VARSIZE_ANY_EXHDR(msg->payload), 0);
 	find_known(msg, &known);
@@ -202,55 +199,51 @@ outbox_take_returned(Relay *relay, RelayQueue *queue, const OutboxReply *fields,
 								  is_dead || entry.fault != NULL, now);
 	remember(msg, &known, digest, due != 0 ? due : now);
 	if (due != 0)
-		relay->due_at = Min(relay->due_at, due);
+		(void) outbox_lower_due(outbox_find_slot(MyDatabaseId), due);
 	SPI_finish();
 }
 
-/*
- * What was returned of these messages is of the past: they have been staged
- * again.  SPI is connected, the table is locked.
- */
 void
 outbox_forget_messages(int32 queue, Datum *ids, int n)
 {
-	Oid			types[2] = {INT4OID, UUIDARRAYOID};
-	Datum		values[2];
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue)},
+		{"ids", UUIDARRAYOID, PointerGetDatum(construct_array(ids, n, UUIDOID,
+															  UUID_LEN, false,
+															  TYPALIGN_CHAR))}
+	};
 
-	values[0] = Int32GetDatum(queue);
-	values[1] = PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false,
-												TYPALIGN_CHAR));
-	SPI_execute_with_args("DELETE FROM outbox.returned"
-						  " WHERE queue = $1 AND id = ANY ($2)",
-						  2, types, values, NULL, false, 0);
+	outbox_query("DELETE FROM outbox.returned"
+				 " WHERE queue = $queue AND id = ANY ($ids)",
+				 params, lengthof(params));
 }
 
 /*
- * Once a minute, forget what is a day old, and what is left of queues that are
- * no more.
+ * Once a minute, forget what is a day old, and what is left of queues that do
+ * not exist any more.
  */
 void
-outbox_forget_returned(Relay *relay, TimestampTz now)
+outbox_forget_returned(OutboxTime now)
 {
-	Oid			types[1] = {TIMESTAMPTZOID};
-	Datum		values[1] = {TimestampTzGetDatum(now - FORGET_US)};
+	TimestampTz before = GetCurrentTimestamp() - FORGET_US;
+	OutboxParam params[] = {
+		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
+	};
 
-	if (now < relay->forget_returned_at)
+	if (now < forget_at)
 		return;
-	relay->forget_returned_at = TimestampTzPlusMilliseconds(now, FORGET_INTERVAL_MS);
-	outbox_begin_step();
-	if (outbox_catalog_load() && outbox_lock_returned())
-	{
-		SPI_connect();
-		SPI_execute_with_args("DELETE FROM outbox.returned WHERE ctid = ANY (ARRAY("
-							  "SELECT ctid FROM outbox.returned WHERE due_at < $1"
-							  " ORDER BY due_at LIMIT " CppAsString2(FORGET_ROWS) "))",
-							  1, types, values, NULL, false, 0);
-		if (SPI_processed == FORGET_ROWS)
-			relay->forget_returned_at = now;
-		SPI_execute("DELETE FROM outbox.consumer_position AS p"
-					" WHERE NOT EXISTS (SELECT FROM outbox.queue WHERE id = p.queue)",
-					false, 0);
-		SPI_finish();
-	}
+	forget_at = outbox_in_ms(now, FORGET_INTERVAL_MS);
+	if (!outbox_begin_returned_step())
+		return;
+	SPI_connect();
+	if (outbox_query("DELETE FROM outbox.returned WHERE ctid = ANY (ARRAY("
+					 "SELECT ctid FROM outbox.returned WHERE due_at < $before"
+					 " ORDER BY due_at LIMIT " CppAsString2(FORGET_ROWS) "))",
+					 params, lengthof(params)) == FORGET_ROWS)
+		forget_at = now;
+	outbox_query("DELETE FROM outbox.consumer_position AS p"
+				 " WHERE NOT EXISTS (SELECT FROM outbox.queue WHERE id = p.queue)",
+				 params, lengthof(params));
+	SPI_finish();
 	outbox_end_step();
 }

@@ -11,12 +11,12 @@
  *		<redis_key>:retry	deliver it again, as the queue's policy says
  *		<redis_key>:dead	give it up
  *
- * They are read with XREAD on the relay's own connection, ten times a second
- * and without waiting, and again at once while there is more.  A blocking XREAD
- * would need a second connection with all that belongs to one, to save one
- * small command in a tenth of a second for a queue that has asked for it;
- * others have none of this.  Few are read at a time, so that deliveries don't
- * wait behind them and large ones fit in memory.
+ * They are read with XREAD on the queue's own link, ten times a second and
+ * without waiting, and again at once while there is more.  A blocking XREAD
+ * would need a second link, to save one small command in a tenth of a second
+ * for a queue that has asked for it; other queues cost nothing.  Few entries
+ * are read at a time, so that deliveries don't wait behind them and large ones
+ * fit in memory.
  *
  * Once: how far a stream has been read is in outbox.consumer_position, written
  * in the transaction that records what was read (returned.c).  Nothing but the
@@ -34,70 +34,49 @@
  * that the stream isn't the one we have read.  It is read from its beginning,
  * and what is recorded already is recognized, see returned.c.
  *
- * They go with their queue, like its cursor: a later one of the same stream
- * would take for its own what is left in them.
+ * The streams are removed with their queue, like its cursor: a later queue of
+ * the same redis_key would take for its own what is left in them.
  *
  * A queue's streams are read whether it flows or stands still: what consumers
  * say isn't lost while it is paused.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/consumers/streams.h"
+
+#include <limits.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "guc.h"
+#include "redis/errors.h"
+#include "relay/base/hold.h"
+#include "relay/base/queues.h"
+#include "relay/base/shown.h"
+#include "relay/base/step.h"
+#include "relay/consumers/returned.h"
+#include "relay/deliver/tick.h"
+#include "store/query.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* how often to look, and how often while it is refused */
-#define READ_INTERVAL_US	100000
-#define REFUSED_INTERVAL_US 5000000
+#define READ_INTERVAL_MS	100
+#define REFUSED_INTERVAL_MS 5000
 
 /* entries of a stream at a time, and such requests under way */
-#define READ_ENTRIES		"16"
+#define READ_ENTRIES		16
 #define MAX_READS			4
 
-typedef enum
-{
-	STREAM_RETRY,
-	STREAM_DEAD
-} Stream;
-
-#define STREAMS OUTBOX_CONSUMER_STREAMS
-
-static const char *const stream_suffixes[STREAMS] = {
+static const char *const stream_suffixes[OUTBOX_CONSUMER_STREAMS] = {
 	[STREAM_RETRY] = "retry",
 	[STREAM_DEAD] = "dead"
 };
 
-/* the id of an entry */
-typedef struct EntryId
+static QueueConsumer *
+mine(const RelayQueue *queue)
 {
-	uint64		ms;
-	uint64		n;
-} EntryId;
-
-typedef struct ConsumerStream
-{
-	char	   *key;
-	bool		checked;		/* on this connection */
-	EntryId		read;			/* recorded up to this one */
-	EntryId		trimmed;		/* gone up to this one */
-	EntryId		trim;			/* to go at trim_at */
-	TimestampTz trim_at;		/* DT_NOEND: none */
-} ConsumerStream;
-
-struct RelayConsumer
-{
-	ConsumerStream streams[STREAMS];
-	XLogRecPtr	lsn;			/* flushed before anything is trimmed */
-	bool		refused;		/* Redis refuses to let us read */
-};
+	return unconstify(QueueConsumer *, queue->consumer);
+}
 
 static bool
 parse_entry_id(const char *text, EntryId *id)
@@ -132,41 +111,50 @@ next_entry_id(EntryId id)
 	return id;
 }
 
-char *
-outbox_consumer_key(const RelayQueue *queue, int which)
+static char *
+stream_key(const RelayQueue *queue, ConsumerStreamKind which)
 {
-	return psprintf("%s:%s", queue->settings.redis_key, stream_suffixes[which]);
+	return psprintf("%s:%s", queue->settings->redis_key, stream_suffixes[which]);
+}
+
+void
+outbox_consumer_init(RelayQueue *queue)
+{
+	MemoryContext old = MemoryContextSwitchTo(queue->context);
+	QueueConsumer *consumer = outbox_make_part(queue, sizeof(QueueConsumer));
+
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
+		consumer->streams[i].key = stream_key(queue, i);
+	queue->consumer = consumer;
+	MemoryContextSwitchTo(old);
+	outbox_consumer_is_cut_off(queue);
 }
 
 /*
  * What has been read goes when it has been kept long enough.
  */
 static void
-plan_trim(ConsumerStream *stream, TimestampTz now)
+plan_trim(ConsumerStream *stream, OutboxTime now)
 {
-	if (stream->trim_at != DT_NOEND || !is_before(stream->trimmed, stream->read))
+	if (stream->trim_at != OUTBOX_NEVER || !is_before(stream->trimmed, stream->read))
 		return;
 	stream->trim = stream->read;
-	stream->trim_at = now + outbox_retention * USECS_PER_SEC;
+	stream->trim_at = outbox_in_ms(now, outbox_retention * INT64CONST(1000));
 }
 
-/*
- * Nothing is known of the streams of a new connection but how far they were
- * read.
- */
 void
-outbox_forget_streams(RelayQueue *queue)
+outbox_consumer_is_cut_off(RelayQueue *queue)
 {
-	if (queue->consumer == NULL)
-		return;
-	queue->consumer_at = 0;
-	for (int i = 0; i < STREAMS; i++)
+	QueueConsumer *consumer = mine(queue);
+
+	consumer->read_at = 0;
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 	{
-		ConsumerStream *stream = &queue->consumer->streams[i];
+		ConsumerStream *stream = &consumer->streams[i];
 
 		stream->checked = false;
 		stream->trimmed = (EntryId) {0, 0};
-		stream->trim_at = DT_NOEND;
+		stream->trim_at = OUTBOX_NEVER;
 	}
 }
 
@@ -176,42 +164,29 @@ outbox_forget_streams(RelayQueue *queue)
 static bool
 load_positions(RelayQueue *queue)
 {
-	MemoryContext old = MemoryContextSwitchTo(queue->context);
-	RelayConsumer *consumer = palloc0(sizeof(RelayConsumer));
-	Oid			types[2] = {INT4OID, TEXTOID};
-	Datum		values[2];
-	bool		ok;
+	static const StepLock locks[] = {{OUTBOX_REL_CONSUMER_POSITION, false}};
+	QueueConsumer *consumer = mine(queue);
+	uint64		n;
 
-	for (int i = 0; i < STREAMS; i++)
-		consumer->streams[i].key = outbox_consumer_key(queue, i);
-	MemoryContextSwitchTo(old);
-
-	outbox_begin_step();
-	ok = outbox_catalog_load() &&
-		outbox_lock_relation(OUTBOX_REL_CONSUMER_POSITION);
-	if (ok)
-	{
-		values[0] = Int32GetDatum(queue->settings.id);
-		values[1] = CStringGetTextDatum(queue->settings.redis_key);
-		SPI_connect();
-		SPI_execute_with_args("SELECT retry_id, dead_id FROM outbox.consumer_position"
-							  " WHERE queue = $1 AND redis_key = $2",
-							  2, types, values, NULL, true, 1);
-		for (int i = 0; SPI_processed > 0 && i < STREAMS; i++)
-			(void) parse_entry_id(SPI_getvalue(SPI_tuptable->vals[0],
-											   SPI_tuptable->tupdesc, i + 1),
-								  &consumer->streams[i].read);
-		SPI_finish();
-		/* it may have been written without waiting for the disk */
-		consumer->lsn = GetXLogInsertRecPtr();
-	}
+	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+		return false;
+	SPI_connect();
+	n = outbox_query("SELECT retry_id, dead_id FROM outbox.consumer_position"
+					 " WHERE queue = $queue AND redis_key = $key",
+					 (OutboxParam[]) {
+						 {"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+						 {"key", TEXTOID, CStringGetTextDatum(queue->settings->redis_key)}
+					 }, 2);
+	for (int i = 0; n > 0 && i < OUTBOX_CONSUMER_STREAMS; i++)
+		(void) parse_entry_id(SPI_getvalue(SPI_tuptable->vals[0],
+										   SPI_tuptable->tupdesc, i + 1),
+							  &consumer->streams[i].read);
+	SPI_finish();
+	/* it may have been written without waiting for the disk */
+	consumer->lsn = GetXLogInsertRecPtr();
+	consumer->known = true;
 	outbox_end_step();
-	if (ok)
-	{
-		queue->consumer = consumer;
-		outbox_forget_streams(queue);
-	}
-	return ok;
+	return true;
 }
 
 /*
@@ -220,78 +195,82 @@ load_positions(RelayQueue *queue)
 static void
 write_positions(RelayQueue *queue, const EntryId *read)
 {
-	Oid			types[4] = {INT4OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[4] = {
-		Int32GetDatum(queue->settings.id),
-		CStringGetTextDatum(queue->settings.redis_key),
-		CStringGetTextDatum(entry_id_text(read[STREAM_RETRY])),
-		CStringGetTextDatum(entry_id_text(read[STREAM_DEAD]))
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"key", TEXTOID, CStringGetTextDatum(queue->settings->redis_key)},
+		{"retry", TEXTOID, CStringGetTextDatum(entry_id_text(read[STREAM_RETRY]))},
+		{"dead", TEXTOID, CStringGetTextDatum(entry_id_text(read[STREAM_DEAD]))}
 	};
 
-	SPI_execute_with_args("INSERT INTO outbox.consumer_position"
-						  " (queue, redis_key, retry_id, dead_id)"
-						  " VALUES ($1, $2, $3, $4)"
-						  " ON CONFLICT (queue) DO UPDATE SET"
-						  " redis_key = EXCLUDED.redis_key,"
-						  " retry_id = EXCLUDED.retry_id, dead_id = EXCLUDED.dead_id",
-						  4, types, values, NULL, false, 0);
-}
-
-static Request *
-send_request(Relay *relay, RequestKind kind, RelayQueue *queue, int argc,
-			 const char *const *argv)
-{
-	outbox_resp_command(&relay->command, argc);
-	for (int i = 0; i < argc; i++)
-		outbox_resp_string(&relay->command, argv[i]);
-	outbox_send_command(relay);
-	return outbox_expect_answer(relay, kind, queue);
+	outbox_query("INSERT INTO outbox.consumer_position"
+				 " (queue, redis_key, retry_id, dead_id)"
+				 " VALUES ($queue, $key, $retry, $dead)"
+				 " ON CONFLICT (queue) DO UPDATE SET"
+				 " redis_key = EXCLUDED.redis_key,"
+				 " retry_id = EXCLUDED.retry_id, dead_id = EXCLUDED.dead_id",
+				 params, lengthof(params));
 }
 
 static void
-send_check(Relay *relay, RelayQueue *queue, int which)
+send_check(RelayQueue *queue, ConsumerStreamKind which)
 {
 	const char *argv[] = {"XINFO", "STREAM", queue->consumer->streams[which].key};
 
-	send_request(relay, REQUEST_CONSUMER_CHECK, queue, lengthof(argv), argv)->count = which;
+	outbox_send_command(queue->link, REQUEST_CONSUMER_CHECK, queue,
+						lengthof(argv), argv)->number = which;
 }
 
 static void
-send_read(Relay *relay, RelayQueue *queue)
+send_read(RelayQueue *queue)
 {
-	ConsumerStream *streams = queue->consumer->streams;
+	const ConsumerStream *streams = queue->consumer->streams;
 	const char *argv[] = {
-		"XREAD", "COUNT", READ_ENTRIES, "STREAMS",
+		"XREAD", "COUNT", CppAsString2(READ_ENTRIES), "STREAMS",
 		streams[STREAM_RETRY].key, streams[STREAM_DEAD].key,
 		entry_id_text(streams[STREAM_RETRY].read),
 		entry_id_text(streams[STREAM_DEAD].read)
 	};
 
-	send_request(relay, REQUEST_CONSUMER_READ, queue, lengthof(argv), argv);
+	outbox_send_command(queue->link, REQUEST_CONSUMER_READ, queue,
+						lengthof(argv), argv);
 }
 
 static void
-send_trim(Relay *relay, RelayQueue *queue, ConsumerStream *stream)
+send_trim(RelayQueue *queue, ConsumerStream *stream)
 {
 	const char *argv[] = {
 		"XTRIM", stream->key, "MINID", entry_id_text(next_entry_id(stream->trim))
 	};
 
 	outbox_flush_wal(queue->consumer->lsn);
-	send_request(relay, REQUEST_CONSUMER_TRIM, queue, lengthof(argv), argv);
+	outbox_send_command(queue->link, REQUEST_CONSUMER_TRIM, queue,
+						lengthof(argv), argv);
 	stream->trimmed = stream->trim;
-	stream->trim_at = DT_NOEND;
+	stream->trim_at = OUTBOX_NEVER;
+}
+
+void
+outbox_send_remove_streams(RelayQueue *queue)
+{
+	for (int i = 0; queue->settings->consumer_retry && i < OUTBOX_CONSUMER_STREAMS; i++)
+		outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 2,
+							(const char *const[]) {"DEL",
+								queue->consumer->streams[i].key});
 }
 
 /*
- * When the queue's streams are to be read; DT_NOEND if they are not, or that is
- * under way.
+ * When the queue's streams are to be read; OUTBOX_NEVER if they are not, or
+ * that is under way.
  */
-static TimestampTz
+static OutboxTime
 read_at(const RelayQueue *queue)
 {
-	return queue->settings.consumer_retry && !queue->dropped &&
-		queue->consumer_reads == 0 ? queue->consumer_at : DT_NOEND;
+	if (!queue->settings->consumer_retry || queue->listed->dropped ||
+		queue->requests->consumer_reads > 0 || outbox_is_held() ||
+		queue->link->state != LINK_UP ||
+		queue->link->consumer_reads >= MAX_READS)
+		return OUTBOX_NEVER;
+	return queue->consumer->read_at;
 }
 
 /*
@@ -301,61 +280,60 @@ static RelayQueue *
 next_to_read(Relay *relay)
 {
 	RelayQueue *next = NULL;
+	OutboxTime	next_at = OUTBOX_NEVER;
 	ListCell   *lc;
 
-	if (!relay->well || relay->hold || relay->consumer_reads >= MAX_READS)
-		return NULL;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
+		OutboxTime	at = read_at(queue);
 
-		if (read_at(queue) != DT_NOEND &&
-			(next == NULL || queue->consumer_at < next->consumer_at))
+		if (at < next_at)
+		{
 			next = queue;
+			next_at = at;
+		}
 	}
 	return next;
 }
 
-/*
- * When something is to be read next.
- */
-TimestampTz
-outbox_consumers_due(Relay *relay)
+long
+outbox_ms_until_consumers(Relay *relay, OutboxTime now)
 {
 	RelayQueue *queue = next_to_read(relay);
 
-	return queue != NULL ? queue->consumer_at : DT_NOEND;
+	return queue == NULL ? LONG_MAX :
+		outbox_ms_until(now, queue->consumer->read_at);
 }
 
-/*
- * Ask for what consumers have answered, where it is time to.
- */
 void
-outbox_read_consumers(Relay *relay, TimestampTz now)
+outbox_read_consumers(Relay *relay, OutboxTime now)
 {
 	RelayQueue *queue;
 
-	while ((queue = next_to_read(relay)) != NULL && queue->consumer_at <= now)
+	while ((queue = next_to_read(relay)) != NULL &&
+		   queue->consumer->read_at <= now)
 	{
-		ConsumerStream *streams;
+		QueueConsumer *consumer = mine(queue);
 		bool		checked = true;
 
-		if (queue->consumer == NULL && !load_positions(queue))
+		if (!consumer->known && !load_positions(queue))
 		{
-			queue->consumer_at = now + READ_INTERVAL_US;
+			consumer->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
 			continue;
 		}
-		streams = queue->consumer->streams;
-		for (int i = 0; i < STREAMS; i++)
+		for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 		{
-			if (!streams[i].checked)
-				send_check(relay, queue, i);
-			else if (streams[i].trim_at <= now)
-				send_trim(relay, queue, &streams[i]);
-			checked &= streams[i].checked;
+			ConsumerStream *stream = &consumer->streams[i];
+
+			if (!stream->checked)
+				send_check(queue, i);
+			else if (stream->trim_at <= now)
+				send_trim(queue, stream);
+			checked &= stream->checked;
 		}
 		if (checked)
-			send_read(relay, queue);
+			send_read(queue);
 	}
 }
 
@@ -363,29 +341,30 @@ outbox_read_consumers(Relay *relay, TimestampTz now)
  * Redis refuses to let us read, as with keys of another type.
  */
 static void
-read_refused(Relay *relay, RelayQueue *queue, const char *error)
+read_refused(RelayQueue *queue, const char *error)
 {
+	QueueConsumer *consumer = mine(queue);
+
 	if (!outbox_is_refusal(error))
 	{
-		outbox_link_trouble(relay, error);
+		outbox_link_fail(queue->link, error);
 		return;
 	}
-	queue->consumer_at = GetCurrentTimestamp() + REFUSED_INTERVAL_US;
-	outbox_clean_error(queue->last_error, error, sizeof(queue->last_error));
-	queue->last_error_at = GetCurrentTimestamp();
-	ereport(queue->consumer->refused ? DEBUG1 : WARNING,
+	consumer->read_at = outbox_in_ms(outbox_now(), REFUSED_INTERVAL_MS);
+	outbox_show_error(queue, error);
+	ereport(consumer->refused ? DEBUG1 : WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("outbox can't read what consumers of queue \"%s\" return: %s",
-					queue->settings.name, queue->last_error),
+			 errmsg("outbox cannot read what consumers of queue \"%s\" return: %s",
+					queue->settings->name, queue->shown->last_error),
 			 errhint("It is tried again until Redis lets it.")));
-	queue->consumer->refused = true;
+	consumer->refused = true;
 }
 
 /*
  * How far has the stream got?  If not as far as we have read, it is another.
  */
 static void
-check_answer(Relay *relay, RelayQueue *queue, ConsumerStream *stream,
+check_answer(RelayQueue *queue, ConsumerStream *stream,
 			 const OutboxReply *reply)
 {
 	EntryId		last = {0, 0};
@@ -394,14 +373,12 @@ check_answer(Relay *relay, RelayQueue *queue, ConsumerStream *stream,
 
 	if (outbox_reply_is_error(reply) && !missing)
 	{
-		read_refused(relay, queue, outbox_reply_string(reply));
+		read_refused(queue, outbox_reply_string(reply));
 		return;
 	}
 	for (size_t i = 0; i + 1 < outbox_reply_length(reply); i += 2)
-		if (strcmp(outbox_reply_string(outbox_reply_element(reply, i)),
-				   "last-generated-id") == 0)
-			(void) parse_entry_id(outbox_reply_string(outbox_reply_element(reply, i + 1)),
-								  &last);
+		if (strcmp(outbox_reply_element_string(reply, i), "last-generated-id") == 0)
+			(void) parse_entry_id(outbox_reply_element_string(reply, i + 1), &last);
 	if (is_before(last, stream->read))
 	{
 		ereport(WARNING,
@@ -410,10 +387,10 @@ check_answer(Relay *relay, RelayQueue *queue, ConsumerStream *stream,
 						stream->key),
 				 errdetail("It is read from its beginning. What has been recorded is not taken again.")));
 		stream->read = stream->trimmed = (EntryId) {0, 0};
-		stream->trim_at = DT_NOEND;
+		stream->trim_at = OUTBOX_NEVER;
 	}
 	stream->checked = true;
-	plan_trim(stream, GetCurrentTimestamp());
+	plan_trim(stream, outbox_now());
 }
 
 /*
@@ -421,7 +398,7 @@ check_answer(Relay *relay, RelayQueue *queue, ConsumerStream *stream,
  * last one's id.
  */
 static size_t
-record_stream(Relay *relay, RelayQueue *queue, Stream which,
+record_stream(RelayQueue *queue, ConsumerStreamKind which,
 			  const OutboxReply *entries, EntryId *read, TimestampTz now)
 {
 	size_t		n = outbox_reply_length(entries);
@@ -429,14 +406,11 @@ record_stream(Relay *relay, RelayQueue *queue, Stream which,
 	for (size_t i = 0; i < n; i++)
 	{
 		const OutboxReply *entry = outbox_reply_element(entries, i);
-		const char *id;
+		const char *id = outbox_reply_element_string(entry, 0);
 
-		if (outbox_reply_length(entry) != 2)
+		if (outbox_reply_length(entry) != 2 || !parse_entry_id(id, read))
 			continue;
-		id = outbox_reply_string(outbox_reply_element(entry, 0));
-		if (!parse_entry_id(id, read))
-			continue;
-		outbox_take_returned(relay, queue, outbox_reply_element(entry, 1),
+		outbox_take_returned(queue, outbox_reply_element(entry, 1),
 							 psprintf("%s of stream \"%s\"", id,
 									  queue->consumer->streams[which].key),
 							 which == STREAM_DEAD, now);
@@ -445,76 +419,94 @@ record_stream(Relay *relay, RelayQueue *queue, Stream which,
 }
 
 /*
+ * Record what was read from both streams.  Returns how many entries there were
+ * in the fuller one.
+ */
+static size_t
+record_streams(RelayQueue *queue, const OutboxReply *reply, EntryId *read,
+			   TimestampTz now)
+{
+	const ConsumerStream *streams = queue->consumer->streams;
+	size_t		most = 0;
+
+	for (size_t i = 0; i < outbox_reply_length(reply); i++)
+	{
+		const OutboxReply *stream = outbox_reply_element(reply, i);
+		const char *key = outbox_reply_element_string(stream, 0);
+		ConsumerStreamKind which;
+		size_t		n;
+
+		if (outbox_reply_length(stream) != 2)
+			continue;
+		which = strcmp(key, streams[STREAM_DEAD].key) == 0 ?
+			STREAM_DEAD : STREAM_RETRY;
+		n = record_stream(queue, which, outbox_reply_element(stream, 1),
+						  &read[which], now);
+		most = Max(most, n);
+	}
+	SPI_connect();
+	write_positions(queue, read);
+	SPI_finish();
+	return most;
+}
+
+/*
  * Record what was read: all of it and the new positions, or nothing.
  */
 static void
-read_answer(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
+read_answer(RelayQueue *queue, const OutboxReply *reply)
 {
-	RelayConsumer *consumer = queue->consumer;
-	TimestampTz now = GetCurrentTimestamp();
-	EntryId		read[STREAMS];
-	size_t		most = 0;
-	bool		ok;
+	QueueConsumer *consumer = mine(queue);
+	OutboxTime	now = outbox_now();
+	EntryId		read[OUTBOX_CONSUMER_STREAMS];
+	size_t		most;
 
-	for (int i = 0; i < STREAMS; i++)
+	consumer->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 		read[i] = consumer->streams[i].read;
-	outbox_begin_step();
-	ok = outbox_catalog_load() && outbox_lock_returned();
-	if (ok)
-	{
-		for (size_t i = 0; i < outbox_reply_length(reply); i++)
-		{
-			const OutboxReply *stream = outbox_reply_element(reply, i);
-			const char *key;
-			Stream		which;
-			size_t		n;
-
-			if (outbox_reply_length(stream) != 2)
-				continue;
-			key = outbox_reply_string(outbox_reply_element(stream, 0));
-			which = strcmp(key, consumer->streams[STREAM_DEAD].key) == 0 ?
-				STREAM_DEAD : STREAM_RETRY;
-			n = record_stream(relay, queue, which, outbox_reply_element(stream, 1),
-							  &read[which], now);
-			most = Max(most, n);
-		}
-		SPI_connect();
-		write_positions(queue, read);
-		SPI_finish();
-	}
-	outbox_end_step();
-	queue->consumer_at = now + (most == atoi(READ_ENTRIES) ? 0 : READ_INTERVAL_US);
-	if (!ok)
+	if (!outbox_begin_returned_step())
 		return;
+	most = record_streams(queue, reply, read, queue->link->answered_at);
+	outbox_end_step();
+
+	if (most == READ_ENTRIES)
+		consumer->read_at = now;
 	consumer->lsn = XactLastCommitEnd;
-	for (int i = 0; i < STREAMS; i++)
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 	{
 		consumer->streams[i].read = read[i];
 		plan_trim(&consumer->streams[i], now);
 	}
 }
 
-void
-outbox_consumer_answer(Relay *relay, RelayQueue *queue, Request *request,
-					   const OutboxReply *reply)
+static void
+nothing_read(RelayQueue *queue)
 {
-	if (queue->dropped)
+	QueueConsumer *consumer = mine(queue);
+	OutboxTime	now = queue->link->progress_at;
+
+	consumer->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
+		plan_trim(&consumer->streams[i], now);
+}
+
+void
+outbox_consumer_answer(const Request *request, const OutboxReply *reply)
+{
+	RelayQueue *queue = request->queue;
+
+	if (queue->listed->dropped)
 		return;
 	if (request->kind == REQUEST_CONSUMER_CHECK)
-		check_answer(relay, queue, &queue->consumer->streams[request->count], reply);
+		check_answer(queue, &mine(queue)->streams[request->number], reply);
 	else if (outbox_reply_is_error(reply))
-		read_refused(relay, queue, outbox_reply_string(reply));
+		read_refused(queue, outbox_reply_string(reply));
 	else if (request->kind == REQUEST_CONSUMER_READ)
 	{
-		queue->consumer->refused = false;
+		mine(queue)->refused = false;
 		if (outbox_reply_is_array(reply))
-			read_answer(relay, queue, reply);
+			read_answer(queue, reply);
 		else
-		{
-			/* there is nothing */
-			queue->consumer_at = relay->progress_at + READ_INTERVAL_US;
-			for (int i = 0; i < STREAMS; i++)
-				plan_trim(&queue->consumer->streams[i], relay->progress_at);
-		}
+			nothing_read(queue);
 	}
 }

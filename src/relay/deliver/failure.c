@@ -5,10 +5,9 @@
  *
  * Design notes
  *
- * A refused message is in outbox.deferred until it goes through, or in
+ * A refused message is in outbox.deferred until it is delivered, or in
  * outbox.dead_letter when the queue's policy gives it up.  Messages of the same
- * key wait behind it.  Which keys are held is known here by their hashes; two
- * keys with one hash hold each other up, and no more.
+ * key wait behind it, see held.c.
  *
  * What an outage does to a message isn't counted as an attempt.
  *
@@ -23,102 +22,27 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/failure.h"
 
-#include "catalog.h"
-#include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "common/pg_prng.h"
-#include "store/deferred.h"
 #include "executor/spi.h"
 #include "queue/policy.h"
+#include "redis/errors.h"
+#include "relay/base/shown.h"
+#include "relay/deliver/held.h"
+#include "store/deferred.h"
+#include "store/staging.h"
+#include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define NOTIFY_CHANNEL	"outbox_dead_letter"
-
-/*
- * May outbox.deferred and outbox.dead_letter be written, without waiting?
- */
-bool
-outbox_lock_failures(void)
-{
-	return outbox_lock_to_write(OUTBOX_REL_DEFERRED) &&
-		outbox_lock_to_write(OUTBOX_REL_DEAD_LETTER);
-}
-
-/*
- * As the index of outbox.deferred has it: hashtextextended(key COLLATE "C", 0).
- */
-uint64
-outbox_key_hash(const struct varlena *key)
-{
-	return DatumGetUInt64(DirectFunctionCall2Coll(hashtextextended,
-												  C_COLLATION_OID,
-												  PointerGetDatum(key),
-												  Int64GetDatum(0)));
-}
-
-bool
-outbox_key_is_held(const RelayQueue *queue, const OutboxMessage *msg)
-{
-	uint64		hash;
-
-	if (queue->held_keys == NULL || msg->key == NULL)
-		return false;
-	hash = outbox_key_hash(msg->key);
-	return hash_search(queue->held_keys, &hash, HASH_FIND, NULL) != NULL;
-}
-
-void
-outbox_hold_key(RelayQueue *queue, uint64 hash, int64 count)
-{
-	HeldKey    *held;
-	bool		found;
-
-	if (queue->held_keys == NULL)
-	{
-		HASHCTL		ctl;
-
-		ctl.keysize = sizeof(uint64);
-		ctl.entrysize = sizeof(HeldKey);
-		ctl.hcxt = queue->context;
-		queue->held_keys = hash_create("outbox held keys", 64, &ctl,
-									   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	held = hash_search(queue->held_keys, &hash, HASH_ENTER, &found);
-	held->count = found ? held->count + count : count;
-}
-
-void
-outbox_release_key(RelayQueue *queue, uint64 hash)
-{
-	HeldKey    *held;
-
-	if (queue->held_keys == NULL)
-		return;
-	held = hash_search(queue->held_keys, &hash, HASH_FIND, NULL);
-	if (held == NULL || --held->count > 0)
-		return;
-	hash_search(queue->held_keys, &hash, HASH_REMOVE, NULL);
-	if (hash_get_num_entries(queue->held_keys) == 0)
-		outbox_forget_keys(queue);
-}
-
-void
-outbox_forget_keys(RelayQueue *queue)
-{
-	if (queue->held_keys != NULL)
-		hash_destroy(queue->held_keys);
-	queue->held_keys = NULL;
-}
 
 /*
  * Add an event to a message's history.  The error may be NULL.
@@ -135,7 +59,7 @@ add_history(const RelayQueue *queue, OutboxMessage *msg, const char *reason,
 	JsonEncodeDateTime(buf, TimestampTzGetDatum(at), TIMESTAMPTZOID, NULL);
 	appendStringInfo(&event, "[{\"at\": \"%s\", \"reason\": \"%s\", \"queue\": ",
 					 buf, reason);
-	escape_json(&event, queue->settings.name);
+	escape_json(&event, queue->settings->name);
 	if (error != NULL)
 	{
 		appendStringInfo(&event, ", \"attempt\": %d, \"error\": ", msg->attempts);
@@ -159,7 +83,7 @@ tell_dead_letter(const RelayQueue *queue, const char *id)
 		return;
 	initStringInfo(&payload);
 	appendStringInfo(&payload, "{\"queue\": ");
-	escape_json(&payload, queue->settings.name);
+	escape_json(&payload, queue->settings->name);
 	appendStringInfo(&payload, ", \"id\": \"%s\"}", id);
 	Async_Notify(NOTIFY_CHANNEL, payload.data);
 }
@@ -198,11 +122,12 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 							 " skipped)"
 							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 							 " $12, $13, $14, $15, $16, $17, $6 > 0)"
-							 " ON CONFLICT (queue, seq) WHERE timeline > 0 DO NOTHING",
+							 " ON CONFLICT (queue, seq) WHERE " OUTBOX_DEAD_NUMBERED
+							 " DO NOTHING",
 							 ncolumns, types);
 		SPI_keepplan(insert);
 		delete = SPI_prepare("DELETE FROM outbox.deferred WHERE queue = $1 AND seq = $2"
-							 " AND reason IN ('retry', 'behind', 'evacuated', 'applied')",
+							 " AND reason IN " OUTBOX_REASONS_NUMBERED,
 							 2, (Oid[]) {INT4OID, INT8OID});
 		SPI_keepplan(delete);
 	}
@@ -223,91 +148,77 @@ give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
 
 	insert_dead_letter(msg, reason, error, now);
-	queue->totals.dead_lettered++;
-	queue->dead++;
+	outbox_show_dead_letter(queue);
 	outbox_uuid_text(&msg->id, id);
 	tell_dead_letter(queue, id);
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("outbox has given up message %s of queue \"%s\": %s",
-					id, queue->settings.name, told),
+					id, queue->settings->name, told),
 			 errhint("It is in outbox.dead_letters; outbox_replay() delivers it again.")));
 }
 
-/*
- * A message waits behind another one of its key.
- */
 void
 outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg)
 {
 	outbox_defer(msg, OUTBOX_BEHIND, 0);
-	queue->held++;
-	outbox_hold_key(queue, outbox_key_hash(msg->key), 1);
+	outbox_hold_message(queue, msg);
 }
 
 /*
- * Redis has refused a message; held tells whether it was skipped before.  True
- * if it has been given up.
- *
- * Several of one key may have been tried, each for itself, if the policy was to
- * give them up at once and has been altered since.  They go one by one now.
+ * Several messages of one key may have been tried, each for itself, if the
+ * policy was to give them up at once and has been altered since.  They are
+ * tried one by one now.
  */
 bool
 outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
-					   const char *error, bool held, TimestampTz now)
+					   const char *error, bool was_held, TimestampTz now)
 {
-	char		why[OUTBOX_QUEUE_TEXT_SIZE];
-	TimestampTz due;
+	bool		counts = outbox_is_refusal(error);
+	const char *why;
 
-	outbox_clean_error(why, error, sizeof(why));
-	if (outbox_is_refusal(error))
+	outbox_show_error(queue, error);
+	why = queue->shown->last_error;
+	if (counts)
 	{
 		if (msg->attempts < PG_INT16_MAX)
 			msg->attempts++;
-		queue->totals.failed++;
+		outbox_show_refused(queue);
 		add_history(queue, msg, "refused", why, now);
 	}
-	strlcpy(queue->last_error, why, sizeof(queue->last_error));
-	queue->last_error_at = now;
-
-	if (outbox_is_refusal(error) && outbox_gives_up(&queue->settings, msg->attempts))
+	if (counts && outbox_gives_up(queue->settings, msg->attempts))
 	{
 		give_up(queue, msg, "refused", why, why, now);
 		return true;
 	}
-	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
-								   pg_prng_double(&pg_global_prng_state));
-	if (!held && outbox_key_is_held(queue, msg))
+
+	if (!was_held && outbox_key_is_held(queue, msg))
 		outbox_defer(msg, OUTBOX_BEHIND, 0);
 	else
 	{
+		TimestampTz due = now +
+			outbox_retry_delay(queue->settings, msg->attempts,
+							   pg_prng_double(&pg_global_prng_state));
+
 		outbox_defer(msg, OUTBOX_RETRIED, due);
-		queue->again_at = Min(queue->again_at, due);
+		outbox_retry_is_due(queue, due);
 	}
-	if (!held)
-	{
-		queue->held++;
-		if (msg->key != NULL)
-			outbox_hold_key(queue, outbox_key_hash(msg->key), 1);
-	}
+	if (!was_held)
+		outbox_hold_message(queue, msg);
 	return false;
 }
 
-/*
- * A message is too old to be sent.
- */
 void
 outbox_message_expired(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
 {
 	add_history(queue, msg, "expired", NULL, now);
-	queue->totals.expired++;
+	outbox_show_expired(queue);
 	give_up(queue, msg, "expired", NULL, "expired", now);
 }
 
 /*
- * A consumer returns a message, for the time whose number it has.  Returns
- * when it is delivered again, 0 if it has been given up.  It has what the
- * transaction gives; that isn't what Redis was sent, see returned.c.
+ * The message has the identity that this transaction gives it, which isn't
+ * the one that Redis was sent, see returned.c.
  *
  * The error is the consumer's, and may be about the payload: it is kept with
  * the message and shown nowhere else.
@@ -319,18 +230,16 @@ outbox_message_returned(RelayQueue *queue, OutboxMessage *msg,
 	static const char told[] = "a consumer has returned it";
 	TimestampTz due;
 
-	queue->totals.failed++;
+	outbox_show_refused(queue);
 	add_history(queue, msg, "consumer", error, now);
-	strlcpy(queue->last_error, "a consumer has returned a message",
-			sizeof(queue->last_error));
-	queue->last_error_at = now;
-	if (is_dead || outbox_gives_up(&queue->settings, msg->attempts))
+	outbox_show_error(queue, "a consumer has returned a message");
+	if (is_dead || outbox_gives_up(queue->settings, msg->attempts))
 	{
 		msg->timeline = 0;
 		give_up(queue, msg, "consumer", error, told, now);
 		return 0;
 	}
-	due = now + outbox_retry_delay(&queue->settings, msg->attempts,
+	due = now + outbox_retry_delay(queue->settings, msg->attempts,
 								   pg_prng_double(&pg_global_prng_state));
 	outbox_defer(msg, OUTBOX_DELAYED, due);
 	return due;

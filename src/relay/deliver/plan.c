@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *	  Which rows each queue gets next.
+ *	  A queue's tick, and which rows of it are sent next.
  *
  * Design notes
  *
  * Every queue has a tick of its own: the rows visible in cur and not in prev.
- * When it is finished the queue takes part in the next plan, with prev = cur
- * and cur = a fresh snapshot.  A queue whose cursor has just been read from
- * Redis takes part with the tick that the cursor stands in, from the cursor's
- * seq on, and so comes to the fresh snapshot in two steps.  That is all there
- * is to recovery: the same plan, begun elsewhere.
+ * When the tick is finished the queue takes part in the next plan, with prev =
+ * cur and cur = a fresh snapshot.  A queue whose cursor has just been read
+ * from Redis takes part with the tick that the cursor stands in, from the
+ * cursor's seq on, and so comes to the fresh snapshot in two steps.  That is
+ * all there is to recovery: the same plan, begun elsewhere.
  *
- * Queues don't wait for each other.  One with a million rows to go is left
- * out of the plans made meanwhile and catches up later.
+ * Queues don't wait for each other.  One with a million rows to be sent is
+ * left out of the plans made meanwhile and catches up later.
  *
  * A plan is made from the index: entries of transactions that are new to some
  * queue, by range (from the oldest prev.xmax on) and by id (those that prev
@@ -25,22 +25,27 @@
  * the queue takes part once more with the same tick, from there on.  So the
  * relay's memory is bounded whatever the backlog.
  *
- * A message is in staging, but for those that were skipped or evacuated.  Such
- * rows are of the past: only a queue whose cursor has just been read has to
- * look for them, until it has come to a fresh snapshot.  They are updated and
- * deleted, and the index has what they were before: an entry whose row isn't
- * there must not stand for the message.  If a row has been updated between
- * plan and batch, the plan ends before it and the next one finds it.
+ * A message is in staging, unless it was skipped or evacuated.  Rows of such
+ * messages belong to the past: only a queue whose cursor has just been read
+ * has to look for them, until it has come to a fresh snapshot.  These rows are
+ * updated and deleted, and the index keeps what they were before: an entry
+ * whose row isn't there must not stand for the message.  If a row has been
+ * updated between plan and batch, the plan ends before it and the next plan
+ * finds it.
  *
  * Places are good between transactions, as rows don't move: only a rewrite of
  * the table (VACUUM FULL) moves them, and shows in its file number.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/plan.h"
 
-#include "access/xlog.h"
-#include "access/xlog_internal.h"
+#include "compat.h"
+#include "relay/base/link.h"
+#include "relay/base/queues.h"
+#include "relay/base/wanted.h"
+#include "relay/deliver/loss.h"
+#include "relay/deliver/tick.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -48,6 +53,9 @@
 #define PLAN_LIMIT		(2 * 1024 * 1024)
 #define PLAN_LIMIT_MIN	1024
 #define PLAN_KEEP		1024	/* a plan that small isn't given back */
+
+/* the tick that a cursor stands in, and the one behind it */
+#define TICKS_OF_THE_PAST	2
 
 #define ST_SORT sort_plan
 #define ST_ELEMENT_TYPE PlanEntry
@@ -58,116 +66,229 @@
 
 typedef struct PlanScan
 {
-	Relay	   *relay;
 	OutboxStaging *staging;
 	uint64		planned;
 } PlanScan;
 
-/*
- * Have WAL flushed up to an insert position.  The position may be just behind
- * a page's header, where no record ends: then all before the page will do.
- */
-void
-outbox_flush_wal(XLogRecPtr lsn)
-{
-	uint32		offset = lsn % XLOG_BLCKSZ;
-	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
-		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+static uint64 last_number = 0;
+static uint32 files[OUTBOX_TABLES]; /* of the tables, when the last was made */
 
-	if (offset <= header)
-		lsn -= offset;
-	XLogFlush(lsn);
+static QueuePlan *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueuePlan *, queue->plan);
+}
+
+void
+outbox_plan_init(RelayQueue *queue)
+{
+	queue->plan = outbox_make_part(queue, sizeof(QueuePlan));
+}
+
+void
+outbox_plan_free(RelayQueue *queue)
+{
+	outbox_discard_plan(queue);
+	outbox_snap_unref(queue->plan->prev);
+	outbox_snap_unref(queue->plan->cur);
 }
 
 /*
  * Begin a tick, or go on in one.
  */
-void
-outbox_set_tick(RelayQueue *queue, OutboxSnap *prev, OutboxSnap *cur,
-				XLogRecPtr lsn, uint64 seq)
+static void
+set_tick(QueuePlan *plan, OutboxSnap *prev, OutboxSnap *cur, XLogRecPtr lsn,
+		 uint64 seq)
 {
-	OutboxSnap *old_prev = queue->prev;
-	OutboxSnap *old_cur = queue->cur;
+	OutboxSnap *old_prev = plan->prev;
+	OutboxSnap *old_cur = plan->cur;
 
-	queue->prev = outbox_snap_ref(prev);
-	queue->cur = outbox_snap_ref(cur);
+	plan->prev = outbox_snap_ref(prev);
+	plan->cur = outbox_snap_ref(cur);
 	outbox_snap_unref(old_prev);
 	outbox_snap_unref(old_cur);
-	queue->lsn = lsn;
-	queue->seq = seq;
-	queue->finished = false;
-	if (queue->pos != NULL)
-		pfree(queue->pos);
-	queue->pos = NULL;
+	plan->lsn = lsn;
+	plan->seq = seq;
+	plan->finished = false;
+	if (plan->text != NULL)
+		pfree(plan->text);
+	plan->text = NULL;
+}
+
+void
+outbox_resume_tick(RelayQueue *queue, const OutboxPosition *pos)
+{
+	QueuePlan  *plan = mine(queue);
+
+	set_tick(plan, pos->prev, pos->cur, pos->lsn, pos->seq);
+	outbox_discard_plan(queue);
+	plan->sent_seq = pos->seq;
+	plan->ticks_behind = TICKS_OF_THE_PAST;
 }
 
 void
 outbox_discard_plan(RelayQueue *queue)
 {
-	queue->nplan = queue->next = 0;
-	queue->plan_cut = false;
-	if (queue->plan_size > PLAN_KEEP)
+	QueuePlan  *plan = mine(queue);
+
+	plan->n = plan->next = 0;
+	plan->cut = false;
+	if (plan->size > PLAN_KEEP)
 	{
-		pfree(queue->plan);
-		queue->plan = NULL;
-		queue->plan_size = 0;
+		pfree(plan->entries);
+		plan->entries = NULL;
+		plan->size = 0;
 	}
 }
 
+void
+outbox_stop_plan(RelayQueue *queue)
+{
+	outbox_discard_plan(queue);
+	mine(queue)->finished = false;
+}
+
+bool
+outbox_fetch_planned(OutboxStaging *staging, const PlanEntry *entry,
+					 OutboxMessage *msg)
+{
+	ItemPointerData tid;
+
+	ItemPointerSet(&tid, entry->block, entry->offset);
+	return outbox_staging_fetch(staging, entry->table, &tid, entry->seq, msg);
+}
+
 /*
- * A planned row isn't there.  In staging its transaction has rolled back: it
- * is no message, and the answer is false.  Elsewhere it has been updated since:
- * what comes from this entry on, the next in the plan, is planned again.
+ * In staging, the transaction of a row that isn't there has rolled back: it is
+ * no message.  Elsewhere the row has been updated since: what comes from this
+ * entry on is planned again.
  */
 bool
-outbox_plan_again(Relay *relay, RelayQueue *queue)
+outbox_planned_is_gone(RelayQueue *queue)
 {
-	if (queue->plan[queue->next].table < OUTBOX_STAGING_TABLES)
+	QueuePlan  *plan = mine(queue);
+
+	if (plan->entries[plan->next].table < OUTBOX_STAGING_TABLES)
 		return false;
-	queue->nplan = queue->next;
-	queue->plan_cut = true;
-	relay->look = true;
+	plan->n = plan->next;
+	plan->cut = true;
+	outbox_want_plan(PLAN_ROW_GONE);
 	return true;
+}
+
+void
+outbox_planned_done(RelayQueue *queue, bool is_sent)
+{
+	QueuePlan  *plan = mine(queue);
+
+	plan->seq = plan->entries[plan->next++].seq;
+	if (is_sent)
+		plan->sent_seq = plan->seq;
+}
+
+void
+outbox_batch_is_made(RelayQueue *queue)
+{
+	QueuePlan  *plan = mine(queue);
+
+	if (plan->next == plan->n)
+		plan->finished = !plan->cut;
+}
+
+const char *
+outbox_tick_text(const Relay *relay, RelayQueue *queue)
+{
+	QueuePlan  *plan = mine(queue);
+
+	if (plan->text == NULL)
+	{
+		StringInfoData text;
+		MemoryContext old = MemoryContextSwitchTo(queue->context);
+
+		initStringInfo(&text);
+		outbox_position_print(&text, relay->timeline, plan->lsn, plan->prev,
+							  plan->cur);
+		plan->text = text.data;
+		MemoryContextSwitchTo(old);
+	}
+	return plan->text;
+}
+
+bool
+outbox_needs_plan(const RelayQueue *queue)
+{
+	return !queue->listed->dropped && !outbox_has_planned(queue) &&
+		queue->requests->inflight < OUTBOX_QUEUE_INFLIGHT;
+}
+
+bool
+outbox_missed_plan(const RelayQueue *queue)
+{
+	return queue->plan->number != last_number;
+}
+
+void
+outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
+{
+	bool		same = true;
+	ListCell   *lc;
+
+	for (int i = 0; i < staging->ntables; i++)
+		same &= files[i] == outbox_relation_file(staging->table[i]);
+	if (same)
+		return;
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (outbox_has_planned(queue))
+			outbox_stop_plan(queue);
+	}
+	outbox_want_plan(PLAN_ROW_GONE);
 }
 
 /*
  * Keep the lower half of a plan that has reached its limit.
  */
 static void
-cut_plan(RelayQueue *queue)
+cut_plan(QueuePlan *plan)
 {
-	sort_plan(queue->plan, queue->nplan);
-	queue->nplan /= 2;
+	sort_plan(plan->entries, plan->n);
+	plan->n /= 2;
 	/* rows of one message stay together */
-	while (queue->nplan > 1 &&
-		   queue->plan[queue->nplan].seq == queue->plan[queue->nplan - 1].seq)
-		queue->nplan--;
-	queue->plan_cut = true;
-	queue->cut_seq = queue->plan[queue->nplan - 1].seq;
+	while (plan->n > 1 &&
+		   plan->entries[plan->n].seq == plan->entries[plan->n - 1].seq)
+		plan->n--;
+	plan->cut = true;
+	plan->cut_seq = plan->entries[plan->n - 1].seq;
+}
+
+static void
+grow(RelayQueue *queue, QueuePlan *plan)
+{
+	int			size = Min(Max(plan->size * 2, 64), plan->limit);
+
+	if (plan->entries == NULL)
+		plan->entries = MemoryContextAllocHuge(queue->context,
+											   size * sizeof(PlanEntry));
+	else
+		plan->entries = repalloc_huge(plan->entries, size * sizeof(PlanEntry));
+	plan->size = size;
 }
 
 static void
 add_to_plan(RelayQueue *queue, const OutboxStagedEntry *entry)
 {
+	QueuePlan  *plan = mine(queue);
 	PlanEntry  *e;
 
-	if (queue->nplan == queue->plan_limit)
-		cut_plan(queue);
-	if (queue->plan_cut && entry->seq > queue->cut_seq)
+	if (plan->n == plan->limit)
+		cut_plan(plan);
+	if (plan->cut && entry->seq > plan->cut_seq)
 		return;
-	if (queue->nplan == queue->plan_size)
-	{
-		int			size = Max(queue->plan_size * 2, 64);
-
-		size = Min(size, queue->plan_limit);
-		if (queue->plan == NULL)
-			queue->plan = MemoryContextAllocHuge(queue->context,
-												 size * sizeof(PlanEntry));
-		else
-			queue->plan = repalloc_huge(queue->plan, size * sizeof(PlanEntry));
-		queue->plan_size = size;
-	}
-	e = &queue->plan[queue->nplan++];
+	if (plan->n == plan->size)
+		grow(queue, plan);
+	e = &plan->entries[plan->n++];
 	e->seq = entry->seq;
 	e->block = ItemPointerGetBlockNumber(&entry->tid);
 	e->offset = ItemPointerGetOffsetNumber(&entry->tid);
@@ -178,45 +299,22 @@ static bool
 plan_visit(void *arg, const OutboxStagedEntry *entry)
 {
 	PlanScan   *scan = arg;
-	RelayQueue *queue = outbox_find_queue(scan->relay, entry->queue);
+	bool		staged = entry->table < OUTBOX_STAGING_TABLES;
+	RelayQueue *queue = outbox_find_queue(entry->queue);
+	const QueuePlan *plan = queue != NULL ? queue->plan : NULL;
 	TimestampTz at;
 
-	if (queue == NULL || !queue->planning || entry->seq <= queue->seq ||
-		(entry->table >= OUTBOX_STAGING_TABLES && queue->past_ticks == 0) ||
-		!outbox_snap_sees(queue->cur, entry->xid) ||
-		outbox_snap_sees(queue->prev, entry->xid))
+	if (plan == NULL || !plan->takes_part || entry->seq <= plan->seq ||
+		(!staged && plan->ticks_behind == 0) ||
+		!outbox_snap_sees(plan->cur, entry->xid) ||
+		outbox_snap_sees(plan->prev, entry->xid))
 		return true;
-	if (entry->table >= OUTBOX_STAGING_TABLES &&
-		!outbox_staging_visible(scan->staging, entry, &at))
+	if (!staged && !outbox_staging_visible(scan->staging, entry, &at))
 		return true;
 	add_to_plan(queue, entry);
 	scan->planned++;
-	if (queue->lost > 0 &&
-		outbox_position_covers(&queue->before_loss, entry->xid, entry->seq))
-		queue->resent++;
+	outbox_count_resent(queue, entry->xid, entry->seq);
 	return true;
-}
-
-/*
- * Redis had lost acknowledged messages: tell, once all that can go again is
- * planned.
- */
-static void
-report_loss(RelayQueue *queue)
-{
-	uint64		resent = Min(queue->resent, queue->lost);
-
-	ereport(WARNING,
-			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("Redis has lost " UINT64_FORMAT " acknowledged messages of queue \"%s\"",
-					queue->lost, queue->settings.name),
-			 errdetail(UINT64_FORMAT " are retained and sent again, "
-					   UINT64_FORMAT " are beyond the retention.",
-					   resent, queue->lost - resent)));
-	queue->lost = queue->resent = 0;
-	outbox_snap_unref(queue->before_loss.prev);
-	outbox_snap_unref(queue->before_loss.cur);
-	queue->before_loss.prev = queue->before_loss.cur = NULL;
 }
 
 /*
@@ -224,115 +322,113 @@ report_loss(RelayQueue *queue)
  * a dead letter before a deferred row before a staged one.
  */
 static void
-drop_duplicates(RelayQueue *queue)
+drop_duplicates(QueuePlan *plan)
 {
 	int			n = 0;
 
-	for (int i = 0; i < queue->nplan; i++)
+	for (int i = 0; i < plan->n; i++)
 	{
-		PlanEntry  *e = &queue->plan[i];
+		PlanEntry  *e = &plan->entries[i];
 
-		if (n == 0 || queue->plan[n - 1].seq != e->seq)
-			queue->plan[n++] = *e;
-		else if (queue->plan[n - 1].table < e->table)
-			queue->plan[n - 1] = *e;
+		if (n == 0 || plan->entries[n - 1].seq != e->seq)
+			plan->entries[n++] = *e;
+		else if (plan->entries[n - 1].table < e->table)
+			plan->entries[n - 1] = *e;
 	}
-	queue->nplan = n;
-}
-
-static void
-finish_plan(Relay *relay, RelayQueue *queue)
-{
-	queue->planning = false;
-	/* a tick from the past: there may be another one behind it */
-	if (!queue->next_tick)
-		relay->look = true;
-	if (queue->nplan == 0 && !queue->plan_cut)
-		queue->finished = true;
-	else
-		sort_plan(queue->plan, queue->nplan);
-	if (queue->past_ticks > 0)
-		drop_duplicates(queue);
-	if (queue->lost > 0 && queue->next_tick)
-		report_loss(queue);
-}
-
-/* may the queue take part in a plan? */
-static bool
-wants_plan(const RelayQueue *queue)
-{
-	return queue->state == QUEUE_FLOWING && !queue->dropped &&
-		queue->next == queue->nplan &&
-		queue->inflight < OUTBOX_QUEUE_INFLIGHT;
+	plan->n = n;
 }
 
 /*
- * Make a plan for all queues that have none.  True if there is something to
- * send.  All that it refers to is flushed.
+ * Take part in the plan that is made now, with this many entries at most.
  */
-bool
-outbox_plan(Relay *relay, OutboxStaging *staging)
+static void
+take_part(QueuePlan *plan, OutboxSnap *now, XLogRecPtr lsn, int limit)
 {
-	PlanScan	scan = {relay, staging, 0};
-	OutboxReach reach = {PG_UINT64_MAX, 0, NULL, 0, 0};
+	plan->fresh = plan->finished;
+	if (plan->finished)
+	{
+		set_tick(plan, plan->cur, now, lsn, 0);
+		plan->ticks_behind = Max(plan->ticks_behind - 1, 0);
+	}
+	plan->takes_part = true;
+	plan->number = last_number;
+	plan->limit = limit;
+}
+
+static void
+finish_plan(RelayQueue *queue)
+{
+	QueuePlan  *plan = mine(queue);
+
+	plan->takes_part = false;
+	/* a tick of the past: there may be another one behind it */
+	if (!plan->fresh)
+		outbox_want_plan(PLAN_NEXT_TICK);
+	if (plan->n == 0 && !plan->cut)
+		plan->finished = true;
+	else
+		sort_plan(plan->entries, plan->n);
+	if (plan->ticks_behind > 0)
+		drop_duplicates(plan);
+	if (plan->fresh)
+		outbox_report_loss(queue);
+}
+
+/*
+ * How many entries each of these queues may have.
+ */
+static int
+plan_limit(const Relay *relay, const List *queues)
+{
+	int			room = PLAN_LIMIT;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+		room -= ((RelayQueue *) lfirst(lc))->plan->size;
+	foreach(lc, queues)
+		room += ((RelayQueue *) lfirst(lc))->plan->size;
+	return Max(room / Max(list_length(queues), 1), PLAN_LIMIT_MIN);
+}
+
+bool
+outbox_make_plan(Relay *relay, OutboxStaging *staging, List *queues)
+{
+	PlanScan	scan = {staging, 0};
+	TickScan	tick;
 	OutboxSnap *last_prev = NULL;
 	OutboxSnap *last_cur = NULL;
 	MemoryContext old;
 	OutboxSnap *now;
 	XLogRecPtr	lsn;
+	int			limit = plan_limit(relay, queues);
 	ListCell   *lc;
-	int			room = PLAN_LIMIT;
-	int			n = 0;
 
 	old = MemoryContextSwitchTo(relay->context);
 	now = outbox_take_snapshot(&lsn);
 	MemoryContextSwitchTo(old);
 
-	relay->plan_number++;
-	foreach(lc, relay->queues)
+	last_number++;
+	outbox_tick_begin(&tick);
+	foreach(lc, queues)
 	{
 		RelayQueue *queue = lfirst(lc);
+		QueuePlan  *plan = mine(queue);
 
-		if (wants_plan(queue))
-			n++;
-		else
-			room -= queue->plan_size;
-	}
-
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (!wants_plan(queue))
-			continue;
-		queue->next_tick = queue->finished;
 		outbox_discard_plan(queue);
-		if (queue->finished)
-		{
-			outbox_set_tick(queue, queue->cur, now, lsn, 0);
-			queue->past_ticks = Max(queue->past_ticks - 1, 0);
-		}
-		queue->planning = true;
-		queue->plan_number = relay->plan_number;
-		queue->plan_limit = Max(room / n, PLAN_LIMIT_MIN);
-		/* queues that go along share their snapshots */
-		if (queue->prev != last_prev || queue->cur != last_cur)
-			outbox_reach_cover(&reach, queue->prev, queue->cur);
-		last_prev = queue->prev;
-		last_cur = queue->cur;
+		take_part(plan, now, lsn, limit);
+		/* queues that keep up share their snapshots */
+		if (plan->prev != last_prev || plan->cur != last_cur)
+			outbox_tick_cover(&tick, plan->prev, plan->cur);
+		last_prev = plan->prev;
+		last_cur = plan->cur;
 	}
 
 	for (int i = 0; i < staging->ntables; i++)
-		relay->files[i] = outbox_relation_file(staging->table[i]);
-	outbox_reach_scan(&reach, staging, plan_visit, &scan);
+		files[i] = outbox_relation_file(staging->table[i]);
+	outbox_tick_scan(&tick, staging, plan_visit, &scan);
 
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->planning)
-			finish_plan(relay, queue);
-	}
+	foreach(lc, queues)
+		finish_plan(lfirst(lc));
 	outbox_snap_unref(now);
 
 	if (scan.planned > 0)

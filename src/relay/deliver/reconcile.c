@@ -16,11 +16,12 @@
  *		skipped, staged or evacuated only	the record was lost: make it again
  *		skipped, in no table at all			leaves the skip list
  *
- * What isn't covered must hold up nobody: what comes before it with its key may
- * not be covered either, as it went through before Redis lost it, and goes first
- * again.
+ * A message that isn't covered must hold up nobody: an earlier message of its
+ * key may not be covered either, as it was delivered before Redis lost it, and
+ * has to be delivered first again.
  *
- * Then of each key the first one may go, and the keys that are held are known.
+ * Then of each key the first message may be tried, and the keys that are held
+ * are known.
  *
  * If the cursor is of an older timeline, a seq stays in the skip list only if a
  * covered row of those timelines has it: the others will be given out again.
@@ -30,80 +31,93 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/reconcile.h"
 
-#include "catalog.h"
-#include "catalog/pg_type.h"
+#include "redis/errors.h"
+#include "relay/base/step.h"
+#include "relay/deliver/failure.h"
+#include "relay/deliver/held.h"
+#include "relay/deliver/tick.h"
 #include "store/deferred.h"
-#include "executor/spi.h"
+#include "store/query.h"
+#include "store/staging.h"
+#include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define ANYWHERE "('retry', 'behind', 'evacuated', 'applied')"
-#define COVERED "(pg_visible_in_snapshot(r.xid, $3::pg_snapshot)" \
-	" OR (pg_visible_in_snapshot(r.xid, $4::pg_snapshot) AND r.seq <= $5))"
-#define STAGED "(SELECT * FROM outbox.staging_1 UNION ALL" \
-	" SELECT * FROM outbox.staging_2)"
-#define SKIPS "unnest($2, $7) AS s(seq, error)"
-#define RECORDED "(SELECT FROM outbox.deferred AS d WHERE d.queue = $1" \
-	" AND d.seq = s.seq AND d.reason IN ('retry', 'behind', 'applied')" \
-	" UNION ALL SELECT FROM outbox.dead_letter AS d WHERE d.queue = $1" \
-	" AND d.seq = s.seq AND d.timeline > 0)"
+/* the cursor's skip list as rows */
+#define SKIPS "unnest($skips, $errors) AS s(seq, error)"
 
-/* arguments of all queries here */
+/* a skipped message that the tables know to be skipped */
+#define RECORDED "(SELECT FROM outbox.deferred AS d WHERE d.queue = $queue" \
+	" AND d.seq = s.seq AND d.reason IN ('retry', 'behind', 'applied')" \
+	" UNION ALL SELECT FROM outbox.dead_letter AS d WHERE d.queue = $queue" \
+	" AND d.seq = s.seq AND d." OUTBOX_DEAD_NUMBERED ")"
+
+/* another message of the same key that is held and comes before r */
+#define EARLIER "(SELECT FROM outbox.deferred AS o WHERE o.queue = $queue" \
+	" AND " OUTBOX_KEY_HASH("o.key") " = " OUTBOX_KEY_HASH("r.key") \
+	" AND o.reason IN " OUTBOX_REASONS_SKIPPED " AND o.seq < r.seq)"
+
+/* parameters of all statements here */
 enum
 {
-	ARG_QUEUE,
-	ARG_SKIPS,
-	ARG_PREV,
-	ARG_CUR,
-	ARG_SEQ,
-	ARG_NOW,
-	ARG_ERRORS,
-	ARG_TIMELINE,
-	NARGS
-};
-
-static Oid	types[NARGS] = {
-	INT4OID, INT8ARRAYOID, TEXTOID, TEXTOID, INT8OID,
-	TIMESTAMPTZOID, TEXTARRAYOID, INT4OID
+	PARAM_QUEUE,
+	PARAM_SKIPS,
+	PARAM_ERRORS,
+	PARAM_PREV,
+	PARAM_CUR,
+	PARAM_LAST,
+	PARAM_NOW,
+	PARAM_TIMELINE,
+	NPARAMS
 };
 
 static uint64
-run(const char *query, Datum *values)
+run(const char *sql, const OutboxParam *params)
 {
-	SPI_execute_with_args(query, NARGS, types, values, NULL, false, 0);
-	return SPI_processed;
-}
-
-static Datum
-row_value(uint64 row, int column)
-{
-	bool		isnull;
-
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column,
-						 &isnull);
+	return outbox_query(sql, params, NPARAMS);
 }
 
 static void
-set_skips(Datum *values, Datum *seqs, Datum *errors, int n)
+set_skips(OutboxParam *params, Datum *seqs, Datum *errors, int n)
 {
-	values[ARG_SKIPS] =
+	params[PARAM_SKIPS].value =
 		PointerGetDatum(construct_array(seqs, n, INT8OID, sizeof(int64),
 										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[ARG_ERRORS] =
+	params[PARAM_ERRORS].value =
 		PointerGetDatum(construct_array(errors, n, TEXTOID, -1, false,
 										TYPALIGN_INT));
 }
 
 static void
-fill_arguments(Datum *values, const RelayQueue *queue,
-			   const RelayCursor *cursor, const OutboxPosition *pos)
+fill_params(OutboxParam *params, const RelayQueue *queue,
+			const StoredCursor *cursor, const OutboxPosition *pos)
 {
 	Datum	   *seqs = palloc((cursor->nskips + 1) * sizeof(Datum));
 	Datum	   *errors = palloc((cursor->nskips + 1) * sizeof(Datum));
+
+	params[PARAM_QUEUE] = (OutboxParam) {
+		"queue", INT4OID, Int32GetDatum(queue->settings->id)
+	};
+	params[PARAM_SKIPS] = (OutboxParam) {"skips", INT8ARRAYOID};
+	params[PARAM_ERRORS] = (OutboxParam) {"errors", TEXTARRAYOID};
+	params[PARAM_PREV] = (OutboxParam) {
+		"prev", TEXTOID, outbox_snap_text(pos->prev)
+	};
+	params[PARAM_CUR] = (OutboxParam) {
+		"cur", TEXTOID, outbox_snap_text(pos->cur)
+	};
+	params[PARAM_LAST] = (OutboxParam) {
+		"last", INT8OID, Int64GetDatum((int64) pos->seq)
+	};
+	params[PARAM_NOW] = (OutboxParam) {
+		"now", TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp())
+	};
+	params[PARAM_TIMELINE] = (OutboxParam) {
+		"timeline", INT4OID, Int32GetDatum((int32) pos->timeline)
+	};
 
 	for (int i = 0; i < cursor->nskips; i++)
 	{
@@ -113,38 +127,35 @@ fill_arguments(Datum *values, const RelayQueue *queue,
 		seqs[i] = Int64GetDatum((int64) cursor->skips[i]);
 		errors[i] = CStringGetTextDatum(error);
 	}
-	set_skips(values, seqs, errors, cursor->nskips);
-	values[ARG_QUEUE] = Int32GetDatum(queue->settings.id);
-	values[ARG_PREV] = outbox_snap_text(pos->prev);
-	values[ARG_CUR] = outbox_snap_text(pos->cur);
-	values[ARG_SEQ] = Int64GetDatum((int64) pos->seq);
-	values[ARG_NOW] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[ARG_TIMELINE] = Int32GetDatum((int32) pos->timeline);
+	set_skips(params, seqs, errors, cursor->nskips);
 }
 
 /*
- * Keep of the skip list what is of rows that have reached us.
+ * Keep those seqs of the skip list whose rows have reached us.
  */
 static void
-keep_known(Datum *values)
+keep_known(OutboxParam *params)
 {
 	uint64		n = run("SELECT s.seq, s.error FROM " SKIPS " WHERE EXISTS"
-						" (SELECT FROM (SELECT * FROM " STAGED " AS t UNION ALL"
+						" (SELECT FROM (SELECT * FROM " OUTBOX_STAGED " AS t UNION ALL"
 						" SELECT " OUTBOX_STAGING_COLUMNS " FROM outbox.deferred"
-						" WHERE reason IN " ANYWHERE " UNION ALL"
+						" WHERE reason IN " OUTBOX_REASONS_NUMBERED " UNION ALL"
 						" SELECT " OUTBOX_STAGING_COLUMNS " FROM outbox.dead_letter"
-						" WHERE timeline > 0) AS r"
-						" WHERE r.seq = s.seq AND r.queue = $1 AND r.timeline <= $8"
-						" AND " COVERED ")", values);
+						" WHERE " OUTBOX_DEAD_NUMBERED ") AS r"
+						" WHERE r.seq = s.seq AND r.queue = $queue"
+						" AND r.timeline <= $timeline AND " OUTBOX_COVERED("r") ")",
+						params);
 	Datum	   *seqs = palloc((n + 1) * sizeof(Datum));
 	Datum	   *errors = palloc((n + 1) * sizeof(Datum));
 
 	for (uint64 i = 0; i < n; i++)
 	{
-		seqs[i] = row_value(i, 1);
-		errors[i] = row_value(i, 2);
+		bool		isnull;
+
+		seqs[i] = outbox_result(i, 1, &isnull);
+		errors[i] = outbox_result(i, 2, &isnull);
 	}
-	set_skips(values, seqs, errors, n);
+	set_skips(params, seqs, errors, (int) n);
 }
 
 /*
@@ -153,14 +164,14 @@ keep_known(Datum *values)
  * been given up would be tried again, after others that came later.
  */
 static void
-record_lost(RelayQueue *queue, Datum *values)
+record_lost(RelayQueue *queue, const OutboxParam *params)
 {
 	uint64		n = run("SELECT DISTINCT ON (r.seq) r.*, '', s.error FROM " SKIPS " JOIN"
-						" (SELECT * FROM " STAGED " AS t UNION ALL"
+						" (SELECT * FROM " OUTBOX_STAGED " AS t UNION ALL"
 						" SELECT " OUTBOX_STAGING_COLUMNS " FROM outbox.deferred"
 						" WHERE reason = 'evacuated') AS r"
-						" ON r.seq = s.seq AND r.queue = $1"
-						" WHERE NOT EXISTS " RECORDED " ORDER BY r.seq", values);
+						" ON r.seq = s.seq AND r.queue = $queue"
+						" WHERE NOT EXISTS " RECORDED " ORDER BY r.seq", params);
 	SPITupleTable *rows = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)
@@ -174,7 +185,7 @@ record_lost(RelayQueue *queue, Datum *values)
 			outbox_message_behind(queue, &msg);
 		else
 			(void) outbox_message_refused(queue, &msg, error, false,
-										  DatumGetTimestampTz(values[ARG_NOW]));
+										  DatumGetTimestampTz(params[PARAM_NOW].value));
 	}
 }
 
@@ -182,77 +193,39 @@ record_lost(RelayQueue *queue, Datum *values)
  * Make the tables agree with the skip list.
  */
 static void
-update_tables(RelayQueue *queue, Datum *values)
+update_tables(RelayQueue *queue, const OutboxParam *params)
 {
-	run("UPDATE outbox.deferred AS r SET reason = 'applied', due_at = $6"
-		" WHERE queue = $1 AND reason IN ('retry', 'behind') AND " COVERED
-		" AND NOT EXISTS (SELECT FROM " SKIPS " WHERE s.seq = r.seq)", values);
-	run("UPDATE outbox.deferred AS r SET due_at = $6, reason ="
+	run("UPDATE outbox.deferred AS r SET reason = 'applied', due_at = $now"
+		" WHERE queue = $queue AND reason IN " OUTBOX_REASONS_SKIPPED
+		" AND " OUTBOX_COVERED("r")
+		" AND NOT EXISTS (SELECT FROM " SKIPS " WHERE s.seq = r.seq)", params);
+	run("UPDATE outbox.deferred AS r SET due_at = $now, reason ="
 		" CASE WHEN s.error = '' AND r.key IS NOT NULL THEN 'behind' ELSE 'retry' END"
-		" FROM " SKIPS " WHERE r.queue = $1 AND r.reason = 'applied'"
-		" AND r.seq = s.seq", values);
+		" FROM " SKIPS " WHERE r.queue = $queue AND r.reason = 'applied'"
+		" AND r.seq = s.seq", params);
 
 	run("UPDATE outbox.deferred AS r SET reason = 'evacuated', due_at = NULL"
-		" WHERE queue = $1 AND reason IN ('retry', 'behind', 'applied')"
-		" AND NOT " COVERED, values);
+		" WHERE queue = $queue AND reason IN ('retry', 'behind', 'applied')"
+		" AND NOT " OUTBOX_COVERED("r"), params);
 
 	/* staging is searched only if something is missing */
 	if (run("SELECT FROM " SKIPS " WHERE NOT EXISTS " RECORDED " LIMIT 1",
-			values) > 0)
-		record_lost(queue, values);
+			params) > 0)
+		record_lost(queue, params);
 }
 
 /*
- * Of each key the first one may go, and no other.
+ * Of each key the first message may be tried, and no other.
  */
 static void
-let_first_go(Datum *values)
+let_first_go(const OutboxParam *params)
 {
 	run("UPDATE outbox.deferred AS r SET reason = 'behind', due_at = NULL"
-		" WHERE queue = $1 AND reason = 'retry' AND key IS NOT NULL AND EXISTS"
-		" (SELECT FROM outbox.deferred AS o WHERE o.queue = $1"
-		" AND hashtextextended(o.key COLLATE \"C\", 0) ="
-		" hashtextextended(r.key COLLATE \"C\", 0)"
-		" AND o.reason IN ('retry', 'behind') AND o.seq < r.seq)", values);
-	run("UPDATE outbox.deferred AS r SET reason = 'retry', due_at = $6"
-		" WHERE queue = $1 AND reason = 'behind' AND NOT EXISTS"
-		" (SELECT FROM outbox.deferred AS o WHERE o.queue = $1"
-		" AND hashtextextended(o.key COLLATE \"C\", 0) ="
-		" hashtextextended(r.key COLLATE \"C\", 0)"
-		" AND o.reason IN ('retry', 'behind') AND o.seq < r.seq)", values);
-}
-
-static void
-forget_held(RelayQueue *queue)
-{
-	outbox_forget_keys(queue);
-	queue->held = 0;
-	queue->evacuated = false;
-	queue->again_at = DT_NOEND;
-}
-
-/*
- * What is held, and whether anything has been evacuated.
- */
-static void
-read_held(RelayQueue *queue, Datum *values)
-{
-	uint64		n = run("SELECT count(*), hashtextextended(key COLLATE \"C\", 0),"
-						" key IS NULL FROM outbox.deferred WHERE queue = $1"
-						" AND reason IN ('retry', 'behind') GROUP BY 2, 3", values);
-
-	forget_held(queue);
-	for (uint64 i = 0; i < n; i++)
-	{
-		int64		count = DatumGetInt64(row_value(i, 1));
-
-		queue->held += count;
-		if (!DatumGetBool(row_value(i, 3)))
-			outbox_hold_key(queue, DatumGetInt64(row_value(i, 2)), count);
-	}
-	queue->again_at = queue->held > 0 ? 0 : DT_NOEND;
-	queue->evacuated = run("SELECT FROM outbox.deferred WHERE queue = $1"
-						   " AND reason = 'evacuated' LIMIT 1", values) > 0;
+		" WHERE queue = $queue AND reason = 'retry' AND key IS NOT NULL"
+		" AND EXISTS " EARLIER, params);
+	run("UPDATE outbox.deferred AS r SET reason = 'retry', due_at = $now"
+		" WHERE queue = $queue AND reason = 'behind'"
+		" AND NOT EXISTS " EARLIER, params);
 }
 
 /*
@@ -260,66 +233,59 @@ read_held(RelayQueue *queue, Datum *values)
  * letter whose row may still be staged.
  */
 static uint64 *
-find_needless(Datum *values, MemoryContext context, int *n)
+find_needless(const OutboxParam *params, MemoryContext context, int *n)
 {
 	uint64	   *result;
 
-	*n = run("SELECT s FROM unnest($2) AS s"
-			 " WHERE NOT EXISTS (SELECT FROM outbox.deferred AS d"
-			 " WHERE d.queue = $1 AND d.seq = s AND d.reason IN ('retry', 'behind'))"
-			 " AND NOT EXISTS (SELECT FROM outbox.dead_letter AS d"
-			 " WHERE d.queue = $1 AND d.seq = s AND d.timeline > 0 AND d.skipped)",
-			 values);
+	*n = (int) run("SELECT s FROM unnest($skips) AS s"
+				   " WHERE NOT EXISTS (SELECT FROM outbox.deferred AS d"
+				   " WHERE d.queue = $queue AND d.seq = s"
+				   " AND d.reason IN " OUTBOX_REASONS_SKIPPED ")"
+				   " AND NOT EXISTS (SELECT FROM outbox.dead_letter AS d"
+				   " WHERE d.queue = $queue AND d.seq = s"
+				   " AND d." OUTBOX_DEAD_NUMBERED " AND d.skipped)",
+				   params);
 	result = MemoryContextAlloc(context, (*n + 1) * sizeof(uint64));
 	for (int i = 0; i < *n; i++)
-		result[i] = DatumGetInt64(row_value(i, 1));
+		result[i] = (uint64) outbox_result_int64(i, 1);
 	return result;
 }
 
 static void
-reconcile(RelayQueue *queue, Datum *values, bool older, MemoryContext context,
-		  int *ndrop, uint64 **drop)
+reconcile(RelayQueue *queue, OutboxParam *params, bool older,
+		  MemoryContext context, int *ndrop, uint64 **drop)
 {
-	Datum		all = values[ARG_SKIPS];
+	OutboxParam all = params[PARAM_SKIPS];
 
 	if (older)
-		keep_known(values);
-	update_tables(queue, values);
-	let_first_go(values);
-	read_held(queue, values);
-	values[ARG_SKIPS] = all;
-	*drop = find_needless(values, context, ndrop);
+		keep_known(params);
+	update_tables(queue, params);
+	let_first_go(params);
+	outbox_read_held(queue);
+	params[PARAM_SKIPS] = all;
+	*drop = find_needless(params, context, ndrop);
 }
 
-/*
- * Bring the tables in line with a cursor that has been read.  The position is
- * clipped already if it is of an older timeline.  *drop are seqs that shall
- * leave the skip list.  False if a table is locked.
- */
 bool
-outbox_reconcile(RelayQueue *queue, const RelayCursor *cursor,
+outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
 				 const OutboxPosition *pos, bool older, int *ndrop,
 				 uint64 **drop)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		values[NARGS];
-	bool		ok;
+	OutboxParam params[NPARAMS];
 
 	*ndrop = 0;
 	*drop = NULL;
-	outbox_begin_step();
-	ok = outbox_catalog_load() && outbox_lock_failures();
-	if (ok)
-	{
-		SPI_connect();
-		forget_held(queue);
-		fill_arguments(values, queue, cursor, pos);
-		if (cursor->nskips > 0 ||
-			run("SELECT FROM outbox.deferred WHERE queue = $1 AND reason IN "
-				ANYWHERE " LIMIT 1", values) > 0)
-			reconcile(queue, values, older, context, ndrop, drop);
-		SPI_finish();
-	}
+	if (!outbox_begin_failure_step())
+		return false;
+	SPI_connect();
+	outbox_forget_held(queue);
+	fill_params(params, queue, cursor, pos);
+	if (cursor->nskips > 0 ||
+		run("SELECT FROM outbox.deferred WHERE queue = $queue AND reason IN "
+			OUTBOX_REASONS_NUMBERED " LIMIT 1", params) > 0)
+		reconcile(queue, params, older, context, ndrop, drop);
+	SPI_finish();
 	outbox_end_step();
-	return ok;
+	return true;
 }

@@ -22,160 +22,158 @@
  *						this database was set back: hold
  *
  * Writing back is a compare-and-set; if somebody else was faster the cursor is
- * read again.
+ * read again.  What the target of a queue needs in Redis beside the scripts
+ * that all queues share is sent before the cursor is asked for.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/recover.h"
 
 #include "access/xlog.h"
-#include "catalog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
+#include "redis/resp.h"
+#include "relay/base/hold.h"
+#include "relay/base/queues.h"
+#include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/held.h"
+#include "relay/deliver/loss.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/reconcile.h"
+#include "relay/deliver/script.h"
+#include "relay/deliver/skip_batch.h"
+#include "store/query.h"
+#include "store/tables.h"
+#include "targets/options.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
-
-#define RETRY_DELAY_MS		250
-#define RETRY_MAX_DELAY_MS	10000
 
 /*
- * The id of a message of the queue's plan, as text; NULL if it can't be told.
+ * What is missing in a queue's options, for somebody has edited its row.  NULL
+ * if nothing is.
  */
-static char *
-planned_id(RelayQueue *queue, uint64 seq)
+static const char *
+missing_option(const OutboxQueue *settings)
 {
-	OutboxStaging staging;
-	OutboxMessage msg;
-	char	   *id = NULL;
-
-	outbox_begin_step();
-	if (outbox_catalog_load() &&
-		outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_TABLES))
-	{
-		for (int i = 0; i < queue->nplan && id == NULL; i++)
-		{
-			PlanEntry  *e = &queue->plan[i];
-			ItemPointerData tid;
-
-			ItemPointerSet(&tid, e->block, e->offset);
-			if (e->seq == seq &&
-				outbox_staging_fetch(&staging, e->table, &tid, seq, &msg))
-			{
-				id = MemoryContextAlloc(queue->context, OUTBOX_UUID_TEXT_LEN + 1);
-				outbox_uuid_text(&msg.id, id);
-			}
-		}
-		outbox_staging_close(&staging);
-	}
-	outbox_end_step();
-	return id;
+	if (settings->target == OUTBOX_TARGET_COMMANDS &&
+		settings->template == NULL)
+		return "outbox.queue.options has no commands";
+	if (settings->target == OUTBOX_TARGET_FUNCTION &&
+		outbox_text_option(settings->options, "function").len == 0)
+		return "outbox.queue.options has no function";
+	return NULL;
 }
 
 /*
- * The queue stands still for a while: Redis refuses it, or the message with
- * this number (0: none in particular).
+ * Ask for a queue's cursor, after what its target needs.
  */
-void
-outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
-				   const char *error)
+static void
+ask_for_cursor(Relay *relay, RelayQueue *queue)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	int			delay = RETRY_DELAY_MS << Min(queue->failures, 6);
-	char	   *id = seq != 0 ? planned_id(queue, seq) : NULL;
-	char	   *text;
+	const OutboxQueue *settings = queue->settings;
+	const char *missing = missing_option(settings);
 
-	outbox_discard_plan(queue);
-	queue->finished = false;
-	queue->state = QUEUE_BLOCKED;
-	queue->retry_at = TimestampTzPlusMilliseconds(now, Min(delay, RETRY_MAX_DELAY_MS));
-	if (queue->still_since == 0)
-		queue->still_since = now;
-	outbox_clean_error(queue->last_error, error, sizeof(queue->last_error));
-	queue->last_error_at = now;
-	if (id != NULL)
+	if (missing != NULL)
 	{
-		snprintf(queue->why, sizeof(queue->why), "message %s: %s", id,
-				 queue->last_error);
-		pfree(id);
+		outbox_block_queue(relay, queue, 0, missing);
+		return;
 	}
-	else
-		strlcpy(queue->why, queue->last_error, sizeof(queue->why));
-	text = psprintf("queue \"%s\" stands still: %s", queue->settings.name,
-					queue->why);
-	outbox_set_error(relay->slot, text);
-	ereport(queue->failures++ == 0 ? WARNING : DEBUG1,
-			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("%s", text),
-			 errhint("It is tried again until Redis takes it.")));
+	if (settings->target == OUTBOX_TARGET_FUNCTION)
+		outbox_send_scripts(queue->link, queue);
+
+	/* what asynq's tools list; its client adds to it likewise, by itself */
+	if (settings->target == OUTBOX_TARGET_ASYNQ)
+		outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 3,
+							(const char *const[]) {"SADD", "asynq:queues",
+								settings->redis_key});
+	outbox_send_command(queue->link, REQUEST_CURSOR, queue, 2,
+						(const char *const[]) {"HGETALL", queue->cursor_key});
+	outbox_queue_is_asked(queue);
+}
+
+void
+outbox_ask_for_cursors(Relay *relay, OutboxTime now)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+		const QueueState *state = queue->state;
+
+		if (queue->requests->inflight > 0 || queue->listed->dropped)
+			continue;
+		if (state->state == QUEUE_UNKNOWN ||
+			(state->state == QUEUE_BLOCKED && state->retry_at <= now))
+			ask_for_cursor(relay, queue);
+	}
 }
 
 /*
- * The queue stands still until it is resumed.  Answers that are on their way
- * are ignored: its cursor will be read again.
+ * Write a position back as our own, if the cursor is still as it was read, and
+ * take seqs out of its skip list.
  */
-void
-outbox_stop_queue(RelayQueue *queue)
+static void
+send_takeover(RelayQueue *queue, const StoredCursor *cursor,
+			  const OutboxPosition *pos, int ndrop, const uint64 *drop)
 {
-	outbox_discard_plan(queue);
-	queue->finished = false;
-	queue->failures = 0;
-	queue->state = QUEUE_PAUSED;
-	queue->still_since = queue->settings.paused_at;
-	queue->why[0] = '\0';
+	StringInfoData text;
+	StringInfoData seqs;
+	Request    *request;
+
+	initStringInfo(&text);
+	initStringInfo(&seqs);
+	outbox_position_print(&text, pos->timeline, pos->lsn, pos->prev, pos->cur);
+	for (int i = 0; i < ndrop; i++)
+		outbox_resp_number(&seqs, drop[i]);
+	outbox_call_script(queue, &(ScriptCall) {
+		.script = OUTBOX_SCRIPT_APPLY,
+		.mode = OUTBOX_MODE_TAKE_OVER,
+		.expect_text = cursor->text,
+		.expect_seq = cursor->seq,
+		.to_text = text.data,
+		.to_seq = pos->seq,
+		.nargs = ndrop,
+		.args = &seqs
+	});
+	request = outbox_expect_answer(queue->link, REQUEST_TAKEOVER, queue);
+	request->to = *pos;
+	outbox_snap_ref(pos->prev);
+	outbox_snap_ref(pos->cur);
+	request->applied = cursor->applied;
+	outbox_queue_is_asked(queue);
 }
 
 /*
  * The queue goes on from a position that Redis has.
  */
-void
-outbox_queue_flows(Relay *relay, RelayQueue *queue, OutboxPosition *pos,
-				   uint64 count)
+static void
+go_on_from(RelayQueue *queue, const OutboxPosition *pos, uint64 applied)
 {
-	StringInfoData text;
-	OutboxPosition old = queue->acked;
+	const QueueCursor *cursor = queue->cursor;
 
-	if (old.prev != NULL && queue->acked_count > count)
-	{
-		queue->lost += queue->acked_count - count;
-		if (queue->before_loss.prev == NULL)
-		{
-			queue->before_loss = old;
-			outbox_snap_ref(old.prev);
-			outbox_snap_ref(old.cur);
-		}
-	}
-	queue->acked = *pos;
-	outbox_snap_ref(pos->prev);
-	outbox_snap_ref(pos->cur);
-	outbox_snap_unref(old.prev);
-	outbox_snap_unref(old.cur);
-	queue->acked_count = count;
-	outbox_snap_unref(queue->settled);
-	queue->settled = outbox_snap_ref(pos->prev);
+	if (cursor->acked.prev != NULL && cursor->applied > applied)
+		outbox_note_loss(queue, cursor->applied - applied, &cursor->acked);
+	outbox_cursor_was_read(queue, pos, applied);
+	outbox_resume_tick(queue, pos);
+	if (queue->held->keys != NULL)
+		outbox_set_skipping(queue, true);
+	outbox_queue_flows(queue);
+}
 
-	outbox_set_tick(queue, pos->prev, pos->cur, pos->lsn, pos->seq);
-	outbox_discard_plan(queue);
-	queue->sent_seq = pos->seq;
+void
+outbox_takeover_answer(Relay *relay, const Request *request,
+					   const OutboxReply *reply)
+{
+	RelayQueue *queue = request->queue;
 
-	initStringInfo(&text);
-	outbox_position_print(&text, pos->timeline, pos->lsn, pos->prev, pos->cur);
-	if (queue->expect_pos != NULL)
-		pfree(queue->expect_pos);
-	queue->expect_pos = MemoryContextStrdup(queue->context, text.data);
-	queue->expect_seq = pos->seq;
-
-	outbox_snap_unref(queue->purge_snap);
-	queue->purge_snap = NULL;
-	queue->past_ticks = 2;
-	queue->careful_inflight = false;
-	queue->careful |= queue->held_keys != NULL;
-	queue->state = QUEUE_FLOWING;
-	if (queue->settings.paused_at != 0)
-		outbox_stop_queue(queue);
-	relay->look = true;
-	relay->recount = true;		/* what was counted went by the old position */
+	if (queue->state->state != QUEUE_ASKED)
+		return;
+	if (outbox_reply_is_error(reply))
+		outbox_queue_error(relay, queue, outbox_reply_string(reply));
+	else if (!outbox_reply_is_array(reply))
+		go_on_from(queue, &request->to, request->applied);
+	else
+		outbox_cursor_differs(queue);
 }
 
 /*
@@ -185,31 +183,26 @@ outbox_queue_flows(Relay *relay, RelayQueue *queue, OutboxPosition *pos,
 static uint64
 reused_from(TimeLineID timeline)
 {
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum((int32) timeline)};
+	OutboxParam params[] = {
+		{"timeline", INT4OID, Int32GetDatum((int32) timeline)}
+	};
 	uint64		result = 0;
+	uint64		n;
 
 	outbox_begin_step();
 	SPI_connect();
-	SPI_execute_with_args("(SELECT xid FROM outbox.staging_1 WHERE timeline <= $1"
-						  " ORDER BY xid DESC LIMIT 1) UNION ALL "
-						  "(SELECT xid FROM outbox.staging_2 WHERE timeline <= $1"
-						  " ORDER BY xid DESC LIMIT 1) UNION ALL "
-						  "(SELECT xid FROM outbox.deferred WHERE timeline <= $1"
-						  " AND reason IN ('retry', 'behind', 'evacuated', 'applied')"
-						  " ORDER BY xid DESC LIMIT 1) UNION ALL "
-						  "(SELECT xid FROM outbox.dead_letter WHERE timeline <= $1"
-						  " AND timeline > 0 ORDER BY xid DESC LIMIT 1)",
-						  1, types, values, NULL, true, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		uint64		xid = DatumGetUInt64(SPI_getbinval(SPI_tuptable->vals[i],
-													   SPI_tuptable->tupdesc,
-													   1, &isnull));
-
-		result = Max(result, xid + 1);
-	}
+	n = outbox_query("(SELECT xid FROM outbox.staging_1 WHERE timeline <= $timeline"
+					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
+					 "(SELECT xid FROM outbox.staging_2 WHERE timeline <= $timeline"
+					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
+					 "(SELECT xid FROM outbox.deferred WHERE timeline <= $timeline"
+					 " AND reason IN " OUTBOX_REASONS_NUMBERED
+					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
+					 "(SELECT xid FROM outbox.dead_letter WHERE timeline <= $timeline"
+					 " AND " OUTBOX_DEAD_NUMBERED " ORDER BY xid DESC LIMIT 1)",
+					 params, lengthof(params));
+	for (uint64 i = 0; i < n; i++)
+		result = Max(result, (uint64) outbox_result_int64(i, 1) + 1);
 	SPI_finish();
 	outbox_end_step();
 	return result;
@@ -235,21 +228,20 @@ clip_position(Relay *relay, OutboxPosition *pos)
  * here doesn't.
  */
 static bool
-read_position(Relay *relay, const char *pos_text, const char *seq_text,
-			  OutboxPosition *pos)
+read_position(Relay *relay, const StoredCursor *cursor, OutboxPosition *pos)
 {
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	bool		ok = true;
 
 	memset(pos, 0, sizeof(OutboxPosition));
-	if (pos_text[0] == '\0')
+	if (cursor->text[0] == '\0')
 	{
 		pos->timeline = relay->timeline;
 		pos->prev = outbox_snap_make(0, 0, NULL);
 		pos->cur = outbox_snap_make(0, 0, NULL);
 	}
 	else
-		ok = outbox_position_parse(pos_text, seq_text, pos);
+		ok = outbox_position_parse(cursor->text, cursor->seq, pos);
 	MemoryContextSwitchTo(old);
 	return ok;
 }
@@ -259,7 +251,7 @@ read_position(Relay *relay, const char *pos_text, const char *seq_text,
  * was of an older one.
  */
 static void
-go_on(Relay *relay, RelayQueue *queue, const RelayCursor *cursor,
+go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 	  OutboxPosition *pos, bool older)
 {
 	int			ndrop;
@@ -276,25 +268,25 @@ go_on(Relay *relay, RelayQueue *queue, const RelayCursor *cursor,
 		pos->timeline = relay->timeline;
 		pos->lsn = GetFlushRecPtr(NULL);
 	}
-	if (older || cursor->pos[0] == '\0' || ndrop > 0)
-		outbox_send_takeover(relay, queue, cursor, pos, ndrop, drop);
+	if (older || cursor->text[0] == '\0' || ndrop > 0)
+		send_takeover(queue, cursor, pos, ndrop, drop);
 	else
-		outbox_queue_flows(relay, queue, pos, cursor->count);
+		go_on_from(queue, pos, cursor->applied);
 }
 
 static void
-use_cursor(Relay *relay, RelayQueue *queue, const RelayCursor *cursor)
+use_cursor(Relay *relay, RelayQueue *queue, const StoredCursor *cursor)
 {
 	OutboxPosition pos;
 
-	if (!read_position(relay, cursor->pos, cursor->seq, &pos))
+	if (!read_position(relay, cursor, &pos))
 		outbox_block_queue(relay, queue, 0,
 						   psprintf("cursor key %s in Redis holds no cursor",
 									queue->cursor_key));
-	else if (cursor->pos[0] == '\0')
+	else if (cursor->text[0] == '\0')
 		go_on(relay, queue, cursor, &pos, false);
 	else if (pos.timeline > relay->timeline)
-		outbox_hold(relay, OUTBOX_FENCED,
+		outbox_hold(OUTBOX_FENCED, HOLD_FOUND_IN_REDIS,
 					psprintf("a server on timeline %u has taken over, this one is on %u",
 							 pos.timeline, relay->timeline));
 	else if (pos.timeline < relay->timeline)
@@ -303,7 +295,7 @@ use_cursor(Relay *relay, RelayQueue *queue, const RelayCursor *cursor)
 		go_on(relay, queue, cursor, &pos, true);
 	}
 	else if (pos.lsn > GetXLogInsertRecPtr())
-		outbox_hold(relay, OUTBOX_HELD,
+		outbox_hold(OUTBOX_HELD, HOLD_FOUND_IN_REDIS,
 					"this database has been set back: Redis has a later position");
 	else
 		go_on(relay, queue, cursor, &pos, false);
@@ -313,32 +305,50 @@ use_cursor(Relay *relay, RelayQueue *queue, const RelayCursor *cursor)
 }
 
 /*
- * Go on from the cursor in an answer to HGETALL.
+ * The cursor in an answer to HGETALL.
  */
-void
-outbox_recover_queue(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
+static void
+read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 {
-	RelayCursor cursor = {"", "", 0, 0, NULL, NULL};
-	size_t		n = outbox_reply_is_array(reply) ? outbox_reply_length(reply) : 0;
+	size_t		n = outbox_reply_length(reply);
 
-	cursor.skips = palloc((n / 2 + 1) * sizeof(uint64));
-	cursor.errors = palloc((n / 2 + 1) * sizeof(char *));
+	memset(cursor, 0, sizeof(StoredCursor));
+	cursor->text = cursor->seq = "";
+	cursor->skips = palloc((n / 2 + 1) * sizeof(uint64));
+	cursor->errors = palloc((n / 2 + 1) * sizeof(char *));
 	for (size_t i = 0; i + 1 < n; i += 2)
 	{
-		const char *field = outbox_reply_string(outbox_reply_element(reply, i));
-		const char *value = outbox_reply_string(outbox_reply_element(reply, i + 1));
+		const char *field = outbox_reply_element_string(reply, i);
+		const char *value = outbox_reply_element_string(reply, i + 1);
 
 		if (strcmp(field, "pos") == 0)
-			cursor.pos = value;
+			cursor->text = value;
 		else if (strcmp(field, "seq") == 0)
-			cursor.seq = value;
+			cursor->seq = value;
 		else if (strcmp(field, "count") == 0)
-			cursor.count = strtoull(value, NULL, 10);
+			cursor->applied = strtoull(value, NULL, 10);
 		else if (field[0] == 's' && field[1] >= '0' && field[1] <= '9')
 		{
-			cursor.skips[cursor.nskips] = strtoull(field + 1, NULL, 10);
-			cursor.errors[cursor.nskips++] = value;
+			cursor->skips[cursor->nskips] = strtoull(field + 1, NULL, 10);
+			cursor->errors[cursor->nskips++] = value;
 		}
 	}
-	use_cursor(relay, queue, &cursor);
+}
+
+void
+outbox_cursor_answer(Relay *relay, const Request *request,
+					 const OutboxReply *reply)
+{
+	RelayQueue *queue = request->queue;
+	StoredCursor cursor;
+
+	if (queue->state->state != QUEUE_ASKED)
+		return;
+	if (outbox_reply_is_error(reply))
+		outbox_queue_error(relay, queue, outbox_reply_string(reply));
+	else
+	{
+		read_cursor(reply, &cursor);
+		use_cursor(relay, queue, &cursor);
+	}
 }

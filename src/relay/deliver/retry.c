@@ -1,57 +1,84 @@
 /*-------------------------------------------------------------------------
  *
  * retry.c
- *	  Skipped messages, tried again.
+ *	  Skipped messages, tried again when they are due.
  *
  * Design notes
  *
- * Skipped messages are tried again when they are due, by a call that doesn't
- * move the cursor, each together with those that wait behind it, as many as go
- * into a batch.  Only what the cursor covers is tried again: the rest isn't in
- * the skip list yet.
+ * Skipped messages are tried again by a call that doesn't move the cursor,
+ * each together with those that wait behind it, as many as a batch takes.
+ * Only what the cursor covers is tried again: the rest isn't in the skip list
+ * yet.
  *
- * One that goes through stays in outbox.deferred for outbox.retention, as
- * "applied", in case Redis loses its last writes.  Then the next of its key is
- * the first, and may go.
+ * A message that is delivered stays in outbox.deferred for outbox.retention,
+ * as "applied", in case Redis loses its last writes.  Then the next of its key
+ * is the first, and may be tried.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/retry.h"
 
-#include "catalog.h"
-#include "catalog/pg_type.h"
-#include "store/deferred.h"
-#include "executor/spi.h"
+#include <limits.h>
+
 #include "queue/policy.h"
-#include "utils/array.h"
+#include "relay/base/queues.h"
+#include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/failure.h"
+#include "relay/deliver/held.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/sent.h"
+#include "relay/deliver/skip_batch.h"
+#include "store/deferred.h"
+#include "store/query.h"
+#include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/*
- * May there be skipped messages to be tried again?
- */
+/* what is not covered yet, or locked, is looked at again after this */
+#define LOOK_AGAIN_MS	20
+
+/* messages that are due, read at once: all of them fit into a batch */
+#define DUE_ROWS		256
+#define DUE_ROWS_TEXT	CppAsString2(DUE_ROWS)
+StaticAssertDecl(DUE_ROWS <= OUTBOX_BATCH_MESSAGES,
+				 "messages that are due fit into a batch");
+
 bool
-outbox_wants_again(RelayQueue *queue, TimestampTz now)
+outbox_may_retry(const RelayQueue *queue, OutboxTime now)
 {
-	return queue->state == QUEUE_FLOWING && !queue->dropped &&
-		queue->held > 0 && queue->again_at <= now &&
-		!queue->careful_inflight && queue->careful_at <= now;
+	const QueueHeld *held = queue->held;
+
+	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
+		held->count > 0 && queue->requests->unsure == 0 &&
+		queue->skipping->not_before <= now && held->look_at <= now &&
+		held->retry_at <= GetCurrentTimestamp();
+}
+
+long
+outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now)
+{
+	const QueueHeld *held = queue->held;
+	OutboxTime	not_before = Max(queue->skipping->not_before, held->look_at);
+	long		until_due;
+
+	if (held->count == 0 || held->retry_at == DT_NOEND)
+		return LONG_MAX;
+	until_due = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+												held->retry_at);
+	return Max(until_due, outbox_ms_until(now, not_before));
 }
 
 /*
- * The rows that a query about a queue selects; if some will do, not many more
- * bytes of them than go into a batch.  SPI is connected.
+ * The messages that the last query has returned; if some will do, not many
+ * more bytes of them than a batch takes.
  */
 static int
-select_deferred(RelayQueue *queue, const char *query, Oid type, Datum value,
-				bool some, OutboxMessage **messages)
+take_messages(bool some, OutboxMessage **messages)
 {
-	Oid			types[2] = {INT4OID, type};
-	Datum		values[2] = {Int32GetDatum(queue->settings.id), value};
 	Size		size = 0;
 	int			n = 0;
 
-	SPI_execute_with_args(query, 2, types, values, NULL, true, 0);
 	*messages = palloc(Max(SPI_processed, 1) * sizeof(OutboxMessage));
 	while (n < SPI_processed && !(some && size > OUTBOX_BATCH_BYTES))
 	{
@@ -64,77 +91,69 @@ select_deferred(RelayQueue *queue, const char *query, Oid type, Datum value,
 	return n;
 }
 
-static Datum
-int8_array(const uint64 *numbers, int n)
+static int
+select_due(RelayQueue *queue, TimestampTz now, OutboxMessage **messages)
 {
-	Datum	   *values = palloc(Max(n, 1) * sizeof(Datum));
-
-	for (int i = 0; i < n; i++)
-		values[i] = Int64GetDatum((int64) numbers[i]);
-	return PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-/*
- * The first of its key waits behind nobody any more.  SPI is connected.
- */
-void
-outbox_let_next_go(RelayQueue *queue, const uint64 *hashes, int n,
-				   TimestampTz now)
-{
-	Oid			types[3] = {INT4OID, INT8ARRAYOID, TIMESTAMPTZOID};
-	Datum		values[3] = {
-		Int32GetDatum(queue->settings.id), int8_array(hashes, n),
-		TimestampTzGetDatum(now)
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
 	};
 
-	if (n == 0)
-		return;
-	SPI_execute_with_args("UPDATE outbox.deferred d SET reason = 'retry', due_at = $3"
-						  " FROM (SELECT DISTINCT unnest($2) AS hash) AS k"
-						  " WHERE d.queue = $1 AND d.reason = 'behind'"
-						  " AND d.seq = (SELECT b.seq FROM outbox.deferred AS b"
-						  " WHERE b.queue = $1"
-						  " AND hashtextextended(b.key COLLATE \"C\", 0) = k.hash"
-						  " AND b.reason IN ('retry', 'behind')"
-						  " ORDER BY b.seq LIMIT 1)",
-						  3, types, values, NULL, false, 0);
+	outbox_query("SELECT * FROM outbox.deferred WHERE queue = $queue"
+				 " AND reason = 'retry' AND due_at <= $now"
+				 " ORDER BY due_at, seq LIMIT " DUE_ROWS_TEXT,
+				 params, lengthof(params));
+	return take_messages(true, messages);
 }
 
 /*
- * When the next of the skipped messages is due.
+ * The first messages of these keys and some that follow each, in the order of
+ * keys and seqs.
  */
-static void
-find_next_again(RelayQueue *queue)
+static int
+select_of_keys(RelayQueue *queue, const uint64 *hashes, int nhashes,
+			   OutboxMessage **messages)
 {
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(queue->settings.id)};
-	bool		isnull;
-	Datum		due;
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"hashes", INT8ARRAYOID, outbox_int8_array(hashes, nhashes)}
+	};
 
-	SPI_execute_with_args("SELECT due_at FROM outbox.deferred"
-						  " WHERE queue = $1 AND reason = 'retry'"
-						  " ORDER BY due_at LIMIT 1",
-						  1, types, values, NULL, true, 1);
-	queue->again_at = DT_NOEND;
-	if (SPI_processed > 0)
-	{
-		due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-		queue->again_at = isnull ? 0 : DatumGetTimestampTz(due);
-	}
+	outbox_query("SELECT f.* FROM"
+				 " (SELECT DISTINCT unnest($hashes) AS hash) AS k, LATERAL"
+				 " (SELECT * FROM outbox.deferred AS b WHERE b.queue = $queue"
+				 " AND " OUTBOX_KEY_HASH("b.key") " = k.hash"
+				 " AND b.reason IN " OUTBOX_REASONS_SKIPPED
+				 " ORDER BY b.seq LIMIT 65) AS f LIMIT 512",
+				 params, lengthof(params));
+	return take_messages(true, messages);
+}
+
+static int
+select_skipped(RelayQueue *queue, const uint64 *seqs, int nseqs,
+			   OutboxMessage **messages)
+{
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"seqs", INT8ARRAYOID, outbox_int8_array(seqs, nseqs)}
+	};
+
+	outbox_query("SELECT * FROM outbox.deferred WHERE queue = $queue"
+				 " AND seq = ANY ($seqs) AND reason IN " OUTBOX_REASONS_SKIPPED,
+				 params, lengthof(params));
+	return take_messages(false, messages);
 }
 
 static void
-add_again(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
-		  OutboxMessage *msg)
+add_message(RelayQueue *queue, SkipBatch *batch, const OutboxMessage *msg)
 {
 	PlanEntry	entry = {.seq = msg->seq, .table = OUTBOX_TABLE_DEFERRED};
 
-	outbox_careful_add(relay, queue, batch, msg, &entry);
+	outbox_skip_batch_add(queue, batch, msg, &entry);
 }
 
 static bool
-in_batch(const CarefulBatch *batch, uint64 seq)
+in_batch(const SkipBatch *batch, uint64 seq)
 {
 	for (int i = 0; i < batch->count; i++)
 		if (batch->entries[i].seq == seq)
@@ -142,15 +161,20 @@ in_batch(const CarefulBatch *batch, uint64 seq)
 	return false;
 }
 
+static bool
+is_covered(const RelayQueue *queue, const OutboxMessage *msg)
+{
+	return outbox_position_covers(&queue->cursor->acked, msg->xid, msg->seq);
+}
+
 /*
- * Those that wait behind the messages of the batch, while there is room.  They
- * go along if the first of their key does.  It needn't: a transaction that
- * enqueued before what was refused, and committed after it, waits with lower
- * numbers, and goes when its first one is tried.
+ * Messages that wait behind those of the batch, while there is room.  They are
+ * sent along if the first of their key is in the batch.  That needn't be so: a
+ * transaction that enqueued before what was refused, and committed after it,
+ * waits with lower numbers, until its own first message is tried.
  */
 static void
-add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
-			  TimestampTz now)
+add_followers(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 {
 	uint64		hashes[OUTBOX_BATCH_MESSAGES];
 	int			nhashes = 0;
@@ -164,15 +188,7 @@ add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
 			hashes[nhashes++] = batch->hashes[i];
 	if (nhashes == 0)
 		return;
-	n = select_deferred(queue,
-						"SELECT f.* FROM (SELECT DISTINCT unnest($2) AS hash) AS k, LATERAL"
-						" (SELECT * FROM outbox.deferred AS b WHERE b.queue = $1"
-						" AND hashtextextended(b.key COLLATE \"C\", 0) = k.hash"
-						" AND b.reason IN ('retry', 'behind')"
-						" ORDER BY b.seq LIMIT 65) AS f"
-						" LIMIT 512",
-						INT8ARRAYOID, int8_array(hashes, nhashes), true,
-						&messages);
+	n = select_of_keys(queue, hashes, nhashes, &messages);
 	for (int i = 0; i < n && batch->count < OUTBOX_BATCH_MESSAGES; i++)
 	{
 		OutboxMessage *msg = &messages[i];
@@ -184,125 +200,155 @@ add_followers(Relay *relay, RelayQueue *queue, CarefulBatch *batch,
 			cut = !in_batch(batch, msg->seq);
 			continue;
 		}
-		/* nothing may go before an earlier one of its key */
-		cut = cut || msg->reason != OUTBOX_BEHIND ||
-			!outbox_position_covers(&queue->acked, msg->xid, msg->seq) ||
-			outbox_is_expired(&queue->settings, msg->enqueued_at, now) ||
-			relay->args.data.len >= OUTBOX_BATCH_BYTES;
+		/* none may be delivered before an earlier one of its key */
+		cut = cut || msg->reason != OUTBOX_BEHIND || !is_covered(queue, msg) ||
+			outbox_is_expired(queue->settings, msg->enqueued_at, now) ||
+			outbox_batch_is_full(batch->buffer, batch->count);
 		if (!cut)
-			add_again(relay, queue, batch, msg);
+			add_message(queue, batch, msg);
 	}
 }
 
 /*
- * Try skipped messages again that are due.
+ * Add what is due, and give up what has expired.  False if some of it isn't
+ * covered yet.
  */
-void
-outbox_send_again(Relay *relay, RelayQueue *queue)
+static bool
+add_due(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	CarefulBatch batch;
-	OutboxMessage *messages;
-	uint64		expired[OUTBOX_BATCH_MESSAGES];
+	uint64		expired[DUE_ROWS];	/* hashes of keys */
 	int			nexpired = 0;
-	bool		early = false;
-	int			n;
+	bool		all = true;
+	OutboxMessage *messages;
+	int			n = select_due(queue, now, &messages);
 
-	if (!outbox_lock_failures())
-	{
-		queue->again_at = now + OUTBOX_LOOK_AGAIN_US;
-		return;
-	}
-	outbox_careful_begin(relay, &batch);
-	SPI_connect();
-	n = select_deferred(queue,
-						"SELECT * FROM outbox.deferred WHERE queue = $1"
-						" AND reason = 'retry' AND due_at <= $2"
-						" ORDER BY due_at, seq LIMIT 256",
-						TIMESTAMPTZOID, TimestampTzGetDatum(now), true,
-						&messages);
-	for (int i = 0; i < n && relay->args.data.len < OUTBOX_BATCH_BYTES; i++)
+	for (int i = 0; i < n && !outbox_batch_is_full(batch->buffer, batch->count); i++)
 	{
 		OutboxMessage *msg = &messages[i];
 
-		if (!outbox_position_covers(&queue->acked, msg->xid, msg->seq))
-			early = true;
-		else if (outbox_is_expired(&queue->settings, msg->enqueued_at, now))
+		if (!is_covered(queue, msg))
+			all = false;
+		else if (!outbox_is_expired(queue->settings, msg->enqueued_at, now))
+			add_message(queue, batch, msg);
+		else
 		{
 			outbox_message_expired(queue, msg, now);
-			queue->held--;
-			if (msg->key != NULL)
-			{
-				expired[nexpired++] = outbox_key_hash(msg->key);
-				outbox_release_key(queue, expired[nexpired - 1]);
-			}
+			outbox_unhold_messages(queue, 1);
+			if (msg->key == NULL)
+				continue;
+			expired[nexpired] = outbox_key_hash(msg->key);
+			outbox_release_key(queue, expired[nexpired++]);
 		}
-		else
-			add_again(relay, queue, &batch, msg);
 	}
-	add_followers(relay, queue, &batch, now);
+	add_followers(queue, batch, now);
 	outbox_let_next_go(queue, expired, nexpired, now);
+	return all;
+}
+
+void
+outbox_send_retries(Relay *relay, RelayQueue *queue)
+{
+	SkipBatch	batch;
+	bool		all;
+
+	if (!outbox_lock_failures())
+	{
+		outbox_look_for_retry_at(queue, outbox_in_ms(outbox_now(), LOOK_AGAIN_MS));
+		return;
+	}
+	outbox_skip_batch_begin(&batch);
+	SPI_connect();
+	all = add_due(queue, &batch, GetCurrentTimestamp());
 	if (batch.count > 0)
 	{
-		Request    *request;
-
-		outbox_careful_call(relay, queue, "again", queue->expect_pos, queue->expect_seq);
-		request = outbox_expect_answer(relay, REQUEST_AGAIN, queue);
-		queue->again_went = true;
-		outbox_careful_sent(relay, request, &batch, 0);
+		outbox_skip_batch_call(queue, &batch, OUTBOX_MODE_AGAIN,
+							   queue->cursor->expect_text,
+							   queue->cursor->expect_seq);
+		outbox_skip_batch_sent(outbox_expect_answer(queue->link, REQUEST_RETRY,
+													queue),
+							   &batch, 0);
 	}
 	else
 	{
-		find_next_again(queue);
-		if (early)
-			queue->again_at = Max(queue->again_at, now + OUTBOX_LOOK_AGAIN_US);
+		outbox_find_next_retry(queue);
+		if (!all)
+			outbox_look_for_retry_at(queue, outbox_in_ms(outbox_now(),
+														 LOOK_AGAIN_MS));
 	}
 	SPI_finish();
 }
 
 /*
- * Those that were applied: they stay for the retention, in case Redis loses
- * its last writes.  The hashes of their keys go to left; returns how many.
+ * These were applied: they stay for the retention, in case Redis loses its
+ * last writes.  The hashes of their keys are added to left.
  */
 static int
-mark_applied(RelayQueue *queue, const uint64 *seqs, int n, TimestampTz now,
+mark_applied(RelayQueue *queue, const uint64 *seqs, int nseqs, TimestampTz now,
 			 uint64 *left)
 {
-	Oid			types[3] = {INT4OID, INT8ARRAYOID, TIMESTAMPTZOID};
-	Datum		values[3] = {
-		Int32GetDatum(queue->settings.id), int8_array(seqs, n),
-		TimestampTzGetDatum(now)
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"seqs", INT8ARRAYOID, outbox_int8_array(seqs, nseqs)},
+		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
 	};
 	int			nleft = 0;
+	uint64		n;
 
-	if (n == 0)
+	if (nseqs == 0)
 		return 0;
-	SPI_execute_with_args("UPDATE outbox.deferred SET reason = 'applied', due_at = $3"
-						  " WHERE queue = $1 AND seq = ANY ($2)"
-						  " AND reason IN ('retry', 'behind')"
-						  " RETURNING hashtextextended(key COLLATE \"C\", 0)",
-						  3, types, values, NULL, false, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	n = outbox_query("UPDATE outbox.deferred SET reason = 'applied', due_at = $now"
+					 " WHERE queue = $queue AND seq = ANY ($seqs)"
+					 " AND reason IN " OUTBOX_REASONS_SKIPPED
+					 " RETURNING " OUTBOX_KEY_HASH("key") ", key IS NULL",
+					 params, lengthof(params));
+	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
-		Datum		hash = SPI_getbinval(SPI_tuptable->vals[i],
-										 SPI_tuptable->tupdesc, 1, &isnull);
 
-		if (!isnull)
-			left[nleft++] = DatumGetInt64(hash);
+		if (!DatumGetBool(outbox_result(i, 2, &isnull)))
+			left[nleft++] = (uint64) outbox_result_int64(i, 1);
 	}
-	queue->held -= SPI_processed;
+	outbox_unhold_messages(queue, (int64) n);
 	return nleft;
 }
 
 /*
- * Messages have been tried again.
+ * These were refused.  Those given up add the hashes of their keys to left.
+ */
+static int
+record_refused(RelayQueue *queue, const uint64 *seqs, const char **errors,
+			   int nseqs, TimestampTz now, uint64 *left)
+{
+	int			nleft = 0;
+	OutboxMessage *messages;
+	int			n = select_skipped(queue, seqs, nseqs, &messages);
+
+	for (int i = 0; i < n; i++)
+	{
+		OutboxMessage *msg = &messages[i];
+		int			r = 0;
+
+		while (seqs[r] != msg->seq)
+			r++;
+		if (!outbox_message_refused(queue, msg, errors[r], true, now))
+			continue;
+		outbox_unhold_messages(queue, 1);
+		if (msg->key != NULL)
+			left[nleft++] = outbox_key_hash(msg->key);
+	}
+	return nleft;
+}
+
+/*
+ * Messages have been tried again.  A message whose error is empty was behind
+ * one that failed: nothing has become of it.
  */
 static void
-record_again(RelayQueue *queue, const Request *request,
-			 const OutboxReply *reply, int nfailed, TimestampTz now)
+record_retries(RelayQueue *queue, const Request *request,
+			   const OutboxReply *reply, int nfailed)
 {
-	uint64		applied[OUTBOX_BATCH_MESSAGES] = {0};
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		applied[OUTBOX_BATCH_MESSAGES];
 	uint64		refused[OUTBOX_BATCH_MESSAGES];
 	const char *errors[OUTBOX_BATCH_MESSAGES];
 	uint64		left[OUTBOX_BATCH_MESSAGES];	/* hashes of keys */
@@ -310,8 +356,6 @@ record_again(RelayQueue *queue, const Request *request,
 	int			nrefused = 0;
 	int			nleft;
 	int			f = 0;
-	OutboxMessage *messages;
-	int			n;
 
 	for (int i = 0; i < request->count; i++)
 	{
@@ -331,54 +375,38 @@ record_again(RelayQueue *queue, const Request *request,
 	}
 
 	nleft = mark_applied(queue, applied, napplied, now, left);
-	n = select_deferred(queue, "SELECT * FROM outbox.deferred WHERE queue = $1"
-						" AND seq = ANY ($2) AND reason IN ('retry', 'behind')",
-						INT8ARRAYOID, int8_array(refused, nrefused), false,
-						&messages);
-	for (int i = 0; i < n; i++)
-	{
-		OutboxMessage *msg = &messages[i];
-		int			r = 0;
-
-		while (refused[r] != msg->seq)
-			r++;
-		if (!outbox_message_refused(queue, msg, errors[r], true, now))
-			continue;
-		queue->held--;
-		if (msg->key != NULL)
-			left[nleft++] = outbox_key_hash(msg->key);
-	}
-
+	nleft += record_refused(queue, refused, errors, nrefused, now, left + nleft);
 	for (int i = 0; i < nleft; i++)
 		outbox_release_key(queue, left[i]);
 	outbox_let_next_go(queue, left, nleft, now);
-	find_next_again(queue);
+	outbox_find_next_retry(queue);
 }
 
 void
-outbox_again_done(Relay *relay, RelayQueue *queue, Request *request,
-				  const OutboxReply *reply, int nfailed)
+outbox_retry_answer(Relay *relay, const Request *request,
+					const OutboxReply *reply)
 {
-	TimestampTz begin = GetCurrentTimestamp();
-	bool		ok;
+	RelayQueue *queue = request->queue;
+	OutboxTime	begin = outbox_now();
+	int			nfailed;
 
-	outbox_begin_step();
-	ok = outbox_catalog_load() && outbox_lock_failures();
-	if (ok)
+	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped)
+		return;
+	nfailed = outbox_count_failed(relay, queue, reply);
+	if (nfailed < 0)
+		return;
+
+	if (!outbox_begin_failure_step())
 	{
-		SPI_connect();
-		record_again(queue, request, reply, nfailed, begin);
-		SPI_finish();
-	}
-	outbox_end_step();
-	if (!ok)
-	{
-		queue->state = QUEUE_UNKNOWN;
-		outbox_discard_plan(queue);
+		/* the tables are locked: the skip list tells later */
+		outbox_queue_is_unknown(queue);
 		return;
 	}
+	SPI_connect();
+	record_retries(queue, request, reply, nfailed);
+	SPI_finish();
+	outbox_end_step();
 	if (nfailed > 0)
 		outbox_pause_after_failure(relay, queue, begin);
-	outbox_messages_applied(relay, queue, request->count - nfailed,
-							request->oldest, request->newest);
+	outbox_batch_is_applied(relay, queue, request, request->count - nfailed);
 }

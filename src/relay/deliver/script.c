@@ -63,10 +63,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/script.h"
 
+#include "redis/resp.h"
 #include "targets/options.h"
-#include "utils/builtins.h"
+#include "targets/target.h"
 
 /*
  * What one message is, by the name of its target: one(i, last) applies the
@@ -324,23 +325,38 @@ ONE_MESSAGE
 
 static const char *const scripts[OUTBOX_SCRIPTS] = {
 	[OUTBOX_SCRIPT_APPLY] = apply_script,
-	[OUTBOX_SCRIPT_CAREFUL] = careful_script
+	[OUTBOX_SCRIPT_SKIP] = careful_script
 };
 
-/* what EVALSHA calls them: Redis says so when it loads them */
-static char shas[OUTBOX_SCRIPTS][OUTBOX_SHA_SIZE];
+static QueueScripts *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueScripts *, queue->scripts);
+}
+
+void
+outbox_link_scripts_init(Link *link)
+{
+	link->scripts = MemoryContextAllocZero(link->context, sizeof(LinkScripts));
+}
+
+void
+outbox_scripts_init(RelayQueue *queue)
+{
+	queue->scripts = outbox_make_part(queue, sizeof(QueueScripts));
+}
 
 /*
  * The text of a script; a queue's own one if it has a function.
  */
-const char *
-outbox_script_text(OutboxScript script, const RelayQueue *queue)
+static const char *
+script_text(OutboxScript script, const RelayQueue *queue)
 {
 	OutboxBytes source;
 
 	if (queue == NULL)
 		return scripts[script];
-	source = outbox_text_option(queue->settings.options, "function");
+	source = outbox_text_option(queue->settings->options, "function");
 	source = outbox_utf8_bytes(source.data, source.len);
 	return psprintf("local function user(key, id, msgtype, msgkey, payload, headers,"
 					" now_ms, attempt)\n%.*s\nend\n%s",
@@ -348,52 +364,70 @@ outbox_script_text(OutboxScript script, const RelayQueue *queue)
 }
 
 void
-outbox_script_loaded(OutboxScript script, RelayQueue *queue, const char *sha)
+outbox_send_scripts(Link *link, RelayQueue *queue)
 {
-	strlcpy(queue != NULL ? queue->shas[script] : shas[script], sha,
-			OUTBOX_SHA_SIZE);
+	for (int i = 0; i < OUTBOX_SCRIPTS; i++)
+		outbox_send_command(link, REQUEST_SCRIPT, queue, 3,
+							(const char *const[]) {"SCRIPT", "LOAD",
+								script_text(i, queue)})->number = i;
 }
 
-void
-outbox_resp_number(StringInfo out, uint64 n)
+bool
+outbox_script_loaded(Link *link, const Request *request, const char *sha)
 {
-	char		buf[24];
+	strlcpy(request->queue != NULL ?
+			mine(request->queue)->shas[request->number] :
+			link->scripts->shas[request->number],
+			sha, OUTBOX_SHA_SIZE);
+	return request->queue == NULL && request->number == OUTBOX_SCRIPTS - 1;
+}
 
-	outbox_resp_arg(out, buf, pg_ulltoa_n(n, buf));
+static void
+write_seqs(StringInfo out, const StringInfoData *seqs)
+{
+	if (seqs != NULL)
+		outbox_resp_arg(out, seqs->data, seqs->len);
+	else
+		outbox_resp_string(out, "");
 }
 
 /*
- * Begin a call of a script that has so many arguments behind the mode or
- * branch and the four of the positions.
+ * A channel is no key, so targets that have no key name it as an argument.
  */
 void
-outbox_script_call(StringInfo out, OutboxScript script, const RelayQueue *queue,
-				   const char *mode, int nargs, const char *expect_pos,
-				   const char *expect_seq, const char *pos, uint64 seq)
+outbox_call_script(RelayQueue *queue, const ScriptCall *call)
 {
-	bool		publish = queue->settings.target == OUTBOX_TARGET_PUBLISH;
+	const OutboxQueue *settings = queue->settings;
+	StringInfo	out = outbox_link_out(queue->link);
+	bool		publish = settings->target == OUTBOX_TARGET_PUBLISH;
+	const char *channel = publish ? settings->redis_key : "";
 
-	outbox_resp_command(out, (publish ? 4 : 5) + 5 + nargs);
+	outbox_resp_command(out, (publish ? 4 : 5) + 8 + call->nargs);
 	outbox_resp_string(out, "EVALSHA");
-	outbox_resp_string(out, queue->settings.target == OUTBOX_TARGET_FUNCTION ?
-					   queue->shas[script] : shas[script]);
+	outbox_resp_string(out, settings->target == OUTBOX_TARGET_FUNCTION ?
+					   queue->scripts->shas[call->script] :
+					   queue->link->scripts->shas[call->script]);
 	outbox_resp_string(out, publish ? "1" : "2");
 	outbox_resp_string(out, queue->cursor_key);
 	if (!publish)
-		outbox_resp_string(out, queue->settings.redis_key);
-	outbox_resp_string(out, mode);
-	outbox_resp_string(out, expect_pos);
-	outbox_resp_string(out, expect_seq);
-	outbox_resp_string(out, pos);
-	outbox_resp_number(out, seq);
-}
-
-/*
- * The channel, for targets that have no key.
- */
-void
-outbox_script_channel(StringInfo out, const RelayQueue *queue)
-{
-	outbox_resp_string(out, queue->settings.target == OUTBOX_TARGET_PUBLISH ?
-					   queue->settings.redis_key : "");
+		outbox_resp_string(out, settings->redis_key);
+	outbox_resp_string(out, call->mode);
+	outbox_resp_string(out, call->expect_text);
+	outbox_resp_string(out, call->expect_seq);
+	outbox_resp_string(out, call->to_text);
+	outbox_resp_number(out, call->to_seq);
+	if (call->script == OUTBOX_SCRIPT_APPLY)
+	{
+		outbox_resp_number(out, call->count);
+		write_seqs(out, call->seqs);
+		outbox_resp_string(out, channel);
+	}
+	else
+	{
+		outbox_resp_string(out, outbox_target_branch(settings));
+		outbox_resp_string(out, channel);
+		write_seqs(out, call->seqs);
+	}
+	if (call->nargs > 0)
+		appendBinaryStringInfoNT(out, call->args->data, call->args->len);
 }

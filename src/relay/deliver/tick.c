@@ -5,21 +5,21 @@
  *
  * Design notes
  *
- * Rows visible in one snapshot and not in an earlier one are of transactions
- * from the earlier one's xmax on, or of those that it called in progress.  So
- * they are reached through the index: by range, and by id.  A transaction that
+ * Rows visible in one snapshot and not in an earlier one belong to
+ * transactions from the earlier one's xmax on, or to those that it called in
+ * progress.  The index leads to them by range, and by id.  A transaction that
  * stays open for an hour costs nothing until it has ended.
  *
- * A reach may cover several pairs of snapshots; whoever visits the entries
+ * A scan may cover several pairs of snapshots; whoever visits the entries
  * says which pair they belong to.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/deliver/tick.h"
 
 #include "access/transam.h"
 #include "access/xlog.h"
-#include "lib/qunique.h"
+#include "access/xlog_internal.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -35,15 +35,6 @@ full_xid(TransactionId xid, FullTransactionId next)
 	if (xid > XidFromFullTransactionId(next))
 		epoch--;
 	return ((uint64) epoch) << 32 | xid;
-}
-
-static int
-compare_xids(const void *a, const void *b)
-{
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
-
-	return x < y ? -1 : x > y;
 }
 
 /*
@@ -63,12 +54,25 @@ outbox_take_snapshot(XLogRecPtr *lsn)
 	*lsn = GetXLogInsertRecPtr();
 	for (int i = 0; i < n; i++)
 		xip[i] = full_xid(snapshot->xip[i], next);
-	qsort(xip, n, sizeof(uint64), compare_xids);
-	/* while a transaction is being prepared it may be listed twice */
-	n = qunique(xip, n, sizeof(uint64), compare_xids);
-	snap = outbox_snap_make(full_xid(snapshot->xmax, next), n, xip);
+	snap = outbox_snap_from_list(full_xid(snapshot->xmax, next), n, xip);
 	pfree(xip);
 	return snap;
+}
+
+/*
+ * The position may be just behind a page's header, where no record ends: then
+ * all before the page will do.
+ */
+void
+outbox_flush_wal(XLogRecPtr lsn)
+{
+	uint32		offset = lsn % XLOG_BLCKSZ;
+	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
+		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	if (offset <= header)
+		lsn -= offset;
+	XLogFlush(lsn);
 }
 
 Datum
@@ -86,56 +90,62 @@ outbox_snap_text(const OutboxSnap *snap)
 }
 
 static void
-reach_add(OutboxReach *reach, uint64 xid)
+add_xid(TickScan *scan, uint64 xid)
 {
-	if (reach->nxids == reach->size)
+	if (scan->nxids == scan->size)
 	{
-		reach->size = Max(reach->size * 2, 64);
-		reach->xids = reach->xids == NULL ?
-			palloc(reach->size * sizeof(uint64)) :
-			repalloc(reach->xids, reach->size * sizeof(uint64));
+		scan->size = Max(scan->size * 2, 64);
+		scan->xids = scan->xids == NULL ?
+			palloc(scan->size * sizeof(uint64)) :
+			repalloc(scan->xids, scan->size * sizeof(uint64));
 	}
-	reach->xids[reach->nxids++] = xid;
+	scan->xids[scan->nxids++] = xid;
 }
 
-/*
- * Widen the reach to all that is visible in cur and not in prev.
- */
 void
-outbox_reach_cover(OutboxReach *reach, const OutboxSnap *prev, const OutboxSnap *cur)
+outbox_tick_begin(TickScan *scan)
 {
-	reach->from = Min(reach->from, prev->xmax);
-	reach->below = Max(reach->below, cur->xmax);
+	memset(scan, 0, sizeof(TickScan));
+	scan->from = PG_UINT64_MAX;
+}
+
+void
+outbox_tick_cover(TickScan *scan, const OutboxSnap *prev,
+				  const OutboxSnap *cur)
+{
+	scan->from = Min(scan->from, prev->xmax);
+	scan->below = Max(scan->below, cur->xmax);
 	for (int i = 0; i < prev->nxip; i++)
 		if (outbox_snap_sees(cur, prev->xip[i]))
-			reach_add(reach, prev->xip[i]);
+			add_xid(scan, prev->xip[i]);
 }
 
 void
-outbox_reach_scan(OutboxReach *reach, OutboxStaging *staging, OutboxStagedVisit visit,
-		   void *arg)
+outbox_tick_scan(TickScan *scan, OutboxStaging *staging,
+				 OutboxStagedVisit visit, void *arg)
 {
-	uint64		last = 0;
+	uint64		last;
 
-	if (reach->nxids > 1)
-		qsort(reach->xids, reach->nxids, sizeof(uint64), compare_xids);
+	if (scan->nxids > 1)
+		qsort(scan->xids, scan->nxids, sizeof(uint64),
+			  outbox_compare_xids);
 
 	for (int table = 0; table < staging->ntables; table++)
 	{
 		last = 0;
-		for (int i = 0; i < reach->nxids; i++)
+		for (int i = 0; i < scan->nxids; i++)
 		{
-			uint64		xid = reach->xids[i];
+			uint64		xid = scan->xids[i];
 
-			if (xid == last || xid >= reach->from)
+			if (xid == last || xid >= scan->from)
 				continue;
 			outbox_staging_scan(staging, table, xid, xid + 1, visit, arg);
 			last = xid;
 		}
-		if (reach->from < reach->below)
-			outbox_staging_scan(staging, table, reach->from, reach->below,
+		if (scan->from < scan->below)
+			outbox_staging_scan(staging, table, scan->from, scan->below,
 								visit, arg);
 	}
-	if (reach->xids != NULL)
-		pfree(reach->xids);
+	if (scan->xids != NULL)
+		pfree(scan->xids);
 }

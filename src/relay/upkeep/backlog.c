@@ -1,39 +1,106 @@
 /*-------------------------------------------------------------------------
  *
  * backlog.c
- *	  Count what waits, and publish it.
+ *	  Count what waits, and publish how each queue is.
  *
  * Design notes
  *
- * About once a second the rows that became visible since the last census are
- * added to their queues' counts; acknowledged ones are taken off as answers
- * arrive.  After a connect the counts are made anew, from what the cursors
- * don't cover.  Before the first connect nothing is known of the cursors, and
- * the register "applied" says where to begin.
+ * About once a second the rows that became visible since the last count are
+ * added to their queues'; what the cursors have covered since is taken off.
+ * After a connect the count begins anew, with what the cursors don't cover.
+ * Before the first connect nothing is known of the cursors, and the register
+ * "applied" says where to begin.
  *
  * Counts serve status and outbox_drop_queue(), never delivery.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/upkeep/backlog.h"
 
-#include "utils/memutils.h"
+#include "relay/base/queues.h"
+#include "relay/base/shown.h"
+#include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/held.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/tick.h"
+#include "store/staging.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+typedef struct BacklogScan
+{
+	OutboxStaging *staging;
+	OutboxSnap *now;
+	bool		anew;			/* what isn't covered, not what is new */
+} BacklogScan;
+
+static OutboxSnap *counted = NULL;	/* rows visible in it have been counted */
+static uint64 count_from = 0;	/* before that: transactions from here on */
+static bool anew = false;
+
+/* what was published last */
+static uint64 published_waiting = 0;
+static uint64 covered_when_published = 0;
+
+static QueueBacklog *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueBacklog *, queue->backlog);
+}
+
+void
+outbox_backlog_init(RelayQueue *queue)
+{
+	queue->backlog = outbox_make_part(queue, sizeof(QueueBacklog));
+}
+
+void
+outbox_count_from(uint64 xid)
+{
+	count_from = xid;
+}
+
+void
+outbox_recount_backlog(void)
+{
+	anew = true;
+}
+
+/*
+ * May be less than nothing: what has been delivered isn't counted yet.
+ */
+static int64
+waiting(const RelayQueue *queue)
+{
+	const QueueBacklog *backlog = queue->backlog;
+
+	return backlog->counted -
+		(int64) (queue->cursor->covered - backlog->covered_before);
+}
+
+/*
+ * Of the messages that wait, about: they are younger than those delivered.
+ */
+static TimestampTz
+oldest(const RelayQueue *queue)
+{
+	return queue->cursor->covered != queue->backlog->covered_then ?
+		queue->cursor->newest : queue->backlog->oldest;
+}
 
 static void
 count_row(RelayQueue *queue, TimestampTz enqueued_at)
 {
-	if (queue->waiting++ <= 0 || queue->oldest == 0)
-		queue->oldest = enqueued_at;
-}
+	QueueBacklog *backlog = mine(queue);
 
-typedef struct CensusScan
-{
-	Relay	   *relay;
-	OutboxStaging *staging;
-	OutboxSnap *now;
-	bool		uncovered;		/* count what isn't covered, not what is new */
-} CensusScan;
+	if (waiting(queue) <= 0 || oldest(queue) == 0)
+	{
+		backlog->oldest = enqueued_at;
+		backlog->covered_then = queue->cursor->covered;
+	}
+	backlog->counted++;
+}
 
 /*
  * Is a row of outbox.deferred the only one of its message?
@@ -50,25 +117,26 @@ left_staging(OutboxStaging *staging, const OutboxStagedEntry *entry)
 }
 
 static bool
-census_visit(void *arg, const OutboxStagedEntry *entry)
+count_visit(void *arg, const OutboxStagedEntry *entry)
 {
-	CensusScan *scan = arg;
+	BacklogScan *scan = arg;
 	RelayQueue *queue;
 	TimestampTz at;
 
 	if (!outbox_snap_sees(scan->now, entry->xid))
 		return true;
-	queue = outbox_find_queue(scan->relay, entry->queue);
+	queue = outbox_find_queue(entry->queue);
 	if (queue == NULL)
 		return true;
-	if (scan->uncovered)
+	if (scan->anew)
 	{
-		if (queue->acked.prev != NULL &&
-			outbox_position_covers(&queue->acked, entry->xid, entry->seq))
+		const OutboxPosition *acked = &queue->cursor->acked;
+
+		if (acked->prev != NULL &&
+			outbox_position_covers(acked, entry->xid, entry->seq))
 			return true;
 	}
-	else if (scan->relay->counted != NULL &&
-			 outbox_snap_sees(scan->relay->counted, entry->xid))
+	else if (counted != NULL && outbox_snap_sees(counted, entry->xid))
 		return true;
 	if (entry->table >= OUTBOX_STAGING_TABLES &&
 		!left_staging(scan->staging, entry))
@@ -79,120 +147,134 @@ census_visit(void *arg, const OutboxStagedEntry *entry)
 }
 
 static void
-census(Relay *relay, OutboxStaging *staging, bool uncovered)
-{
-	CensusScan	scan = {relay, staging, NULL, uncovered};
-	OutboxReach reach = {PG_UINT64_MAX, 0, NULL, 0, 0};
-	MemoryContext old = MemoryContextSwitchTo(relay->context);
-	XLogRecPtr	lsn;
-
-	scan.now = outbox_take_snapshot(&lsn);
-	MemoryContextSwitchTo(old);
-
-	if (relay->counted != NULL && !uncovered)
-		outbox_reach_cover(&reach, relay->counted, scan.now);
-	else
-	{
-		reach.from = uncovered ? 0 : relay->counted_from;
-		reach.below = scan.now->xmax;
-	}
-	outbox_reach_scan(&reach, staging, census_visit, &scan);
-
-	outbox_snap_unref(relay->counted);
-	relay->counted = scan.now;
-}
-
-/*
- * Count what has become visible since the last census.
- */
-void
-outbox_census(Relay *relay, OutboxStaging *staging)
-{
-	census(relay, staging, false);
-}
-
-/*
- * Count all that Redis hasn't acknowledged.
- */
-void
-outbox_recount(Relay *relay, OutboxStaging *staging)
+begin_anew(Relay *relay)
 {
 	ListCell   *lc;
 
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
+		QueueBacklog *backlog = mine(queue);
 
-		queue->waiting = 0;
-		queue->oldest = 0;
+		backlog->counted = 0;
+		backlog->covered_before = queue->cursor->covered;
+		backlog->oldest = 0;
+		backlog->covered_then = queue->cursor->covered;
 	}
-	census(relay, staging, true);
+}
+
+static void
+count(Relay *relay, OutboxStaging *staging)
+{
+	BacklogScan scan = {staging, NULL, anew};
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+	TickScan	tick;
+	XLogRecPtr	lsn;
+
+	scan.now = outbox_take_snapshot(&lsn);
+	MemoryContextSwitchTo(old);
+
+	if (anew)
+		begin_anew(relay);
+	outbox_tick_begin(&tick);
+	if (counted != NULL && !anew)
+		outbox_tick_cover(&tick, counted, scan.now);
+	else
+	{
+		tick.from = anew ? 0 : count_from;
+		tick.below = scan.now->xmax;
+	}
+	outbox_tick_scan(&tick, staging, count_visit, &scan);
+
+	outbox_snap_unref(counted);
+	counted = scan.now;
+	anew = false;
+}
+
+bool
+outbox_count_backlog(Relay *relay)
+{
+	OutboxStaging staging;
+	bool		ok;
+
+	if (!outbox_begin_locked_step(NULL, 0))
+		return false;
+	ok = outbox_staging_open(&staging, GetActiveSnapshot(),
+							 anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES);
+	if (ok)
+	{
+		count(relay, &staging);
+		outbox_staging_close(&staging);
+	}
+	outbox_end_step();
+	return ok;
 }
 
 static OutboxQueueState
 shown_state(const RelayQueue *queue)
 {
-	if (queue->settings.paused_at != 0)
+	if (queue->settings->paused_at != 0)
 		return OUTBOX_QUEUE_PAUSED;
-	if (queue->still_since != 0)
+	if (queue->state->still_since != 0)
 		return OUTBOX_QUEUE_BLOCKED;
-	return queue->settled == NULL ? OUTBOX_QUEUE_STARTING : OUTBOX_QUEUE_FLOWING;
+	return queue->cursor->settled == NULL ? OUTBOX_QUEUE_STARTING :
+		OUTBOX_QUEUE_FLOWING;
 }
 
 static void
 publish_queue(RelayQueue *queue, OutboxPublished *published)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	const OutboxQueue *settings = queue->settings;
+	const QueueShown *shown = queue->shown;
 
-	published->queue = queue->settings.id;
+	published->queue = settings->id;
 	published->state = shown_state(queue);
-	published->since = queue->settings.paused_at != 0 ?
-		queue->settings.paused_at : queue->still_since;
-	published->waiting = Max(queue->waiting, 0);
-	published->delayed = queue->delayed;
-	published->held = Max(queue->held, 0);
-	published->dead = queue->dead;
-	published->oldest = queue->waiting > 0 ? queue->oldest : 0;
-	published->delivered = queue->totals.delivered;
-	published->failed = queue->totals.failed;
-	published->dead_lettered = queue->totals.dead_lettered;
-	published->expired = queue->totals.expired;
-	published->last_success = queue->last_success;
-	published->last_error_at = queue->last_error_at;
-	published->latency_p50 = outbox_latency_quantile(&queue->latency, now, 0.5);
-	published->latency_p99 = outbox_latency_quantile(&queue->latency, now, 0.99);
+	published->since = settings->paused_at != 0 ? settings->paused_at :
+		queue->state->still_since;
+	published->waiting = Max(waiting(queue), 0);
+	published->delayed = shown->delayed;
+	published->held = Max(queue->held->count, 0);
+	published->dead = shown->dead;
+	published->oldest = waiting(queue) > 0 ? oldest(queue) : 0;
+	published->delivered = shown->totals.delivered;
+	published->failed = shown->totals.failed;
+	published->dead_lettered = shown->totals.dead_lettered;
+	published->expired = shown->totals.expired;
+	published->last_success = shown->last_success;
+	published->last_error_at = shown->last_error_at;
+	published->latency_p50 = outbox_shown_latency(queue, now, 0.5);
+	published->latency_p99 = outbox_shown_latency(queue, now, 0.99);
 	strlcpy(published->why, published->state == OUTBOX_QUEUE_BLOCKED ?
-			queue->why : "", OUTBOX_QUEUE_TEXT_SIZE);
-	strlcpy(published->last_error, queue->last_error, OUTBOX_QUEUE_TEXT_SIZE);
+			queue->state->why : "", OUTBOX_QUEUE_TEXT_SIZE);
+	strlcpy(published->last_error, shown->last_error, OUTBOX_QUEUE_TEXT_SIZE);
 }
 
-/*
- * What status shows of the backlog.
- */
 void
-outbox_publish(Relay *relay)
+outbox_publish_queues(Relay *relay)
 {
 	OutboxSlot *slot = relay->slot;
-	uint64		waiting = 0;
-	TimestampTz oldest = 0;
+	TimestampTz since = 0;
 	RelayQueue *blocked = NULL;
 	int			n = 0;
 	ListCell   *lc;
 
+	published_waiting = 0;
+	covered_when_published = outbox_covered_in_all();
 	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		if (queue->dropped)
+		if (queue->listed->dropped)
 			continue;
-		if (queue->waiting > 0)
+		if (waiting(queue) > 0)
 		{
-			waiting += queue->waiting;
-			if (oldest == 0 || queue->oldest < oldest)
-				oldest = queue->oldest;
+			published_waiting += waiting(queue);
+			if (since == 0 || oldest(queue) < since)
+				since = oldest(queue);
 		}
-		if (queue->state == QUEUE_BLOCKED || queue->failures > 0)
+		if (queue->state->state == QUEUE_BLOCKED || queue->state->failures > 0)
 			blocked = queue;
 		if (n < OUTBOX_MAX_PUBLISHED)
 			publish_queue(queue, &slot->published[n]);
@@ -204,11 +286,21 @@ outbox_publish(Relay *relay)
 		if (blocked != NULL)
 			snprintf(slot->why, OUTBOX_TEXT_SIZE,
 					 "queue \"%.80s\" stands still: %s",
-					 blocked->settings.name, blocked->why);
+					 blocked->settings->name, blocked->state->why);
 		else
 			slot->why[0] = '\0';
 	}
 	LWLockRelease(outbox_shared->lock);
-	pg_atomic_write_u64(&slot->waiting, waiting);
-	pg_atomic_write_u64(&slot->oldest, oldest);
+	pg_atomic_write_u64(&slot->waiting, published_waiting);
+	pg_atomic_write_u64(&slot->oldest, since);
+}
+
+void
+outbox_publish_waiting(Relay *relay)
+{
+	uint64		covered = outbox_covered_in_all() - covered_when_published;
+
+	if (covered > 0)
+		pg_atomic_write_u64(&relay->slot->waiting,
+							published_waiting - Min(published_waiting, covered));
 }

@@ -1,253 +1,139 @@
 /*-------------------------------------------------------------------------
  *
  * delayed.c
- *	  What becomes due: delayed messages, requests to deliver again.
+ *	  Delayed messages become due.
  *
  * Design notes
  *
  * A delayed message is moved into staging when its time has come: one
- * transaction deletes it and stages it with a new identity.  From there it
- * travels like any other.  The relay knows when the next one is due: from the
- * index, and from shared memory, where commits leave the earliest time of what
- * they have deferred.  Rows that somebody else has locked, to take them back,
- * are left alone and looked at again soon.
- *
- * What shall be delivered again on purpose is staged again, too.  Only the
- * relay knows what has been delivered, so outbox_resend() leaves a request.
+ * transaction deletes its row and stages it with a new identity.  From there
+ * it is delivered like any other.  The relay knows when the next message is
+ * due: from the index, and from shared memory, where commits leave the
+ * earliest time of what they have deferred.  Rows that somebody else has
+ * locked, to take them back, are left alone and looked at again soon.
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/upkeep/delayed.h"
 
-#include "catalog.h"
-#include "catalog/pg_type.h"
+#include <limits.h>
+
+#include "relay/base/hold.h"
+#include "relay/base/step.h"
+#include "relay/base/wanted.h"
 #include "store/deferred.h"
-#include "executor/spi.h"
-#include "utils/memutils.h"
+#include "store/query.h"
 #include "utils/timestamp.h"
 
 /* moved in one transaction */
 #define MOVE_ROWS		500
 
+/* what is due, but locked, is looked at again after this */
+#define LOOK_AGAIN_MS	20
+
+static TimestampTz due_at = DT_NOEND;	/* of the next one; DT_NOEND: none */
+static OutboxTime look_at = 0;	/* not before */
+
 /*
- * Find out when the next delayed message is due.  SPI is connected.
+ * SPI is connected.
  */
 static void
-find_next_due(Relay *relay)
+find_next_due(void)
 {
-	relay->due_at = DT_NOEND;
-	SPI_execute("SELECT due_at FROM outbox.deferred WHERE reason = 'delayed'"
-				" ORDER BY due_at LIMIT 1", true, 1);
-	if (SPI_processed > 0)
-	{
-		bool		isnull;
-		Datum		due = SPI_getbinval(SPI_tuptable->vals[0],
-										SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull)
-			relay->due_at = DatumGetTimestampTz(due);
-	}
+	due_at = DT_NOEND;
+	if (outbox_query("SELECT due_at FROM outbox.deferred WHERE reason = 'delayed'"
+					 " ORDER BY due_at LIMIT 1", NULL, 0) > 0)
+		due_at = outbox_result_int64(0, 1);
 }
 
 void
-outbox_look_for_due(Relay *relay)
+outbox_look_for_delayed(void)
 {
-	outbox_begin_step();
-	if (outbox_catalog_load() && outbox_lock_relation(OUTBOX_REL_DEFERRED))
-	{
-		SPI_connect();
-		find_next_due(relay);
-		SPI_finish();
-	}
+	static const StepLock locks[] = {{OUTBOX_REL_DEFERRED, false}};
+
+	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+		return;
+	SPI_connect();
+	find_next_due();
+	SPI_finish();
 	outbox_end_step();
 }
 
 /*
- * Stage what the last query has returned, with a new identity.
+ * What commits have deferred since we looked.
  */
 static void
-stage_rows(void)
+listen_to_commits(Relay *relay)
 {
-	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext,
-											   "outbox rows", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(rows);
+	uint64		due = pg_atomic_read_u64(&relay->slot->due);
 
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		OutboxMessage msg;
-
-		outbox_row_message(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &msg);
-		outbox_staging_insert(&msg);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(rows);
+	if (due != PG_UINT64_MAX)
+		due = pg_atomic_exchange_u64(&relay->slot->due, PG_UINT64_MAX);
+	if (due != PG_UINT64_MAX)
+		due_at = Min(due_at, (TimestampTz) due);
 }
 
+/*
+ * True if any was due.
+ */
 static bool
-lock_tables(void)
+move_rows(TimestampTz now)
 {
-	return outbox_lock_to_write(OUTBOX_REL_DEFERRED) &&
-		outbox_lock_to_write(OUTBOX_REL_STAGING_1) &&
-		outbox_lock_to_write(OUTBOX_REL_STAGING_2);
-}
-
-static bool
-move_rows(Relay *relay, TimestampTz now)
-{
-	Oid			types[1] = {TIMESTAMPTZOID};
-	Datum		values[1] = {TimestampTzGetDatum(now)};
-	bool		moved;
+	OutboxParam params[] = {
+		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
+	};
+	uint64		n;
 
 	SPI_connect();
-	SPI_execute_with_args("WITH moved AS (DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
-						  "SELECT ctid FROM outbox.deferred"
-						  " WHERE reason = 'delayed' AND due_at <= $1"
-						  " ORDER BY due_at, seq LIMIT " CppAsString2(MOVE_ROWS)
-						  " FOR UPDATE SKIP LOCKED)) RETURNING *)"
-						  " SELECT * FROM moved ORDER BY due_at, seq",
-						  1, types, values, NULL, false, 0);
-	moved = SPI_processed > 0;
-	stage_rows();
-	find_next_due(relay);
+	n = outbox_query("WITH moved AS (DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
+					 "SELECT ctid FROM outbox.deferred"
+					 " WHERE reason = 'delayed' AND due_at <= $now"
+					 " ORDER BY due_at, seq LIMIT " CppAsString2(MOVE_ROWS)
+					 " FOR UPDATE SKIP LOCKED)) RETURNING *)"
+					 " SELECT * FROM moved ORDER BY due_at, seq",
+					 params, lengthof(params));
+	outbox_stage_result();
+	find_next_due();
 	SPI_finish();
-	return moved;
+	return n > 0;
 }
 
-/*
- * Move what is due into staging.  True if anything was.
- */
-bool
-outbox_move_due(Relay *relay, TimestampTz now)
+void
+outbox_stage_delayed(Relay *relay, OutboxTime now)
 {
-	uint64		told = pg_atomic_read_u64(&relay->slot->due);
+	static const StepLock locks[] = {
+		{OUTBOX_REL_DEFERRED, true},
+		{OUTBOX_REL_STAGING_1, true},
+		{OUTBOX_REL_STAGING_2, true}
+	};
+	TimestampTz wall;
 	bool		moved = false;
 
-	/* what commits have deferred since we looked */
-	if (told != PG_UINT64_MAX)
-		told = pg_atomic_exchange_u64(&relay->slot->due, PG_UINT64_MAX);
-	if (told != PG_UINT64_MAX)
-		relay->due_at = Min(relay->due_at, (TimestampTz) told);
-	if (relay->due_at > now || relay->hold)
-		return false;
+	listen_to_commits(relay);
+	if (due_at == DT_NOEND || look_at > now || outbox_is_held())
+		return;
+	wall = GetCurrentTimestamp();
+	if (due_at > wall)
+		return;
 
-	outbox_begin_step();
-	if (outbox_catalog_load() && lock_tables())
-		moved = move_rows(relay, now);
-	outbox_end_step();
+	if (outbox_begin_locked_step(locks, lengthof(locks)))
+	{
+		moved = move_rows(wall);
+		outbox_end_step();
+	}
 	if (moved)
-		relay->look = true;
+		outbox_want_plan(PLAN_STAGED);
 	else
-		relay->due_at = Max(relay->due_at, now + OUTBOX_LOOK_AGAIN_US);
-	return moved;
+		look_at = outbox_in_ms(now, LOOK_AGAIN_MS);
 }
 
-/*
- * What consumers have returned of messages that go again is of the past.
- */
-static void
-begin_anew(RelayQueue *queue, const SPITupleTable *rows, uint64 n)
+long
+outbox_ms_until_delayed(OutboxTime now)
 {
-	Datum	   *ids = palloc(n * sizeof(Datum));
-	bool		isnull;
+	long		until_due;
 
-	for (uint64 i = 0; i < n; i++)
-		ids[i] = SPI_getbinval(rows->vals[i], rows->tupdesc, Anum_staging_id,
-							   &isnull);
-	outbox_forget_messages(queue->settings.id, ids, (int) n);
-	pfree(ids);
-}
-
-/*
- * Stage again what Redis has acknowledged of a queue.  SPI is connected.
- */
-static void
-resend(RelayQueue *queue, Datum since)
-{
-	Oid			types[5] = {INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		values[5] = {
-		Int32GetDatum(queue->settings.id), since,
-		outbox_snap_text(queue->acked.prev), outbox_snap_text(queue->acked.cur),
-		Int64GetDatum((int64) queue->acked.seq)
-	};
-	Portal		portal;
-
-	portal = SPI_cursor_open_with_args(NULL,
-									   "SELECT r.* FROM ("
-									   "SELECT *, '' AS reason FROM outbox.staging_1 UNION ALL "
-									   "SELECT *, '' FROM outbox.staging_2 UNION ALL "
-									   "SELECT " OUTBOX_STAGING_COLUMNS ", reason"
-									   " FROM outbox.deferred"
-									   " WHERE reason IN ('evacuated', 'applied')) AS r"
-									   " WHERE queue = $1 AND enqueued_at >= $2"
-									   " AND (pg_visible_in_snapshot(xid, $3::pg_snapshot)"
-									   " OR (pg_visible_in_snapshot(xid, $4::pg_snapshot)"
-									   " AND seq <= $5))"
-									   " AND (reason <> '' OR NOT EXISTS ("
-									   "SELECT FROM outbox.deferred AS d WHERE d.queue = $1"
-									   " AND d.seq = r.seq AND d.reason IN"
-									   " ('retry', 'behind', 'evacuated', 'applied')"
-									   " UNION ALL SELECT FROM outbox.dead_letter AS d"
-									   " WHERE d.queue = $1 AND d.seq = r.seq"
-									   " AND d.timeline > 0)) ORDER BY seq",
-									   5, types, values, NULL, false, 0);
-	for (;;)
-	{
-		SPITupleTable *rows;
-		uint64		n;
-
-		SPI_cursor_fetch(portal, true, MOVE_ROWS);
-		rows = SPI_tuptable;
-		n = SPI_processed;
-		if (n == 0)
-			break;
-		stage_rows();
-		if (queue->settings.consumer_retry)
-			begin_anew(queue, rows, n);
-		SPI_freetuptable(rows);
-	}
-	SPI_cursor_close(portal);
-}
-
-/*
- * Do what outbox_resend() has asked for, one request of a queue that flows.
- */
-void
-outbox_resend_requested(Relay *relay)
-{
-	relay->look_for_requests = relay->requests_wait = false;
-	outbox_begin_step();
-	if (outbox_catalog_load() && lock_tables() &&
-		outbox_lock_to_write(OUTBOX_REL_RETURNED) &&
-		outbox_lock_to_write(OUTBOX_REL_RESEND_REQUEST))
-	{
-		SPI_connect();
-		SPI_execute("SELECT ctid, queue, since FROM outbox.resend_request"
-					" FOR UPDATE SKIP LOCKED", false, 0);
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	tup = SPI_tuptable->vals[i];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
-			bool		isnull;
-			int32		id = DatumGetInt32(SPI_getbinval(tup, desc, 2, &isnull));
-			RelayQueue *queue = outbox_find_queue(relay, id);
-			Oid			types[1] = {TIDOID};
-			Datum		values[1];
-
-			/* what it has delivered is known only when it has caught up */
-			if (queue != NULL && (queue->state != QUEUE_FLOWING || queue->past_ticks > 0))
-			{
-				relay->requests_wait = true;
-				continue;
-			}
-			values[0] = SPI_getbinval(tup, desc, 1, &isnull);
-			if (queue != NULL)
-				resend(queue, SPI_getbinval(tup, desc, 3, &isnull));
-			SPI_execute_with_args("DELETE FROM outbox.resend_request WHERE ctid = $1",
-								  1, types, values, NULL, false, 0);
-			relay->look = relay->look_for_requests = true;
-			break;
-		}
-		SPI_finish();
-	}
-	outbox_end_step();
+	if (due_at == DT_NOEND || outbox_is_held())
+		return LONG_MAX;
+	until_due = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due_at);
+	return Max(until_due, outbox_ms_until(now, look_at));
 }

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * totals.c
- *	  What is shown of queues: totals kept, deferred messages counted.
+ *	  Totals kept, and deferred messages counted.
  *
  * Design notes
  *
  * Totals are counted in memory and written about every ten seconds, so that
- * few dead rows come of it whatever passes; a crash loses what came since.
+ * they leave few dead rows whatever passes; a crash loses what was counted
+ * since.
  *
  * Delayed messages and dead letters are counted in passes over an index, a
  * bounded number of rows a second.  With few of them the counts are a second
@@ -14,13 +15,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/relay.h"
+#include "relay/upkeep/totals.h"
 
 #include "access/table.h"
-#include "catalog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "relay/base/queues.h"
+#include "relay/base/step.h"
 #include "storage/bufmgr.h"
+#include "store/query.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -28,125 +29,114 @@
 
 /* rows counted at a time */
 #define COUNT_ROWS			5000
+#define COUNT_ROWS_TEXT		CppAsString2(COUNT_ROWS)
 
-/*
- * What a former relay has counted.
- */
+static OutboxTime write_at = 0;
+
+/* where the pass over delayed messages is, in the order of its index */
+static TimestampTz delayed_due = DT_NOBEGIN;
+static int64 delayed_seq = 0;
+
+/* where the pass over dead letters is */
+static int32 dead_queue = 0;
+static TimestampTz dead_at = DT_NOBEGIN;
+static int64 dead_seq = 0;
+
+static QueueTotals *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueTotals *, queue->totals);
+}
+
 void
 outbox_read_totals(RelayQueue *queue)
 {
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(queue->settings.id)};
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)}
+	};
+	ShownTotals totals = {0};
 
 	SPI_connect();
-	SPI_execute_with_args("SELECT delivered, failed, dead_lettered, expired"
-						  " FROM outbox.queue_total WHERE queue = $1",
-						  1, types, values, NULL, true, 1);
-	if (SPI_processed > 0)
+	if (outbox_query("SELECT delivered, failed, dead_lettered, expired"
+					 " FROM outbox.queue_total WHERE queue = $queue",
+					 params, lengthof(params)) > 0)
 	{
-		HeapTuple	tup = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		queue->totals.delivered = DatumGetInt64(SPI_getbinval(tup, desc, 1, &isnull));
-		queue->totals.failed = DatumGetInt64(SPI_getbinval(tup, desc, 2, &isnull));
-		queue->totals.dead_lettered = DatumGetInt64(SPI_getbinval(tup, desc, 3, &isnull));
-		queue->totals.expired = DatumGetInt64(SPI_getbinval(tup, desc, 4, &isnull));
+		totals.delivered = (uint64) outbox_result_int64(0, 1);
+		totals.failed = (uint64) outbox_result_int64(0, 2);
+		totals.dead_lettered = (uint64) outbox_result_int64(0, 3);
+		totals.expired = (uint64) outbox_result_int64(0, 4);
 	}
 	SPI_finish();
-	queue->totals_written = queue->totals;
+	queue->totals = outbox_make_part(queue, sizeof(QueueTotals));
+	mine(queue)->written = totals;
+	outbox_shown_init(queue, &totals);
+}
+
+static bool
+has_changed(const RelayQueue *queue)
+{
+	return !queue->listed->dropped &&
+		memcmp(&queue->shown->totals, &queue->totals->written,
+			   sizeof(ShownTotals)) != 0;
 }
 
 static void
 write_totals(RelayQueue *queue)
 {
-	Oid			types[5] = {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID};
-	Datum		values[5] = {
-		Int32GetDatum(queue->settings.id),
-		Int64GetDatum((int64) queue->totals.delivered),
-		Int64GetDatum((int64) queue->totals.failed),
-		Int64GetDatum((int64) queue->totals.dead_lettered),
-		Int64GetDatum((int64) queue->totals.expired)
+	const ShownTotals *totals = &queue->shown->totals;
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"delivered", INT8OID, Int64GetDatum((int64) totals->delivered)},
+		{"failed", INT8OID, Int64GetDatum((int64) totals->failed)},
+		{"dead_lettered", INT8OID, Int64GetDatum((int64) totals->dead_lettered)},
+		{"expired", INT8OID, Int64GetDatum((int64) totals->expired)}
 	};
 
-	SPI_execute_with_args("INSERT INTO outbox.queue_total"
-						  " SELECT $1, $2, $3, $4, $5"
-						  " WHERE EXISTS (SELECT FROM outbox.queue WHERE id = $1)"
-						  " ON CONFLICT (queue) DO UPDATE SET"
-						  " delivered = EXCLUDED.delivered, failed = EXCLUDED.failed,"
-						  " dead_lettered = EXCLUDED.dead_lettered,"
-						  " expired = EXCLUDED.expired",
-						  5, types, values, NULL, false, 0);
+	outbox_query("INSERT INTO outbox.queue_total"
+				 " SELECT $queue, $delivered, $failed, $dead_lettered, $expired"
+				 " WHERE EXISTS (SELECT FROM outbox.queue WHERE id = $queue)"
+				 " ON CONFLICT (queue) DO UPDATE SET"
+				 " delivered = EXCLUDED.delivered, failed = EXCLUDED.failed,"
+				 " dead_lettered = EXCLUDED.dead_lettered,"
+				 " expired = EXCLUDED.expired",
+				 params, lengthof(params));
 }
 
-/*
- * Write the totals that have changed, if it is time or must be now.
- */
 void
-outbox_write_totals(Relay *relay, TimestampTz now, bool must)
+outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 {
-	bool		changed = false;
-	bool		written = false;
+	static const StepLock locks[] = {{OUTBOX_REL_QUEUE_TOTAL, true}};
+	List	   *changed = NIL;
 	ListCell   *lc;
 
-	if (!must && now >= relay->totals_written_at &&
-		!TimestampDifferenceExceeds(relay->totals_written_at, now, WRITE_INTERVAL_MS))
+	if (!must && now < write_at)
 		return;
-	relay->totals_written_at = now;
+	write_at = outbox_in_ms(now, WRITE_INTERVAL_MS);
 	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		changed |= !queue->dropped &&
-			memcmp(&queue->totals, &queue->totals_written, sizeof(RelayTotals)) != 0;
-	}
-	if (!changed)
+		if (has_changed(lfirst(lc)))
+			changed = lappend(changed, lfirst(lc));
+	if (changed == NIL || !outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
 
-	outbox_begin_step();
-	if (outbox_catalog_load() && outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL))
-	{
-		SPI_connect();
-		foreach(lc, relay->queues)
-		{
-			RelayQueue *queue = lfirst(lc);
-
-			if (!queue->dropped && memcmp(&queue->totals, &queue->totals_written,
-										  sizeof(RelayTotals)) != 0)
-				write_totals(queue);
-		}
-		SPI_finish();
-		written = true;
-	}
+	SPI_connect();
+	foreach(lc, changed)
+		write_totals(lfirst(lc));
+	SPI_finish();
 	outbox_end_step();
-
-	foreach(lc, relay->queues)
+	foreach(lc, changed)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		if (written && !queue->dropped)
-			queue->totals_written = queue->totals;
+		mine(queue)->written = queue->shown->totals;
 	}
 }
 
-static int64
-number(int column)
+static QueueTotals *
+totals_of_row(uint64 row)
 {
-	bool		isnull;
+	RelayQueue *queue = outbox_find_queue((int32) outbox_result_int64(row, 1));
 
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[SPI_processed - 1],
-									   SPI_tuptable->tupdesc, column, &isnull));
-}
-
-static RelayQueue *
-queue_of_row(Relay *relay, uint64 row)
-{
-	bool		isnull;
-
-	return outbox_find_queue(relay,
-							 DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[row],
-														 SPI_tuptable->tupdesc,
-														 1, &isnull)));
+	return queue != NULL ? mine(queue) : NULL;
 }
 
 /*
@@ -155,37 +145,38 @@ queue_of_row(Relay *relay, uint64 row)
 static void
 count_delayed(Relay *relay)
 {
-	Oid			types[2] = {TIMESTAMPTZOID, INT8OID};
-	Datum		values[2] = {
-		TimestampTzGetDatum(relay->counting_due), Int64GetDatum(relay->counting_seq)
+	OutboxParam params[] = {
+		{"due", TIMESTAMPTZOID, TimestampTzGetDatum(delayed_due)},
+		{"seq", INT8OID, Int64GetDatum(delayed_seq)}
 	};
+	uint64		n = outbox_query("SELECT queue, due_at, seq FROM outbox.deferred"
+								 " WHERE reason = 'delayed'"
+								 " AND (due_at, seq) > ($due, $seq)"
+								 " ORDER BY due_at, seq LIMIT " COUNT_ROWS_TEXT,
+								 params, lengthof(params));
 	ListCell   *lc;
 
-	SPI_execute_with_args("SELECT queue, due_at, seq FROM outbox.deferred"
-						  " WHERE reason = 'delayed' AND (due_at, seq) > ($1, $2)"
-						  " ORDER BY due_at, seq LIMIT " CppAsString2(COUNT_ROWS),
-						  2, types, values, NULL, true, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < n; i++)
 	{
-		RelayQueue *queue = queue_of_row(relay, i);
+		QueueTotals *totals = totals_of_row(i);
 
-		if (queue != NULL)
-			queue->counting_delayed++;
+		if (totals != NULL)
+			totals->delayed++;
 	}
-	if (SPI_processed == COUNT_ROWS)
+	if (n == COUNT_ROWS)
 	{
-		relay->counting_due = number(2);
-		relay->counting_seq = number(3);
+		delayed_due = outbox_result_int64(n - 1, 2);
+		delayed_seq = outbox_result_int64(n - 1, 3);
 		return;
 	}
-	relay->counting_due = DT_NOBEGIN;
-	relay->counting_seq = 0;
+	delayed_due = DT_NOBEGIN;
+	delayed_seq = 0;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		queue->delayed = queue->counting_delayed;
-		queue->counting_delayed = 0;
+		outbox_show_delayed(queue, queue->totals->delayed);
+		mine(queue)->delayed = 0;
 	}
 }
 
@@ -195,67 +186,63 @@ count_delayed(Relay *relay)
 static void
 count_dead(Relay *relay)
 {
-	Oid			types[3] = {INT4OID, TIMESTAMPTZOID, INT8OID};
-	Datum		values[3] = {
-		Int32GetDatum(relay->counting_dead_queue),
-		TimestampTzGetDatum(relay->counting_dead_at),
-		Int64GetDatum(relay->counting_dead_seq)
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(dead_queue)},
+		{"dead_at", TIMESTAMPTZOID, TimestampTzGetDatum(dead_at)},
+		{"seq", INT8OID, Int64GetDatum(dead_seq)}
 	};
+	uint64		n = outbox_query("SELECT queue, dead_at, seq FROM outbox.dead_letter"
+								 " WHERE gone_at IS NULL"
+								 " AND (queue, dead_at, seq) > ($queue, $dead_at, $seq)"
+								 " ORDER BY queue, dead_at, seq LIMIT " COUNT_ROWS_TEXT,
+								 params, lengthof(params));
 	ListCell   *lc;
 
-	SPI_execute_with_args("SELECT queue, dead_at, seq FROM outbox.dead_letter"
-						  " WHERE gone_at IS NULL AND (queue, dead_at, seq) > ($1, $2, $3)"
-						  " ORDER BY queue, dead_at, seq LIMIT " CppAsString2(COUNT_ROWS),
-						  3, types, values, NULL, true, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < n; i++)
 	{
-		RelayQueue *queue = queue_of_row(relay, i);
+		QueueTotals *totals = totals_of_row(i);
 
-		if (queue != NULL)
-			queue->counting_dead++;
+		if (totals != NULL)
+			totals->dead++;
 	}
-	if (SPI_processed == COUNT_ROWS)
+	if (n == COUNT_ROWS)
 	{
-		bool		isnull;
-
-		relay->counting_dead_queue =
-			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[SPI_processed - 1],
-										SPI_tuptable->tupdesc, 1, &isnull));
-		relay->counting_dead_at = number(2);
-		relay->counting_dead_seq = number(3);
+		dead_queue = (int32) outbox_result_int64(n - 1, 1);
+		dead_at = outbox_result_int64(n - 1, 2);
+		dead_seq = outbox_result_int64(n - 1, 3);
 		return;
 	}
-	relay->counting_dead_queue = 0;
-	relay->counting_dead_at = DT_NOBEGIN;
-	relay->counting_dead_seq = 0;
+	dead_queue = 0;
+	dead_at = DT_NOBEGIN;
+	dead_seq = 0;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		queue->dead = queue->counting_dead;
-		queue->counting_dead = 0;
+		outbox_show_dead(queue, queue->totals->dead);
+		mine(queue)->dead = 0;
 	}
 }
 
 void
 outbox_count_deferred(Relay *relay)
 {
-	outbox_begin_step();
-	if (outbox_catalog_load() &&
-		outbox_lock_relation(OUTBOX_REL_DEFERRED) &&
-		outbox_lock_relation(OUTBOX_REL_DEAD_LETTER))
-	{
-		SPI_connect();
-		count_delayed(relay);
-		count_dead(relay);
-		SPI_finish();
-	}
+	static const StepLock locks[] = {
+		{OUTBOX_REL_DEFERRED, false},
+		{OUTBOX_REL_DEAD_LETTER, false}
+	};
+
+	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+		return;
+	SPI_connect();
+	count_delayed(relay);
+	count_dead(relay);
+	SPI_finish();
 	outbox_end_step();
 }
 
 /*
- * Has there been anything deferred or dead, since the tables were vacuumed?
- * Most servers never have, and needn't look for it.
+ * Most servers never have deferred anything, and needn't look for it.
  */
 bool
 outbox_anything_deferred(void)
@@ -265,9 +252,9 @@ outbox_anything_deferred(void)
 	};
 	bool		any = false;
 
-	outbox_begin_step();
-	if (outbox_catalog_load())
-		for (int i = 0; i < lengthof(which); i++)
+	if (!outbox_begin_locked_step(NULL, 0))
+		return false;
+	for (int i = 0; i < lengthof(which); i++)
 	{
 		Relation	rel;
 

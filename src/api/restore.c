@@ -1,0 +1,211 @@
+/*-------------------------------------------------------------------------
+ *
+ * restore.c
+ *	  Messages out of a dump: held, and released.
+ *
+ * Design notes
+ *
+ * Rows that get into our tables by INSERT or COPY come out of a dump: their
+ * transaction ids and numbers are another server's, and their messages may
+ * have been delivered from there.  A trigger sees to it that they are never
+ * taken for our own: it makes them "restored", and the relay holds everything
+ * until somebody calls outbox_resume().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "outbox.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "shmem.h"
+#include "store/deferred.h"
+#include "store/staging.h"
+#include "store/tables.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(outbox_hold_restored);
+PG_FUNCTION_INFO_V1(outbox_resume);
+
+/*
+ * A row for a staging table becomes one of outbox.deferred instead.
+ */
+static HeapTuple
+hold_staged(HeapTuple tup, TupleDesc desc)
+{
+	Oid			types[Natts_staging];
+	Datum		values[Natts_staging];
+	bool		isnull[Natts_staging];
+	char		nulls[Natts_staging];
+
+	memcpy(types, outbox_staging_types, sizeof(types));
+	heap_deform_tuple(tup, desc, values, isnull);
+	for (int i = 0; i < Natts_staging; i++)
+		nulls[i] = isnull[i] ? 'n' : ' ';
+
+	SPI_connect();
+	SPI_execute_with_args("INSERT INTO outbox.deferred VALUES"
+						  " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+						  " $13, $14, 'restored')",
+						  Natts_staging, types, values, nulls, false, 0);
+	SPI_finish();
+	return NULL;
+}
+
+/*
+ * A deferred row waits for outbox_resume().  A delayed message keeps due_at;
+ * the time at which a message would be tried again means nothing here, and
+ * would put it behind those that waited for it.
+ */
+static HeapTuple
+hold_deferred(HeapTuple tup, TupleDesc desc)
+{
+	int			columns[2] = {Anum_deferred_reason, Anum_deferred_due_at};
+	Datum		values[2] = {CStringGetTextDatum("restored"), 0};
+	bool		nulls[2] = {false, true};
+	bool		isnull;
+	Datum		value = heap_getattr(tup, Anum_deferred_reason, desc, &isnull);
+	char	   *reason = isnull ? "" : TextDatumGetCString(value);
+
+	if (strcmp(reason, "delayed") == 0 || strcmp(reason, "restored") == 0)
+		values[1] = heap_getattr(tup, Anum_deferred_due_at, desc, &nulls[1]);
+	return heap_modify_tuple_by_cols(tup, desc, 2, columns, values, nulls);
+}
+
+/*
+ * A dead letter stays one.  But timeline 0 says that its number isn't ours.
+ */
+static HeapTuple
+hold_dead_letter(HeapTuple tup, TupleDesc desc)
+{
+	int			columns[2] = {Anum_staging_timeline, Anum_dead_letter_skipped};
+	Datum		values[2] = {Int32GetDatum(0), BoolGetDatum(false)};
+	bool		nulls[2] = {false, false};
+
+	return heap_modify_tuple_by_cols(tup, desc, 2, columns, values, nulls);
+}
+
+static void
+not_such_a_trigger(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("outbox.hold_restored() must be a BEFORE INSERT trigger of one of outbox's tables")));
+}
+
+/*
+ * Trigger on staging, deferred and dead letters: a row that comes by INSERT or
+ * COPY comes out of a dump.
+ */
+Datum
+outbox_hold_restored(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	tup;
+	TupleDesc	desc;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		not_such_a_trigger();
+	if (outbox_deferring)
+		return PointerGetDatum(trigger->tg_trigtuple);
+
+	tup = trigger->tg_trigtuple;
+	desc = RelationGetDescr(trigger->tg_relation);
+	outbox_tell_at_commit();
+	switch (desc->natts)
+	{
+		case Natts_staging:
+			return PointerGetDatum(hold_staged(tup, desc));
+		case Natts_deferred:
+			return PointerGetDatum(hold_deferred(tup, desc));
+		case Natts_dead_letter:
+			return PointerGetDatum(hold_dead_letter(tup, desc));
+	}
+	not_such_a_trigger();
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * A message that failed or was evacuated may have been in staging too when the
+ * dump was made, and came out of it twice: what knows most of it counts, and
+ * a dead letter is one, replayed and discarded ones included.
+ */
+static void
+drop_restored_twice(void)
+{
+	SPI_execute("DELETE FROM outbox.deferred AS r USING outbox.dead_letter AS d"
+				" WHERE r.reason = 'restored' AND d.timeline = 0"
+				" AND d.queue = r.queue AND d.seq = r.seq AND d.id = r.id",
+				false, 0);
+	SPI_execute("DELETE FROM outbox.deferred WHERE ctid IN"
+				" (SELECT ctid FROM (SELECT ctid, row_number() OVER"
+				" (PARTITION BY queue, seq, id ORDER BY attempts DESC,"
+				" jsonb_array_length(coalesce(history, '[]')) DESC) AS n"
+				" FROM outbox.deferred WHERE reason = 'restored') AS r"
+				" WHERE n > 1)",
+				false, 0);
+}
+
+/*
+ * Restored messages whose time has not come are delayed, as they were.
+ */
+static void
+delay_restored(void)
+{
+	Datum		due;
+	bool		isnull;
+
+	SPI_execute("WITH delayed AS (UPDATE outbox.deferred SET reason = 'delayed'"
+				" WHERE reason = 'restored' AND due_at > now()"
+				" RETURNING due_at)"
+				" SELECT min(due_at) FROM delayed",
+				false, 0);
+	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						&isnull);
+	if (!isnull)
+		outbox_wake_when_due(DatumGetTimestampTz(due));
+}
+
+/*
+ * outbox_resume(): release what is held
+ */
+Datum
+outbox_resume(PG_FUNCTION_ARGS)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+	bool		held = slot != NULL && (slot->state == OUTBOX_HELD ||
+										slot->state == OUTBOX_FENCED);
+
+	PreventCommandIfReadOnly("outbox_resume()");
+	SPI_connect();
+	/* new cursors: with the old ones this would go on being held */
+	SPI_execute(held ? "DELETE FROM outbox.relay_state" :
+				"DELETE FROM outbox.relay_state WHERE database <>"
+				" (SELECT oid FROM pg_database"
+				" WHERE datname = current_database())",
+				false, 0);
+	SPI_execute("INSERT INTO outbox.relay_state"
+				" SELECT gen_random_uuid(), oid FROM pg_database"
+				" WHERE datname = current_database()"
+				" AND NOT EXISTS (SELECT FROM outbox.relay_state)",
+				false, 0);
+	drop_restored_twice();
+	delay_restored();
+	outbox_stage_rows("SELECT " OUTBOX_STAGING_COLUMNS ", ctid"
+					  " FROM outbox.deferred WHERE reason = 'restored'"
+					  " ORDER BY seq FOR UPDATE",
+					  0, NULL, NULL, NULL,
+					  "DELETE FROM outbox.deferred WHERE ctid = ANY ($1)");
+	SPI_finish();
+	outbox_tell_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply.c
+ *	  What Redis has answered.
+ *
+ * Design notes
+ *
+ * A reply is hiredis's tree.  Nobody outside this folder knows its members.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "redis/reply.h"
+
+#include <hiredis/hiredis.h>
+
+bool
+outbox_reply_is_error(const OutboxReply *reply)
+{
+	return reply->type == REDIS_REPLY_ERROR;
+}
+
+bool
+outbox_reply_is_array(const OutboxReply *reply)
+{
+	return reply->type == REDIS_REPLY_ARRAY;
+}
+
+const char *
+outbox_reply_string(const OutboxReply *reply)
+{
+	if (reply->type == REDIS_REPLY_STRING ||
+		reply->type == REDIS_REPLY_STATUS ||
+		reply->type == REDIS_REPLY_ERROR)
+		return reply->str;
+	return "";
+}
+
+size_t
+outbox_reply_size(const OutboxReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING ? reply->len :
+		strlen(outbox_reply_string(reply));
+}
+
+size_t
+outbox_reply_length(const OutboxReply *reply)
+{
+	return reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
+}
+
+const OutboxReply *
+outbox_reply_element(const OutboxReply *reply, size_t n)
+{
+	Assert(n < outbox_reply_length(reply));
+	return reply->element[n];
+}
+
+const char *
+outbox_reply_element_string(const OutboxReply *reply, size_t n)
+{
+	return n < outbox_reply_length(reply) ?
+		outbox_reply_string(reply->element[n]) : "";
+}
+
+uint64
+outbox_reply_element_number(const OutboxReply *reply, size_t n)
+{
+	return strtoull(outbox_reply_element_string(reply, n), NULL, 10);
+}
+
+void
+outbox_reply_free(OutboxReply *reply)
+{
+	freeReplyObject(reply);
+}

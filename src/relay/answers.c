@@ -1,0 +1,96 @@
+/*-------------------------------------------------------------------------
+ *
+ * answers.c
+ *	  Answers of Redis, each to whom it concerns.
+ *
+ * Design notes
+ *
+ * Whoever asks for something doesn't wait for the answer; it is handed to them
+ * from here, above all of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/answers.h"
+
+#include "relay/base/wanted.h"
+#include "relay/consumers/streams.h"
+#include "relay/deliver/batch.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/recover.h"
+#include "relay/deliver/retry.h"
+#include "relay/deliver/script.h"
+#include "relay/deliver/skip.h"
+
+/*
+ * A script that all queues share is the link's matter, a queue's own script
+ * the queue's.
+ */
+static void
+script_answer(Relay *relay, Link *link, const Request *request,
+			  const OutboxReply *reply)
+{
+	RelayQueue *queue = request->queue;
+
+	if (!outbox_reply_is_error(reply))
+	{
+		if (outbox_script_loaded(link, request, outbox_reply_string(reply)))
+			outbox_link_is_ready(link);
+	}
+	else if (queue == NULL)
+		outbox_link_fail(link, outbox_reply_string(reply));
+	else if (queue->state->state == QUEUE_ASKED)
+		outbox_queue_error(relay, queue, outbox_reply_string(reply));
+}
+
+static void
+take_answer(Relay *relay, Link *link, const Request *request,
+			const OutboxReply *reply)
+{
+	switch (request->kind)
+	{
+		case REQUEST_HANDSHAKE:
+			if (outbox_reply_is_error(reply))
+				outbox_link_fail(link, outbox_reply_string(reply));
+			break;
+		case REQUEST_SCRIPT:
+			script_answer(relay, link, request, reply);
+			break;
+		case REQUEST_IGNORED:
+			/* its queue may have missed a plan meanwhile */
+			outbox_want_plan(PLAN_ANSWER);
+			break;
+		case REQUEST_CURSOR:
+			outbox_cursor_answer(relay, request, reply);
+			break;
+		case REQUEST_TAKEOVER:
+			outbox_takeover_answer(relay, request, reply);
+			break;
+		case REQUEST_BATCH:
+			outbox_batch_answer(relay, request, reply);
+			break;
+		case REQUEST_SKIP:
+			outbox_skip_answer(relay, request, reply);
+			break;
+		case REQUEST_RETRY:
+			outbox_retry_answer(relay, request, reply);
+			break;
+		case REQUEST_CONSUMER_CHECK:
+		case REQUEST_CONSUMER_READ:
+		case REQUEST_CONSUMER_TRIM:
+			outbox_consumer_answer(request, reply);
+			break;
+	}
+}
+
+void
+outbox_take_answers(Relay *relay, Link *link)
+{
+	Request    *request;
+	OutboxReply *reply;
+
+	while (outbox_next_answer(link, &request, &reply))
+	{
+		take_answer(relay, link, request, reply);
+		outbox_answer_done(link, request, reply);
+	}
+}

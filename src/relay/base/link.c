@@ -1,0 +1,256 @@
+/*-------------------------------------------------------------------------
+ *
+ * link.c
+ *	  The relay's link to one Redis: the connection, and what was asked on it.
+ *
+ * Design notes
+ *
+ *		down ──► connecting ──► greeting ──► ready ──► up
+ *		 ▲            │             │          │        │
+ *		 └────────────┴──────── trouble ───────┴────────┘
+ *
+ * A link is ready when the handshake is done, and up when Redis has applied
+ * something or there is nothing to apply.  The difference matters where Redis
+ * accepts connections and refuses writes: until the link is up, the state
+ * shown stays "waiting for redis" and the waits between attempts grow.
+ *
+ * Whatever the trouble is, it is met in one way: the link goes down with all
+ * that is under way, and begins again with the cursors.  Messages stay where
+ * they are, in staging.
+ *
+ * Redis answers in the order in which it was asked, so what is awaited is a
+ * list.  When the connection is gone, so is the list: whatever it asked for is
+ * seen from the cursors that are read on the next connection.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/base/link.h"
+
+#include "redis/errors.h"
+#include "redis/resp.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* requests under way, of all queues together */
+#define MAX_INFLIGHT	16
+
+/* bytes that Redis hasn't taken yet */
+#define MAX_UNSENT		(512 * 1024)
+
+static QueueRequests *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueRequests *, queue->requests);
+}
+
+Link *
+outbox_link_make(MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Link	   *link = palloc0(sizeof(Link));
+
+	link->context = context;
+	link->connection = outbox_connection_make();
+	link->state = LINK_DOWN;
+	dlist_init(&link->requests);
+	MemoryContextSwitchTo(old);
+	return link;
+}
+
+void
+outbox_requests_init(RelayQueue *queue)
+{
+	queue->requests = outbox_make_part(queue, sizeof(QueueRequests));
+	mine(queue)->last = REQUEST_CURSOR;
+}
+
+/*
+ * Begin to connect.  False, with the reason in link->trouble, if that failed
+ * at once.
+ */
+bool
+outbox_link_begin(Link *link, const OutboxRedisUrl *url)
+{
+	Assert(link->state == LINK_DOWN && link->inflight == 0);
+	link->trouble[0] = '\0';
+	link->state = LINK_CONNECTING;
+	if (outbox_connection_open(link->connection, url))
+		return true;
+	outbox_link_fail(link, outbox_connection_error(link->connection));
+	return false;
+}
+
+/* it is connected, the handshake begins */
+void
+outbox_link_greet(Link *link)
+{
+	Assert(link->state == LINK_CONNECTING);
+	link->state = LINK_GREETING;
+}
+
+/* the handshake is done */
+void
+outbox_link_is_ready(Link *link)
+{
+	if (link->state == LINK_GREETING)
+		link->state = LINK_READY;
+}
+
+/* Redis does what it is asked */
+void
+outbox_link_works(Link *link)
+{
+	if (link->state == LINK_READY)
+		link->state = LINK_UP;
+}
+
+static void
+free_request(Link *link, Request *request)
+{
+	bool		of_consumer = request->kind >= REQUEST_CONSUMER_CHECK;
+
+	dlist_delete(&request->node);
+	link->inflight--;
+	link->consumer_reads -= of_consumer;
+	if (request->queue != NULL)
+	{
+		QueueRequests *requests = mine(request->queue);
+
+		requests->inflight -= !of_consumer;
+		requests->consumer_reads -= of_consumer;
+		requests->unsure -= request->kind == REQUEST_SKIP ||
+			request->kind == REQUEST_RETRY;
+	}
+	outbox_snap_unref(request->to.prev);
+	outbox_snap_unref(request->to.cur);
+	if (request->entries != NULL)
+		pfree(request->entries);
+	pfree(request);
+}
+
+void
+outbox_link_end(Link *link)
+{
+	dlist_mutable_iter iter;
+
+	outbox_connection_close(link->connection);
+	dlist_foreach_modify(iter, &link->requests)
+		free_request(link, dlist_container(Request, node, iter.cur));
+	Assert(link->inflight == 0 && link->consumer_reads == 0);
+	link->state = LINK_DOWN;
+}
+
+void
+outbox_link_fail(Link *link, const char *error)
+{
+	if (link->trouble[0] == '\0')
+		outbox_clean_error(link->trouble, error, sizeof(link->trouble));
+}
+
+bool
+outbox_link_may_send(const Link *link)
+{
+	return link->inflight < MAX_INFLIGHT &&
+		outbox_connection_unsent(link->connection) < MAX_UNSENT;
+}
+
+bool
+outbox_link_io(Link *link)
+{
+	size_t		unsent = outbox_connection_unsent(link->connection);
+
+	link->socket_ready = false;
+	if (!outbox_connection_io(link->connection))
+	{
+		outbox_link_fail(link, outbox_connection_error(link->connection));
+		return false;
+	}
+	/* a large message takes its time, as long as bytes are sent */
+	if (outbox_connection_unsent(link->connection) < unsent)
+		link->progress_at = outbox_now();
+	return true;
+}
+
+void
+outbox_link_is_readable(Link *link)
+{
+	link->socket_ready = true;
+}
+
+StringInfo
+outbox_link_out(Link *link)
+{
+	return outbox_connection_out(link->connection);
+}
+
+Request *
+outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
+{
+	Request    *request = MemoryContextAllocZero(link->context,
+												 sizeof(Request));
+	bool		of_consumer = kind >= REQUEST_CONSUMER_CHECK;
+
+	request->kind = kind;
+	request->queue = queue;
+	dlist_push_tail(&link->requests, &request->node);
+	if (link->inflight++ == 0)
+		link->progress_at = outbox_now();
+	link->consumer_reads += of_consumer;
+	if (queue != NULL)
+	{
+		QueueRequests *requests = mine(queue);
+
+		requests->inflight += !of_consumer;
+		requests->consumer_reads += of_consumer;
+		requests->unsure += kind == REQUEST_SKIP || kind == REQUEST_RETRY;
+		if (kind == REQUEST_BATCH || kind == REQUEST_SKIP ||
+			kind == REQUEST_RETRY)
+			requests->last = kind;
+	}
+	return request;
+}
+
+Request *
+outbox_send_command(Link *link, RequestKind kind, RelayQueue *queue, int argc,
+					const char *const *argv)
+{
+	StringInfo	out = outbox_link_out(link);
+
+	outbox_resp_command(out, argc);
+	for (int i = 0; i < argc; i++)
+		outbox_resp_string(out, argv[i]);
+	return outbox_expect_answer(link, kind, queue);
+}
+
+bool
+outbox_next_answer(Link *link, Request **request, OutboxReply **reply)
+{
+	if (link->trouble[0] != '\0')
+		return false;
+	if (!outbox_connection_reply(link->connection, reply))
+	{
+		outbox_link_fail(link, outbox_connection_error(link->connection));
+		return false;
+	}
+	if (*reply == NULL)
+		return false;
+	if (dlist_is_empty(&link->requests))
+	{
+		/* such as "max number of clients reached", before Redis closes */
+		outbox_link_fail(link, outbox_reply_is_error(*reply) ?
+						 outbox_reply_string(*reply) : "unexpected reply");
+		outbox_reply_free(*reply);
+		return false;
+	}
+	*request = dlist_head_element(Request, node, &link->requests);
+	link->progress_at = outbox_now();
+	link->answered_at = GetCurrentTimestamp();
+	return true;
+}
+
+void
+outbox_answer_done(Link *link, Request *request, OutboxReply *reply)
+{
+	free_request(link, request);
+	outbox_reply_free(reply);
+}

@@ -1,0 +1,110 @@
+/*-------------------------------------------------------------------------
+ *
+ * shown.c
+ *	  What becomes of a queue's messages, as it is shown.
+ *
+ * Design notes
+ *
+ * Everybody who decides about a message says so here.  Nothing is decided
+ * from what is counted here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/base/shown.h"
+
+#include "redis/errors.h"
+#include "relay/base/link.h"
+#include "utils/timestamp.h"
+
+static uint64 delivered_in_all = 0;
+
+static QueueShown *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueShown *, queue->shown);
+}
+
+void
+outbox_shown_init(RelayQueue *queue, const ShownTotals *totals)
+{
+	queue->shown = outbox_make_part(queue, sizeof(QueueShown));
+	mine(queue)->totals = *totals;
+}
+
+void
+outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,
+					  TimestampTz oldest, TimestampTz newest)
+{
+	TimestampTz now = queue->link->answered_at;
+	QueueShown *shown = mine(queue);
+
+	if (count == 0)
+		return;
+	shown->totals.delivered += count;
+	shown->last_success = now;
+	outbox_latency_add(&shown->latency, now, now - oldest, (count + 1) / 2);
+	if (count > 1)
+		outbox_latency_add(&shown->latency, now, now - newest, count / 2);
+	delivered_in_all += count;
+	pg_atomic_write_u64(&relay->slot->delivered, delivered_in_all);
+	pg_atomic_write_u64(&relay->slot->last_success, now);
+}
+
+void
+outbox_show_refused(RelayQueue *queue)
+{
+	mine(queue)->totals.failed++;
+}
+
+void
+outbox_show_expired(RelayQueue *queue)
+{
+	mine(queue)->totals.expired++;
+}
+
+void
+outbox_show_dead_letter(RelayQueue *queue)
+{
+	mine(queue)->totals.dead_lettered++;
+	mine(queue)->dead++;
+}
+
+void
+outbox_show_error(RelayQueue *queue, const char *error)
+{
+	QueueShown *shown = mine(queue);
+
+	outbox_clean_error(shown->last_error, error, sizeof(shown->last_error));
+	shown->last_error_at = GetCurrentTimestamp();
+}
+
+void
+outbox_show_delayed(RelayQueue *queue, int64 delayed)
+{
+	mine(queue)->delayed = delayed;
+}
+
+void
+outbox_show_dead(RelayQueue *queue, int64 dead)
+{
+	mine(queue)->dead = dead;
+}
+
+int64
+outbox_shown_latency(RelayQueue *queue, TimestampTz now, double part)
+{
+	return outbox_latency_quantile(&mine(queue)->latency, now, part);
+}
+
+uint64
+outbox_delivered(void)
+{
+	return delivered_in_all;
+}
+
+void
+outbox_delivered_before(Relay *relay, uint64 delivered)
+{
+	delivered_in_all = delivered;
+	pg_atomic_write_u64(&relay->slot->delivered, delivered);
+}

@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *	  The relay, and a queue of its.
+ *
+ * Purpose: what all files of the relay share, and who may change it.
+ * Process: relay.
+ * Transaction: none needed.
+ * Memory: Relay.context for the relay's life, RelayQueue.context for the
+ *	  queue's; Relay.scratch is reset on every turn of the loop.
+ * Errors: a thrown error ends the worker, which is started again and recovers
+ *	  from Redis.
+ * Locks: none.
+ *
+ * A queue consists of parts.  Each part is declared in the header of the file
+ * that owns it, and that file alone writes it: everybody else gets it as
+ * const.  The owner's file has a function mine() that takes the const away,
+ * and no other file may.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_STATE_H
+#define OUTBOX_RELAY_STATE_H
+
+#include "outbox.h"
+
+#include "access/xlogdefs.h"
+#include "convert.h"
+#include "nodes/pg_list.h"
+#include "shmem.h"
+
+typedef struct RelayQueue
+{
+	MemoryContext context;		/* of this struct and its parts */
+	struct Link *link;			/* its connection to Redis */
+	const char *cursor_key;
+
+	/* relay/base */
+	const OutboxQueue *settings;	/* queues.h */
+	const struct QueueListed *listed;	/* queues.h */
+	const struct QueueRequests *requests;	/* link.h */
+	const struct QueueShown *shown; /* shown.h */
+
+	/* relay/deliver */
+	const struct QueueState *state; /* queue_state.h */
+	const struct QueuePlan *plan;	/* plan.h */
+	const struct QueueCursor *cursor;	/* cursor.h */
+	const struct QueueLoss *loss;	/* loss.h */
+	const struct QueueScripts *scripts; /* script.h */
+	const struct QueueHeld *held;	/* held.h */
+	const struct QueueSkipping *skipping;	/* skip_batch.h */
+
+	/* relay/consumers */
+	const struct QueueConsumer *consumer;	/* streams.h */
+
+	/* relay/upkeep */
+	const struct QueueBacklog *backlog; /* backlog.h */
+	const struct QueueEvacuation *evacuation;	/* evacuate.h */
+	const struct QueuePurge *purge; /* purge.h */
+	const struct QueueTotals *totals;	/* totals.h */
+} RelayQueue;
+
+typedef struct Relay
+{
+	OutboxSlot *slot;			/* what others see of the relay */
+	MemoryContext context;
+	MemoryContext scratch;
+	List	   *queues;			/* of RelayQueue; queues.c changes it */
+	struct Link *link;			/* today the one that all queues use */
+
+	/* written by attach.c */
+	char		source[OUTBOX_UUID_TEXT_LEN + 1];
+	TimeLineID	timeline;
+} Relay;
+
+/* a part of a queue, all zero, that lives as long as the queue */
+extern void *outbox_make_part(RelayQueue *queue, Size size);
+
+#endif							/* OUTBOX_RELAY_STATE_H */

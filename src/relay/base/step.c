@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * step.c
+ *	  A step of the relay: a transaction that waits for nobody.
+ *
+ * Design notes
+ *
+ * Whatever the relay does with tables it does in steps, and no step waits:
+ * neither for Redis nor for somebody's lock.  A user's DDL that waits for one
+ * of the relay's locks while the relay waits for one of that session's would
+ * be a deadlock; and what stands still for one table would stand still for
+ * all queues.  What can't be had now is tried again on a later turn.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/base/step.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/*
+ * The context to return to.  Before PostgreSQL 17 it would be
+ * TopMemoryContext after a commit, and whatever came next a leak.
+ */
+static MemoryContext step_context = NULL;
+
+void
+outbox_begin_step(void)
+{
+	step_context = CurrentMemoryContext;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+outbox_end_step(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(step_context);
+}
+
+bool
+outbox_take_locks(const StepLock *locks, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!(locks[i].write ? outbox_lock_to_write(locks[i].relation) :
+			  outbox_lock_relation(locks[i].relation)))
+			return false;
+	return true;
+}
+
+bool
+outbox_begin_locked_step(const StepLock *locks, int n)
+{
+	outbox_begin_step();
+	if (outbox_catalog_load() && outbox_take_locks(locks, n))
+		return true;
+	outbox_end_step();
+	return false;
+}

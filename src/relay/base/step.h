@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * step.h
+ *	  A step of the relay: a transaction that waits for nobody.
+ *
+ * Purpose: begin and end it, with the locks that it needs.
+ * Process: relay.
+ * Transaction: none may be open when a step begins.
+ * Memory: what a step allocates goes with it; afterwards the context that was
+ *	  current when it began is current again.
+ * Errors: those of the statements in it; they end the worker.
+ * Locks: those that are asked for, taken only if nobody holds a conflicting
+ *	  one, to the end of the step.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_STEP_H
+#define OUTBOX_RELAY_STEP_H
+
+#include "outbox.h"
+
+#include "catalog.h"
+
+typedef struct StepLock
+{
+	OutboxRelation relation;
+	bool		write;
+} StepLock;
+
+extern void outbox_begin_step(void);
+extern void outbox_end_step(void);
+
+/* take locks in a step; false if one can't be had now */
+extern bool outbox_take_locks(const StepLock *locks, int n);
+
+/*
+ * Begin a step with locks.  False, and no step has begun, if the extension is
+ * gone or one of the locks can't be had now.
+ */
+extern bool outbox_begin_locked_step(const StepLock *locks, int n);
+
+#endif							/* OUTBOX_RELAY_STEP_H */

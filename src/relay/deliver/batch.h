@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.h
+ *	  The usual batches: out, and their answers in.
+ *
+ * Purpose: send the next messages of a queue's plan in one call of a script.
+ * Process: relay.
+ * Transaction: outbox_send_batch() in the caller's; the answer needs none.
+ * Memory: a Request until its answer has been dealt with.
+ * Errors: those of reading rows.
+ * Locks: those of the open OutboxStaging.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_BATCH_H
+#define OUTBOX_RELAY_BATCH_H
+
+#include "outbox.h"
+
+#include "relay/base/link.h"
+#include "relay/base/state.h"
+#include "store/staging.h"
+
+extern void outbox_send_batch(Relay *relay, RelayQueue *queue,
+							  OutboxStaging *staging);
+extern void outbox_batch_answer(Relay *relay, const Request *request,
+								const OutboxReply *reply);
+
+#endif							/* OUTBOX_RELAY_BATCH_H */

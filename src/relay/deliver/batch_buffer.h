@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch_buffer.h
+ *	  Where the messages of a batch are written before it is sent.
+ *
+ * Purpose: buffers that all batches use in turn.
+ * Process: relay.
+ * Transaction: none needed.
+ * Memory: static, in the relay's context; what a large batch has made the
+ *	  buffers take is given back.
+ * Errors: none.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_BATCH_BUFFER_H
+#define OUTBOX_RELAY_BATCH_BUFFER_H
+
+#include "outbox.h"
+
+#include "relay/base/state.h"
+#include "targets/target.h"
+
+/* the size of a batch */
+#define OUTBOX_BATCH_MESSAGES	256
+#define OUTBOX_BATCH_BYTES		(128 * 1024)
+
+typedef struct BatchBuffer
+{
+	OutboxArgs	args;			/* the messages, as the scripts take them */
+	StringInfoData seqs;		/* numbers, each followed by a space */
+	MemoryContext scratch;		/* of the message being encoded */
+} BatchBuffer;
+
+extern void outbox_batch_buffer_init(Relay *relay);
+
+/* the buffer, empty */
+extern BatchBuffer *outbox_batch_buffer(void);
+
+extern void outbox_batch_add_seq(BatchBuffer *buffer, uint64 seq);
+
+static inline bool
+outbox_batch_is_full(const BatchBuffer *buffer, int count)
+{
+	return count >= OUTBOX_BATCH_MESSAGES ||
+		buffer->args.data.len >= OUTBOX_BATCH_BYTES;
+}
+
+#endif							/* OUTBOX_RELAY_BATCH_BUFFER_H */

@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * cursor.c
+ *	  What Redis has of a queue, as far as the relay knows.
+ *
+ * Design notes
+ *
+ * Two positions are known of a cursor.  The expected one is where the cursor
+ * will be when everything under way has been applied: the next batch names it
+ * and is refused if the cursor is elsewhere.  The acknowledged one is where
+ * Redis has said that the cursor is.
+ *
+ * Settled is a snapshot all of whose messages are acknowledged.  It is behind
+ * the acknowledged position by at most a tick, and tells what may be removed
+ * from staging.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/deliver/cursor.h"
+
+#include "utils/memutils.h"
+
+static uint64 covered_in_all = 0;
+
+static QueueCursor *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueCursor *, queue->cursor);
+}
+
+void
+outbox_cursor_init(RelayQueue *queue)
+{
+	queue->cursor = outbox_make_part(queue, sizeof(QueueCursor));
+}
+
+void
+outbox_cursor_free(RelayQueue *queue)
+{
+	outbox_snap_unref(queue->cursor->acked.prev);
+	outbox_snap_unref(queue->cursor->acked.cur);
+	outbox_snap_unref(queue->cursor->settled);
+}
+
+static void
+set_acked(QueueCursor *cursor, const OutboxPosition *pos)
+{
+	OutboxPosition old = cursor->acked;
+
+	cursor->acked = *pos;
+	outbox_snap_ref(pos->prev);
+	outbox_snap_ref(pos->cur);
+	outbox_snap_unref(old.prev);
+	outbox_snap_unref(old.cur);
+}
+
+void
+outbox_cursor_settled(RelayQueue *queue, OutboxSnap *snap)
+{
+	QueueCursor *cursor = mine(queue);
+	OutboxSnap *old = cursor->settled;
+
+	cursor->settled = outbox_snap_ref(snap);
+	outbox_snap_unref(old);
+}
+
+void
+outbox_expect_cursor(RelayQueue *queue, const char *text, uint64 seq)
+{
+	QueueCursor *cursor = mine(queue);
+
+	if (cursor->expect_text == NULL || strcmp(cursor->expect_text, text) != 0)
+	{
+		if (cursor->expect_text != NULL)
+			pfree(cursor->expect_text);
+		cursor->expect_text = MemoryContextStrdup(queue->context, text);
+	}
+	cursor->expect_seq = seq;
+}
+
+void
+outbox_cursor_was_read(RelayQueue *queue, const OutboxPosition *pos,
+					   uint64 applied)
+{
+	StringInfoData text;
+
+	set_acked(mine(queue), pos);
+	mine(queue)->applied = applied;
+	mine(queue)->reads++;
+	outbox_cursor_settled(queue, pos->prev);
+
+	initStringInfo(&text);
+	outbox_position_print(&text, pos->timeline, pos->lsn, pos->prev, pos->cur);
+	outbox_expect_cursor(queue, text.data, pos->seq);
+	pfree(text.data);
+}
+
+void
+outbox_cursor_moved(RelayQueue *queue, const Request *request)
+{
+	QueueCursor *cursor = mine(queue);
+	int			covered = request->count + request->skipped;
+
+	set_acked(cursor, &request->to);
+	if (request->finishes)
+		outbox_cursor_settled(queue, request->to.cur);
+	cursor->covered += covered;
+	cursor->newest = request->newest;
+	covered_in_all += covered;
+}
+
+void
+outbox_cursor_applied(RelayQueue *queue, int count)
+{
+	mine(queue)->applied += count;
+}
+
+uint64
+outbox_covered_in_all(void)
+{
+	return covered_in_all;
+}

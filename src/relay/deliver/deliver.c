@@ -1,0 +1,231 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver.c
+ *	  One turn of delivery: plan, and send what may be sent.
+ *
+ * Design notes
+ *
+ * Ticks are a millisecond apart at least.  The first commit after a pause is
+ * delivered at once; under load commits gather for that long, and don't even
+ * try to wake the relay meanwhile.  Otherwise thousands of commits a second
+ * would each pay for waking it, and the relay for a transaction and a script
+ * call a message.
+ *
+ * Queues send in turns, a batch each, until nothing more may be under way.  A
+ * queue with skipped messages that are due sends its retries and its batches
+ * in turns, too: there may be more of either than there is time for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/deliver/deliver.h"
+
+#include <limits.h>
+
+#include "relay/base/link.h"
+#include "relay/base/queues.h"
+#include "relay/base/wanted.h"
+#include "relay/deliver/batch.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/retry.h"
+#include "relay/deliver/skip.h"
+#include "relay/deliver/skip_batch.h"
+#include "utils/snapmgr.h"
+
+#define TICK_INTERVAL_US	1000
+
+static OutboxTime planned_at = OUTBOX_LONG_AGO;
+
+/* may the queue send the next batch of its plan? */
+static bool
+may_send(const RelayQueue *queue, OutboxTime now)
+{
+	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
+		outbox_has_planned(queue) &&
+		(queue->skipping->on ? outbox_may_skip(queue, now) :
+		 queue->requests->inflight < OUTBOX_QUEUE_INFLIGHT);
+}
+
+static bool
+may_plan(OutboxTime now)
+{
+	return outbox_plan_is_wanted() && now - planned_at >= TICK_INTERVAL_US;
+}
+
+bool
+outbox_may_deliver(Relay *relay, OutboxTime now)
+{
+	ListCell   *lc;
+
+	if (may_plan(now))
+		return true;
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (outbox_link_may_send(queue->link) &&
+			(may_send(queue, now) || outbox_may_retry(queue, now)))
+			return true;
+	}
+	return false;
+}
+
+static void
+make_plan(Relay *relay, OutboxStaging *staging, OutboxTime now)
+{
+	List	   *queues = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->state->state == QUEUE_FLOWING && outbox_needs_plan(queue))
+			queues = lappend(queues, queue);
+	}
+	outbox_plan_is_made();
+	if (outbox_make_plan(relay, staging, queues))
+		planned_at = now;
+}
+
+static void
+send_retries(Relay *relay, OutboxTime now)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->requests->last == REQUEST_RETRY && may_send(queue, now))
+			continue;
+		if (outbox_may_retry(queue, now) && outbox_link_may_send(queue->link))
+			outbox_send_retries(relay, queue);
+	}
+}
+
+static void
+send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
+{
+	bool		any = true;
+	ListCell   *lc;
+
+	while (any)
+	{
+		any = false;
+		foreach(lc, relay->queues)
+		{
+			RelayQueue *queue = lfirst(lc);
+
+			if (!may_send(queue, now) || !outbox_link_may_send(queue->link))
+				continue;
+			if (queue->skipping->on)
+				outbox_send_skipping(relay, queue, staging);
+			else
+				outbox_send_batch(relay, queue, staging);
+			any = true;
+			/* it may have missed a plan while it was busy with an older one */
+			if (!outbox_has_planned(queue) && outbox_missed_plan(queue))
+				outbox_want_plan(PLAN_MISSED);
+		}
+	}
+}
+
+/*
+ * Rows outside of staging are looked for only by queues that come from the
+ * past.
+ */
+static int
+tables_to_read(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+		if (((RelayQueue *) lfirst(lc))->plan->ticks_behind > 0)
+			return OUTBOX_TABLES;
+	return OUTBOX_STAGING_TABLES;
+}
+
+bool
+outbox_deliver(Relay *relay, OutboxTime now)
+{
+	OutboxStaging staging;
+
+	if (!outbox_staging_open(&staging, GetActiveSnapshot(),
+							 tables_to_read(relay)))
+		return false;
+	outbox_check_plan_files(relay, &staging);
+	if (may_plan(now))
+		make_plan(relay, &staging, now);
+	send_retries(relay, now);
+	send_batches(relay, &staging, now);
+	(void) outbox_connection_flush(relay->link->connection);
+	outbox_staging_close(&staging);
+	return true;
+}
+
+long
+outbox_ms_until_delivery(Relay *relay, OutboxTime now)
+{
+	long		result = LONG_MAX;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+		const QueueState *state = queue->state;
+
+		if (state->state == QUEUE_BLOCKED)
+			result = Min(result, outbox_ms_until(now, state->retry_at));
+		if (state->state != QUEUE_FLOWING || queue->requests->inflight > 0)
+			continue;
+		if (queue->skipping->on && outbox_has_planned(queue))
+			result = Min(result, outbox_ms_until(now, queue->skipping->not_before));
+		result = Min(result, outbox_ms_until_retry(queue, now));
+	}
+	return result;
+}
+
+bool
+outbox_all_is_delivered(Relay *relay)
+{
+	ListCell   *lc;
+
+	/* a tick of the past may be empty, and the next one not */
+	if (outbox_plan_is_wanted() || relay->link->inflight > 0)
+		return false;
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+		RelayQueueState state = queue->state->state;
+
+		if (state == QUEUE_UNKNOWN || state == QUEUE_ASKED ||
+			(state == QUEUE_FLOWING && !queue->plan->finished))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A finished tick without anything under way has settled.
+ */
+void
+outbox_settle_idle_queues(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->listed->dropped || queue->state->state != QUEUE_FLOWING ||
+			!queue->plan->finished || queue->requests->inflight > 0 ||
+			outbox_has_planned(queue))
+			continue;
+		/* what it stood still for is gone */
+		outbox_queue_is_well(queue);
+		if (queue->cursor->settled != queue->plan->cur)
+			outbox_cursor_settled(queue, queue->plan->cur);
+	}
+}

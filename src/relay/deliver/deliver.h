@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver.h
+ *	  One turn of delivery: plan, and send what may be sent.
+ *
+ * Purpose: decide which queue gets its next plan, batch or retry.
+ * Process: relay.
+ * Transaction: outbox_deliver() in the caller's; no other may be open.
+ * Memory: that of plans and requests.
+ * Errors: those of reading rows.
+ * Locks: AccessShareLock on the tables of messages, if it can be had.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_DELIVER_H
+#define OUTBOX_RELAY_DELIVER_H
+
+#include "outbox.h"
+
+#include "clock.h"
+#include "relay/base/state.h"
+
+/* is there anything to plan or to send now? */
+extern bool outbox_may_deliver(Relay *relay, OutboxTime now);
+
+/* do it; false if somebody's lock is in the way */
+extern bool outbox_deliver(Relay *relay, OutboxTime now);
+
+/* milliseconds until something may be sent that waits for its time */
+extern long outbox_ms_until_delivery(Relay *relay, OutboxTime now);
+
+/* all cursors have been read, and nothing waits to be sent or answered */
+extern bool outbox_all_is_delivered(Relay *relay);
+
+/* queues that have nothing under way have settled; once a second or so */
+extern void outbox_settle_idle_queues(Relay *relay);
+
+#endif							/* OUTBOX_RELAY_DELIVER_H */

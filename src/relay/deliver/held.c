@@ -1,0 +1,244 @@
+/*-------------------------------------------------------------------------
+ *
+ * held.c
+ *	  Skipped messages of a queue, and the keys that they hold up.
+ *
+ * Design notes
+ *
+ * Messages of a key wait behind the first of that key that was refused, in
+ * outbox.deferred.  Which keys are held is known here by their hashes, so that
+ * a message that comes later is skipped without a look at the table.  Two keys
+ * with one hash hold each other up; nothing else comes of it.
+ *
+ * The tables know when a message is due, by the wall clock.  When it makes no
+ * sense to look yet, as a lock was in the way or the cursor has not covered
+ * the message, the relay looks again after a moment by its own clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/deliver/held.h"
+
+#include "catalog/pg_collation.h"
+#include "datatype/timestamp.h"
+#include "relay/base/step.h"
+#include "store/query.h"
+#include "store/tables.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+/* a key that has skipped messages, by its hash */
+typedef struct HeldKey
+{
+	uint64		hash;
+	int64		count;
+} HeldKey;
+
+static const StepLock failure_locks[] = {
+	{OUTBOX_REL_DEFERRED, true},
+	{OUTBOX_REL_DEAD_LETTER, true}
+};
+
+static QueueHeld *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueHeld *, queue->held);
+}
+
+void
+outbox_held_init(RelayQueue *queue)
+{
+	queue->held = outbox_make_part(queue, sizeof(QueueHeld));
+	mine(queue)->retry_at = DT_NOEND;
+}
+
+bool
+outbox_lock_failures(void)
+{
+	return outbox_take_locks(failure_locks, lengthof(failure_locks));
+}
+
+bool
+outbox_begin_failure_step(void)
+{
+	return outbox_begin_locked_step(failure_locks, lengthof(failure_locks));
+}
+
+uint64
+outbox_key_hash(const struct varlena *key)
+{
+	return DatumGetUInt64(DirectFunctionCall2Coll(hashtextextended,
+												  C_COLLATION_OID,
+												  PointerGetDatum(key),
+												  Int64GetDatum(0)));
+}
+
+bool
+outbox_key_is_held(const RelayQueue *queue, const OutboxMessage *msg)
+{
+	uint64		hash;
+
+	if (queue->held->keys == NULL || msg->key == NULL)
+		return false;
+	hash = outbox_key_hash(msg->key);
+	return hash_search(queue->held->keys, &hash, HASH_FIND, NULL) != NULL;
+}
+
+static void
+hold_key(RelayQueue *queue, uint64 hash, int64 count)
+{
+	QueueHeld  *held = mine(queue);
+	HeldKey    *key;
+	bool		found;
+
+	if (held->keys == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(uint64);
+		ctl.entrysize = sizeof(HeldKey);
+		ctl.hcxt = queue->context;
+		held->keys = hash_create("outbox held keys", 64, &ctl,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	key = hash_search(held->keys, &hash, HASH_ENTER, &found);
+	key->count = found ? key->count + count : count;
+}
+
+static void
+forget_keys(QueueHeld *held)
+{
+	if (held->keys != NULL)
+		hash_destroy(held->keys);
+	held->keys = NULL;
+}
+
+void
+outbox_hold_message(RelayQueue *queue, const OutboxMessage *msg)
+{
+	mine(queue)->count++;
+	if (msg->key != NULL)
+		hold_key(queue, outbox_key_hash(msg->key), 1);
+}
+
+void
+outbox_unhold_messages(RelayQueue *queue, int64 n)
+{
+	mine(queue)->count -= n;
+}
+
+void
+outbox_release_key(RelayQueue *queue, uint64 hash)
+{
+	QueueHeld  *held = mine(queue);
+	HeldKey    *key;
+
+	if (held->keys == NULL)
+		return;
+	key = hash_search(held->keys, &hash, HASH_FIND, NULL);
+	if (key == NULL || --key->count > 0)
+		return;
+	hash_search(held->keys, &hash, HASH_REMOVE, NULL);
+	if (hash_get_num_entries(held->keys) == 0)
+		forget_keys(held);
+}
+
+void
+outbox_retry_is_due(RelayQueue *queue, TimestampTz due)
+{
+	QueueHeld  *held = mine(queue);
+
+	held->retry_at = Min(held->retry_at, due);
+}
+
+void
+outbox_look_for_retry_at(RelayQueue *queue, OutboxTime look_at)
+{
+	mine(queue)->look_at = look_at;
+}
+
+void
+outbox_note_evacuated(RelayQueue *queue, bool evacuated)
+{
+	mine(queue)->evacuated = evacuated;
+}
+
+void
+outbox_forget_held(RelayQueue *queue)
+{
+	QueueHeld  *held = mine(queue);
+
+	forget_keys(held);
+	held->count = 0;
+	held->evacuated = false;
+	held->retry_at = DT_NOEND;
+	held->look_at = 0;
+}
+
+void
+outbox_read_held(RelayQueue *queue)
+{
+	QueueHeld  *held = mine(queue);
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)}
+	};
+	uint64		n;
+
+	outbox_forget_held(queue);
+	n = outbox_query("SELECT count(*), " OUTBOX_KEY_HASH("key") ", key IS NULL"
+					 " FROM outbox.deferred WHERE queue = $queue"
+					 " AND reason IN " OUTBOX_REASONS_SKIPPED " GROUP BY 2, 3",
+					 params, lengthof(params));
+	for (uint64 i = 0; i < n; i++)
+	{
+		int64		count = outbox_result_int64(i, 1);
+		bool		isnull;
+
+		held->count += count;
+		if (!DatumGetBool(outbox_result(i, 3, &isnull)))
+			hold_key(queue, (uint64) outbox_result_int64(i, 2), count);
+	}
+	if (held->count > 0)
+		held->retry_at = 0;
+	held->evacuated =
+		outbox_query("SELECT FROM outbox.deferred WHERE queue = $queue"
+					 " AND reason = 'evacuated' LIMIT 1",
+					 params, lengthof(params)) > 0;
+}
+
+void
+outbox_find_next_retry(RelayQueue *queue)
+{
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)}
+	};
+	uint64		n = outbox_query("SELECT due_at FROM outbox.deferred"
+								 " WHERE queue = $queue AND reason = 'retry'"
+								 " ORDER BY due_at LIMIT 1",
+								 params, lengthof(params));
+
+	mine(queue)->retry_at = n > 0 ? outbox_result_int64(0, 1) : DT_NOEND;
+	mine(queue)->look_at = 0;
+}
+
+void
+outbox_let_next_go(RelayQueue *queue, const uint64 *hashes, int n,
+				   TimestampTz now)
+{
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
+		{"hashes", INT8ARRAYOID, outbox_int8_array(hashes, n)},
+		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
+	};
+
+	if (n == 0)
+		return;
+	outbox_query("UPDATE outbox.deferred d SET reason = 'retry', due_at = $now"
+				 " FROM (SELECT DISTINCT unnest($hashes) AS hash) AS k"
+				 " WHERE d.queue = $queue AND d.reason = 'behind'"
+				 " AND d.seq = (SELECT b.seq FROM outbox.deferred AS b"
+				 " WHERE b.queue = $queue"
+				 " AND " OUTBOX_KEY_HASH("b.key") " = k.hash"
+				 " AND b.reason IN " OUTBOX_REASONS_SKIPPED
+				 " ORDER BY b.seq LIMIT 1)",
+				 params, lengthof(params));
+}

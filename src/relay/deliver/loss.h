@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * loss.h
+ *	  Redis has lost acknowledged messages of a queue.
+ *
+ * Purpose: notice it, count what is sent again, and say so.
+ * Process: relay.  Transaction: none needed.
+ * Memory: a part of the queue; it holds snapshots while a loss is counted.
+ * Errors: a WARNING.  Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_LOSS_H
+#define OUTBOX_RELAY_LOSS_H
+
+#include "outbox.h"
+
+#include "relay/base/state.h"
+#include "store/position.h"
+
+typedef struct QueueLoss
+{
+	uint64		lost;			/* messages; 0: nothing is being counted */
+	uint64		resent;			/* of them, found so far */
+	OutboxPosition before;		/* what had been acknowledged before */
+} QueueLoss;
+
+extern void outbox_loss_init(RelayQueue *queue);
+extern void outbox_loss_free(RelayQueue *queue);
+
+/* this many messages are gone that had been within the position */
+extern void outbox_note_loss(RelayQueue *queue, uint64 lost,
+							 const OutboxPosition *before);
+
+/* a message has been planned: is it one that was lost? */
+extern void outbox_count_resent(RelayQueue *queue, uint64 xid, uint64 seq);
+
+/* all that can be sent again has been planned: tell, if anything was lost */
+extern void outbox_report_loss(RelayQueue *queue);
+
+#endif							/* OUTBOX_RELAY_LOSS_H */

@@ -1,0 +1,201 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue_state.c
+ *	  Whether a queue flows, stands still, or is to be read from its cursor.
+ *
+ * Design notes
+ *
+ *		from		what happens							to
+ *		unknown		its cursor is asked for					asked
+ *		asked		the cursor has been read				flowing
+ *		asked		it has to be written back as our own	asked
+ *		asked		Redis refuses the queue					blocked
+ *		flowing		Redis refuses the queue, or a message
+ *					and the policy is to block				blocked
+ *		flowing		Redis refuses a message, which is to be
+ *					skipped; the cursor differs				unknown
+ *		flowing		the queue is paused						paused
+ *		blocked		retry_at has come						asked
+ *		blocked		its policy or options are altered		unknown
+ *		paused		it is resumed							unknown
+ *		any			the link goes down						unknown
+ *
+ * Whoever finds out something calls the function named after it; nobody else
+ * sets a state.  A queue that leaves "flowing" forgets its plan: when it flows
+ * again its cursor has been read, and it goes on from there.  Answers to what
+ * was sent before are recognized by the state and ignored.
+ *
+ * A blocked queue asks for its cursor again at retry_at, later each time.  A
+ * queue stands still for the user from the first refusal until a message has
+ * been delivered, though it is read and tried meanwhile: so still_since stays
+ * across those states.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/deliver/queue_state.h"
+
+#include "redis/errors.h"
+#include "relay/base/link.h"
+#include "relay/base/shown.h"
+#include "relay/base/step.h"
+#include "relay/base/wanted.h"
+#include "relay/deliver/plan.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* a blocked queue is tried again after this, doubled each time, at most */
+#define RETRY_DELAY_MS		250
+#define RETRY_MAX_DELAY_MS	10000
+#define RETRY_MAX_DOUBLINGS 6
+
+static QueueState *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueueState *, queue->state);
+}
+
+void
+outbox_queue_state_init(RelayQueue *queue)
+{
+	queue->state = outbox_make_part(queue, sizeof(QueueState));
+	mine(queue)->state = QUEUE_UNKNOWN;
+}
+
+static void
+stands_still(QueueState *state, TimestampTz since)
+{
+	if (state->still_since == 0)
+		state->still_at = outbox_now();
+	state->still_since = since;
+}
+
+void
+outbox_queue_is_asked(RelayQueue *queue)
+{
+	mine(queue)->state = QUEUE_ASKED;
+}
+
+void
+outbox_queue_flows(RelayQueue *queue)
+{
+	mine(queue)->state = QUEUE_FLOWING;
+	if (queue->settings->paused_at != 0)
+		outbox_pause_queue_delivery(queue);
+	outbox_want_plan(PLAN_CURSOR);
+}
+
+void
+outbox_queue_is_well(RelayQueue *queue)
+{
+	mine(queue)->failures = 0;
+	mine(queue)->still_since = 0;
+}
+
+void
+outbox_queue_is_unknown(RelayQueue *queue)
+{
+	mine(queue)->state = QUEUE_UNKNOWN;
+	outbox_discard_plan(queue);
+}
+
+void
+outbox_queue_is_altered(RelayQueue *queue)
+{
+	outbox_queue_is_unknown(queue);
+	mine(queue)->still_since = 0;
+	outbox_want_plan(PLAN_QUEUES);
+}
+
+/*
+ * Somebody else has moved the cursor, or Redis has lost something.
+ */
+void
+outbox_cursor_differs(RelayQueue *queue)
+{
+	ereport(LOG,
+			(errmsg("cursor of queue \"%s\" in Redis has been moved, reading it again",
+					queue->settings->name)));
+	outbox_queue_is_unknown(queue);
+}
+
+void
+outbox_pause_queue_delivery(RelayQueue *queue)
+{
+	QueueState *state = mine(queue);
+
+	outbox_stop_plan(queue);
+	state->state = QUEUE_PAUSED;
+	state->failures = 0;
+	stands_still(state, queue->settings->paused_at);
+	state->why[0] = '\0';
+}
+
+/*
+ * The id of a message of the queue's plan, as text; NULL if it can't be told.
+ */
+static char *
+planned_id(RelayQueue *queue, uint64 seq)
+{
+	const QueuePlan *plan = queue->plan;
+	MemoryContext context = CurrentMemoryContext;
+	OutboxStaging staging;
+	OutboxMessage msg;
+	char	   *id = NULL;
+
+	if (!outbox_begin_locked_step(NULL, 0))
+		return NULL;
+	if (outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_TABLES))
+	{
+		for (int i = 0; i < plan->n && id == NULL; i++)
+		{
+			const PlanEntry *e = &plan->entries[i];
+
+			if (e->seq != seq || !outbox_fetch_planned(&staging, e, &msg))
+				continue;
+			id = MemoryContextAlloc(context, OUTBOX_UUID_TEXT_LEN + 1);
+			outbox_uuid_text(&msg.id, id);
+		}
+		outbox_staging_close(&staging);
+	}
+	outbox_end_step();
+	return id;
+}
+
+void
+outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
+				   const char *error)
+{
+	QueueState *state = mine(queue);
+	int			delay = RETRY_DELAY_MS << Min(state->failures, RETRY_MAX_DOUBLINGS);
+	char	   *id = seq != 0 ? planned_id(queue, seq) : NULL;
+	char	   *text;
+
+	outbox_stop_plan(queue);
+	state->state = QUEUE_BLOCKED;
+	state->retry_at = outbox_in_ms(outbox_now(), Min(delay, RETRY_MAX_DELAY_MS));
+	if (state->still_since == 0)
+		stands_still(state, GetCurrentTimestamp());
+	outbox_show_error(queue, error);
+	if (id != NULL)
+		snprintf(state->why, sizeof(state->why), "message %s: %s", id,
+				 queue->shown->last_error);
+	else
+		strlcpy(state->why, queue->shown->last_error, sizeof(state->why));
+	text = psprintf("queue \"%s\" stands still: %s", queue->settings->name,
+					state->why);
+	outbox_set_error(relay->slot, text);
+	ereport(state->failures++ == 0 ? WARNING : DEBUG1,
+			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+			 errmsg("%s", text),
+			 errhint("It is tried again until Redis takes it.")));
+}
+
+void
+outbox_queue_error(Relay *relay, RelayQueue *queue, const char *error)
+{
+	if (outbox_is_refusal(error))
+		outbox_block_queue(relay, queue, 0, error);
+	else
+		outbox_link_fail(queue->link, error);
+}

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * retry.h
+ *	  Skipped messages, tried again when they are due.
+ *
+ * Purpose: send them, and record what has become of them.
+ * Process: relay.
+ * Transaction: outbox_send_retries() in the caller's; the answer has one of
+ *	  its own.
+ * Memory: a Request until its answer has been dealt with.
+ * Errors: those of SQL; a WARNING for each dead letter.
+ * Locks: those of outbox_lock_failures(), if they can be had.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_RETRY_H
+#define OUTBOX_RELAY_RETRY_H
+
+#include "outbox.h"
+
+#include "clock.h"
+#include "relay/base/link.h"
+#include "relay/base/state.h"
+
+/* may there be skipped messages that are due? */
+extern bool outbox_may_retry(const RelayQueue *queue, OutboxTime now);
+
+/* milliseconds until then; LONG_MAX: nothing is held */
+extern long outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now);
+
+extern void outbox_send_retries(Relay *relay, RelayQueue *queue);
+extern void outbox_retry_answer(Relay *relay, const Request *request,
+								const OutboxReply *reply);
+
+#endif							/* OUTBOX_RELAY_RETRY_H */

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * script.h
+ *	  The scripts that move cursors, and how they are called.
+ *
+ * Purpose: load the scripts; lay out a call of one.
+ * Process: relay.
+ * Transaction: none needed.
+ * Memory: parts of the link and of the queue; a call is written into the
+ *	  link's buffer.
+ * Errors: none.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_SCRIPT_H
+#define OUTBOX_RELAY_SCRIPT_H
+
+#include "outbox.h"
+
+#include "relay/base/link.h"
+#include "relay/base/state.h"
+
+typedef enum OutboxScript
+{
+	OUTBOX_SCRIPT_APPLY,
+	OUTBOX_SCRIPT_SKIP
+} OutboxScript;
+
+#define OUTBOX_SCRIPTS	(OUTBOX_SCRIPT_SKIP + 1)
+
+/* SHA-1 in hex: what EVALSHA calls a script, and SCRIPT LOAD answers */
+#define OUTBOX_SHA_SIZE	41
+
+typedef struct LinkScripts
+{
+	char		shas[OUTBOX_SCRIPTS][OUTBOX_SHA_SIZE];
+} LinkScripts;
+
+/* a queue's own scripts, if it has a function */
+typedef struct QueueScripts
+{
+	char		shas[OUTBOX_SCRIPTS][OUTBOX_SHA_SIZE];
+} QueueScripts;
+
+/* modes of OUTBOX_SCRIPT_APPLY beside the targets: move the cursor only */
+#define OUTBOX_MODE_TAKE_OVER	"take over"
+#define OUTBOX_MODE_UNSKIP		"unskip"
+
+/* modes of OUTBOX_SCRIPT_SKIP: go past what fails; try skipped messages again */
+#define OUTBOX_MODE_PAST		"past"
+#define OUTBOX_MODE_AGAIN		"again"
+
+/* see the scripts for what each member does */
+typedef struct ScriptCall
+{
+	OutboxScript script;
+	const char *mode;
+	const char *expect_text;	/* the position that the cursor must have */
+	const char *expect_seq;
+	const char *to_text;		/* the position that it gets */
+	uint64		to_seq;
+	int			count;			/* messages; of OUTBOX_SCRIPT_APPLY */
+	const StringInfoData *seqs; /* each followed by a space; or NULL */
+	int			nargs;			/* what follows, */
+	const StringInfoData *args; /* as Redis reads it */
+} ScriptCall;
+
+extern void outbox_link_scripts_init(Link *link);
+extern void outbox_scripts_init(RelayQueue *queue);
+
+/* load the scripts that all queues share, or the queue's own ones */
+extern void outbox_send_scripts(Link *link, RelayQueue *queue);
+
+/* a script is loaded; true if it is the last that all queues share */
+extern bool outbox_script_loaded(Link *link, const Request *request,
+								 const char *sha);
+
+/* write a call into the link's buffer */
+extern void outbox_call_script(RelayQueue *queue, const ScriptCall *call);
+
+#endif							/* OUTBOX_RELAY_SCRIPT_H */

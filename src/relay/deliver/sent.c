@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * sent.c
+ *	  A batch under way, and what its answer says of the queue.
+ *
+ * Design notes
+ *
+ * The next batch is made for the position that this one moves to, before its
+ * answer has come: so batches of a queue are pipelined.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/deliver/sent.h"
+
+#include "relay/base/shown.h"
+#include "relay/base/wanted.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+
+void
+outbox_send_call(RelayQueue *queue, const ScriptCall *call)
+{
+	ScriptCall	expecting = *call;
+	char		seq[OUTBOX_UINT64_SIZE];
+
+	(void) outbox_uint64_text(queue->cursor->expect_seq, seq);
+	expecting.expect_text = queue->cursor->expect_text;
+	expecting.expect_seq = seq;
+	outbox_call_script(queue, &expecting);
+}
+
+Request *
+outbox_batch_is_sent(const Relay *relay, RequestKind kind, RelayQueue *queue)
+{
+	const QueuePlan *plan = queue->plan;
+	Request    *request = outbox_expect_answer(queue->link, kind, queue);
+
+	request->finishes = plan->finished;
+	request->to.prev = outbox_snap_ref(plan->prev);
+	request->to.cur = outbox_snap_ref(plan->cur);
+	request->to.seq = plan->sent_seq;
+	outbox_expect_cursor(queue, outbox_tick_text(relay, queue),
+						 plan->sent_seq);
+	return request;
+}
+
+void
+outbox_batch_is_covered(RelayQueue *queue, const Request *request)
+{
+	outbox_cursor_moved(queue, request);
+	outbox_queue_is_well(queue);
+	/* it had no room for another batch, and took no part in a plan */
+	if (queue->requests->inflight == OUTBOX_QUEUE_INFLIGHT)
+		outbox_want_plan(PLAN_MISSED);
+}
+
+void
+outbox_batch_is_applied(Relay *relay, RelayQueue *queue,
+						const Request *request, int count)
+{
+	outbox_link_works(queue->link);
+	outbox_cursor_applied(queue, count);
+	outbox_show_delivered(relay, queue, count, request->oldest,
+						  request->newest);
+}

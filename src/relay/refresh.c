@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * refresh.c
+ *	  Keep the relay's list of queues as outbox.queue has it.
+ *
+ * Design notes
+ *
+ * The list is read again when a cache invalidation or a wake says so, and when
+ * a row turns up whose queue isn't in it: commits become visible before their
+ * invalidations arrive.
+ *
+ * A queue is made of parts, each of which its owner makes here and frees here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/refresh.h"
+
+#include "queue/queue.h"
+#include "relay/attach.h"
+#include "relay/base/hold.h"
+#include "relay/base/link.h"
+#include "relay/base/queues.h"
+#include "relay/base/step.h"
+#include "relay/base/wanted.h"
+#include "relay/consumers/streams.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/held.h"
+#include "relay/deliver/loss.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/script.h"
+#include "relay/deliver/skip_batch.h"
+#include "relay/upkeep/backlog.h"
+#include "relay/upkeep/evacuate.h"
+#include "relay/upkeep/purge.h"
+#include "relay/upkeep/totals.h"
+#include "store/query.h"
+
+static const StepLock locks[] = {
+	{OUTBOX_REL_QUEUE, false},
+	{OUTBOX_REL_STAGING_1, false},
+	{OUTBOX_REL_STAGING_2, false},
+	{OUTBOX_REL_DEFERRED, false},
+	{OUTBOX_REL_QUEUE_TOTAL, false},
+	{OUTBOX_REL_RELAY_STATE, false}
+};
+
+static RelayQueue *
+add_queue(Relay *relay, const OutboxQueue *settings)
+{
+	RelayQueue *queue = outbox_add_queue(relay, settings);
+
+	outbox_requests_init(queue);
+	outbox_read_totals(queue);
+	outbox_scripts_init(queue);
+	outbox_loss_init(queue);
+	outbox_cursor_init(queue);
+	outbox_plan_init(queue);
+	outbox_queue_state_init(queue);
+	outbox_held_init(queue);
+	outbox_skipping_init(queue);
+	outbox_consumer_init(queue);
+	outbox_backlog_init(queue);
+	outbox_evacuation_init(queue);
+	outbox_purge_init(queue);
+	return queue;
+}
+
+static void
+remove_queue(Relay *relay, RelayQueue *queue)
+{
+	outbox_plan_free(queue);
+	outbox_cursor_free(queue);
+	outbox_loss_free(queue);
+	outbox_purge_free(queue);
+	outbox_remove_queue(relay, queue);
+}
+
+static void
+drop_queue(RelayQueue *queue)
+{
+	outbox_queue_is_dropped(queue);
+	outbox_discard_plan(queue);
+}
+
+void
+outbox_remove_dropped_queue(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->listed->dropped && queue->requests->inflight == 0 &&
+			queue->requests->consumer_reads == 0)
+		{
+			remove_queue(relay, queue);
+			return;
+		}
+	}
+}
+
+/*
+ * Drop all queues, to be read again.
+ */
+static void
+drop_queues(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (!queue->listed->dropped)
+			drop_queue(queue);
+	}
+	outbox_queues_are_stale();
+}
+
+/*
+ * Remove the cursor of a queue that doesn't exist any more, and what its
+ * consumers have returned.
+ */
+static void
+send_remove(RelayQueue *queue)
+{
+	if (!outbox_connection_is_open(queue->link->connection))
+		return;
+	outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 2,
+						(const char *const[]) {"DEL", queue->cursor_key});
+	outbox_send_remove_streams(queue);
+}
+
+/*
+ * Whoever dropped the queue has deleted what it had, but the relay may have
+ * added to it until it noticed.
+ */
+static void
+delete_orphans(int32 id)
+{
+	OutboxParam params[] = {{"queue", INT4OID, Int32GetDatum(id)}};
+
+	if (!outbox_lock_failures() || !outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL))
+		return;
+	SPI_connect();
+	outbox_query("DELETE FROM outbox.deferred WHERE queue = $queue",
+				 params, lengthof(params));
+	outbox_query("DELETE FROM outbox.dead_letter WHERE queue = $queue",
+				 params, lengthof(params));
+	outbox_query("DELETE FROM outbox.queue_total WHERE queue = $queue",
+				 params, lengthof(params));
+	SPI_finish();
+}
+
+/*
+ * Settings may have changed.  What a queue stands still for may be over then:
+ * it goes on from its cursor.
+ */
+static void
+take_settings(RelayQueue *queue, const OutboxQueue *settings)
+{
+	RelayQueueState state = queue->state->state;
+	SettingsChange change = outbox_take_settings(queue, settings);
+	bool		paused = settings->paused_at != 0;
+
+	if (paused && state == QUEUE_FLOWING)
+		outbox_pause_queue_delivery(queue);
+	else if ((!paused && state == QUEUE_PAUSED) ||
+			 (change.policy && state == QUEUE_BLOCKED) ||
+			 (change.options && state != QUEUE_PAUSED))
+		outbox_queue_is_altered(queue);
+}
+
+/*
+ * Bring the list of queues up to date.
+ */
+static void
+refresh_queues(Relay *relay)
+{
+	ListCell   *lc;
+	List	   *fresh;
+
+	outbox_queues_were_read();
+	fresh = outbox_queue_list();
+
+	foreach(lc, relay->queues)
+		outbox_queue_seen(lfirst(lc), false);
+
+	foreach(lc, fresh)
+	{
+		OutboxQueue *settings = lfirst(lc);
+		RelayQueue *queue = outbox_known_queue(settings->id);
+
+		/* another key has another cursor */
+		if (queue != NULL && !outbox_same_redis_key(queue, settings))
+		{
+			drop_queue(queue);
+			queue = NULL;
+		}
+		if (queue == NULL)
+			queue = add_queue(relay, settings);
+		outbox_queue_seen(queue, true);
+		take_settings(queue, settings);
+	}
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->listed->seen || queue->listed->dropped)
+			continue;
+		drop_queue(queue);
+		send_remove(queue);
+		delete_orphans(queue->settings->id);
+	}
+}
+
+bool
+outbox_begin_refreshed_step(Relay *relay)
+{
+	MemoryContext old;
+
+	outbox_begin_step();
+	if (!outbox_catalog_load())
+	{
+		outbox_end_step();
+		outbox_relay_leave(relay);
+	}
+	if (!outbox_queues_to_be_read() && !outbox_is_held())
+		return true;
+	if (!outbox_take_locks(locks, lengthof(locks)))
+	{
+		outbox_end_step();
+		outbox_catalog_forget();
+		return false;
+	}
+	old = MemoryContextSwitchTo(relay->scratch);
+	if (outbox_read_relay_state(relay))
+		drop_queues(relay);
+	if (outbox_queues_to_be_read())
+		refresh_queues(relay);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+bool
+outbox_refresh(Relay *relay)
+{
+	if (!outbox_begin_refreshed_step(relay))
+		return false;
+	outbox_end_step();
+	return true;
+}

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * delayed.h
+ *	  Delayed messages become due.
+ *
+ * Purpose: know when the next one is due, and stage it then.
+ * Process: relay.
+ * Transaction: its own.
+ * Memory: static.
+ * Errors: those of SQL and of staging.
+ * Locks: RowExclusiveLock on outbox.deferred and staging, if it can be had.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_DELAYED_H
+#define OUTBOX_RELAY_DELAYED_H
+
+#include "outbox.h"
+
+#include "clock.h"
+#include "relay/base/state.h"
+
+/* find out from the table when the next one is due */
+extern void outbox_look_for_delayed(void);
+
+/* stage what is due */
+extern void outbox_stage_delayed(Relay *relay, OutboxTime now);
+
+/* milliseconds until the next one is due; LONG_MAX: there is none */
+extern long outbox_ms_until_delayed(OutboxTime now);
+
+#endif							/* OUTBOX_RELAY_DELAYED_H */

@@ -1,0 +1,272 @@
+/*-------------------------------------------------------------------------
+ *
+ * purge.c
+ *	  Delete rows that have been kept long enough.
+ *
+ * Design notes
+ *
+ * Evacuated rows whose messages have been delivered stay for outbox.retention,
+ * as rows in staging do; so do messages that were refused once and have been
+ * delivered since.
+ *
+ * A dead letter is in its queue's skip list as long as its row is in staging:
+ * there it could be found and taken for forgotten.  When staging has been
+ * emptied of the row, the number can leave the skip list.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/upkeep/purge.h"
+
+#include "guc.h"
+#include "redis/resp.h"
+#include "relay/base/queues.h"
+#include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/held.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/script.h"
+#include "relay/deliver/sent.h"
+#include "relay/deliver/tick.h"
+#include "store/query.h"
+#include "store/staging.h"
+#include "store/tables.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* rows deleted in one statement */
+#define ROWS		1000
+#define ROWS_TEXT	CppAsString2(ROWS)
+
+static bool look_for_forgotten = true;
+
+static QueuePurge *
+mine(const RelayQueue *queue)
+{
+	return unconstify(QueuePurge *, queue->purge);
+}
+
+void
+outbox_purge_init(RelayQueue *queue)
+{
+	queue->purge = outbox_make_part(queue, sizeof(QueuePurge));
+}
+
+static void
+forget_snapshot(QueuePurge *purge)
+{
+	outbox_snap_unref(purge->delivered);
+	purge->delivered = NULL;
+}
+
+void
+outbox_purge_free(RelayQueue *queue)
+{
+	forget_snapshot(mine(queue));
+}
+
+void
+outbox_look_for_forgotten(void)
+{
+	look_for_forgotten = true;
+}
+
+static bool
+is_at_present(const RelayQueue *queue)
+{
+	return queue->state->state == QUEUE_FLOWING &&
+		queue->plan->ticks_behind == 0;
+}
+
+/*
+ * What is delivered now may be deleted when the retention has passed.
+ */
+static void
+begin_retention(RelayQueue *queue, OutboxTime now)
+{
+	QueuePurge *purge = mine(queue);
+
+	purge->delivered = outbox_snap_ref(queue->cursor->settled);
+	purge->cursor_reads = queue->cursor->reads;
+	purge->at = outbox_in_ms(now, outbox_retention * INT64CONST(1000));
+}
+
+/*
+ * Delete evacuated rows that have been delivered and kept long enough.  True if
+ * there are more.
+ */
+static bool
+purge_evacuated(RelayQueue *queue, OutboxTime now)
+{
+	QueuePurge *purge = mine(queue);
+	OutboxParam params[2];
+
+	if (purge->cursor_reads != queue->cursor->reads)
+		forget_snapshot(purge);
+	if (purge->delivered == NULL)
+	{
+		if (is_at_present(queue))
+			begin_retention(queue, now);
+		return false;
+	}
+	if (purge->at > now)
+		return false;
+	params[0] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
+	params[1] = (OutboxParam) {"seen", TEXTOID, outbox_snap_text(purge->delivered)};
+	if (outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
+					 "SELECT ctid FROM outbox.deferred WHERE queue = $queue"
+					 " AND reason = 'evacuated'"
+					 " AND pg_visible_in_snapshot(xid, $seen::pg_snapshot)"
+					 " LIMIT " ROWS_TEXT "))", params, 2) == ROWS)
+		return true;
+	forget_snapshot(purge);
+	outbox_note_evacuated(queue,
+						  outbox_query("SELECT FROM outbox.deferred"
+									   " WHERE queue = $queue"
+									   " AND reason = 'evacuated' LIMIT 1",
+									   params, 2) > 0);
+	return false;
+}
+
+/*
+ * True if there are more.
+ */
+static bool
+purge_applied(void)
+{
+	TimestampTz before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 outbox_retention * INT64CONST(-1000));
+	OutboxParam params[] = {
+		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
+	};
+
+	return outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
+						"SELECT ctid FROM outbox.deferred"
+						" WHERE reason = 'applied' AND due_at < $before"
+						" ORDER BY due_at LIMIT " ROWS_TEXT "))",
+						params, lengthof(params)) == ROWS;
+}
+
+/*
+ * Take what the last query has returned, seqs, out of a queue's skip list.  If
+ * that is lost they stay there until the cursor is read the next time.
+ */
+static void
+send_unskip(RelayQueue *queue)
+{
+	const QueueCursor *cursor = queue->cursor;
+	StringInfoData seqs;
+
+	initStringInfo(&seqs);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		outbox_resp_number(&seqs, (uint64) outbox_result_int64(i, 1));
+	outbox_send_call(queue, &(ScriptCall) {
+		.script = OUTBOX_SCRIPT_APPLY,
+		.mode = OUTBOX_MODE_UNSKIP,
+		.to_text = cursor->expect_text,
+		.to_seq = cursor->expect_seq,
+		.nargs = (int) SPI_processed,
+		.args = &seqs
+	});
+	outbox_expect_answer(queue->link, REQUEST_IGNORED, queue);
+}
+
+/*
+ * The least transaction id that is still staged.
+ */
+static uint64
+oldest_staged(OutboxStaging *staging)
+{
+	uint64		oldest = PG_UINT64_MAX;
+	uint64		xid;
+
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		if (outbox_staging_first_xid(staging, i, 0, &xid))
+			oldest = Min(oldest, xid);
+	return oldest;
+}
+
+/*
+ * Forget the dead letters of a queue whose rows have left staging.
+ */
+static void
+forget_dead_letters_of(RelayQueue *queue, Datum oldest)
+{
+	OutboxParam params[] = {
+		{"oldest", TEXTOID, oldest},
+		{"queue", INT4OID, Int32GetDatum(queue->settings->id)}
+	};
+	uint64		n = outbox_query("UPDATE outbox.dead_letter SET skipped = false"
+								 " WHERE ctid = ANY (ARRAY("
+								 "SELECT ctid FROM outbox.dead_letter"
+								 " WHERE skipped AND " OUTBOX_DEAD_NUMBERED
+								 " AND queue = $queue AND xid < $oldest::xid8"
+								 " LIMIT " ROWS_TEXT
+								 " FOR UPDATE SKIP LOCKED)) RETURNING seq",
+								 params, lengthof(params));
+
+	if (n > 0)
+		send_unskip(queue);
+	look_for_forgotten |= n == ROWS;
+}
+
+static void
+forget_dead_letters(OutboxStaging *staging)
+{
+	OutboxParam params[] = {
+		{"oldest", TEXTOID, outbox_xid_text(oldest_staged(staging))}
+	};
+	SPITupleTable *rows;
+	uint64		n;
+
+	look_for_forgotten = false;
+	n = outbox_query("SELECT DISTINCT queue FROM outbox.dead_letter"
+					 " WHERE skipped AND " OUTBOX_DEAD_NUMBERED
+					 " AND xid < $oldest::xid8",
+					 params, lengthof(params));
+	rows = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+		RelayQueue *queue = outbox_find_queue(DatumGetInt32(id));
+
+		if (queue != NULL && queue->state->state == QUEUE_FLOWING)
+			forget_dead_letters_of(queue, params[0].value);
+		else
+			look_for_forgotten = true;
+	}
+	outbox_query("DELETE FROM outbox.dead_letter WHERE ctid = ANY (ARRAY("
+				 "SELECT ctid FROM outbox.dead_letter"
+				 " WHERE gone_at IS NOT NULL AND NOT skipped"
+				 " FOR UPDATE SKIP LOCKED))", NULL, 0);
+}
+
+bool
+outbox_purge(Relay *relay, OutboxTime now)
+{
+	OutboxStaging staging;
+	bool		more;
+	ListCell   *lc;
+
+	if (!outbox_begin_failure_step())
+		return false;
+	SPI_connect();
+	more = purge_applied();
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->held->evacuated && !queue->listed->dropped)
+			more |= purge_evacuated(queue, now);
+	}
+	if (look_for_forgotten &&
+		outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_STAGING_TABLES))
+	{
+		forget_dead_letters(&staging);
+		outbox_staging_close(&staging);
+	}
+	SPI_finish();
+	outbox_end_step();
+	return more;
+}

@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ *
+ * registers.c
+ *	  Numbers that outlive a relay.
+ *
+ * Design notes
+ *
+ * Registers are numbers kept in sequences: setval() changes them in place, so
+ * they leave no dead rows however often they are written.  "delivered" is the
+ * total; all rows of transactions below "applied" are acknowledged, which
+ * tells a relay that can't reach Redis after a restart where to begin to
+ * count.  They serve status and never decide what is sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/upkeep/registers.h"
+
+#include "relay/base/queues.h"
+#include "relay/base/shown.h"
+#include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/upkeep/backlog.h"
+#include "store/query.h"
+#include "utils/fmgrprotos.h"
+
+static const StepLock locks[] = {
+	{OUTBOX_REL_DELIVERED, false},
+	{OUTBOX_REL_APPLIED, false}
+};
+
+static uint64 delivered_written = 0;
+static uint64 applied_written = 0;
+
+static uint64
+read_register(const char *sql)
+{
+	return outbox_query(sql, NULL, 0) == 1 ?
+		(uint64) outbox_result_int64(0, 1) : 0;
+}
+
+bool
+outbox_read_registers(Relay *relay)
+{
+	if (!outbox_take_locks(locks, lengthof(locks)))
+		return false;
+	SPI_connect();
+	delivered_written = read_register("SELECT last_value FROM outbox.delivered");
+	applied_written = read_register("SELECT last_value FROM outbox.applied");
+	SPI_finish();
+	outbox_delivered_before(relay, delivered_written);
+	outbox_count_from(applied_written);
+	return true;
+}
+
+static void
+write_register(OutboxRelation which, uint64 value)
+{
+	DirectFunctionCall2(setval_oid, ObjectIdGetDatum(outbox_relid(which)),
+						Int64GetDatum((int64) value));
+}
+
+/*
+ * The least transaction id that may have rows not acknowledged yet; 0 if that
+ * isn't known.
+ */
+static uint64
+applied_below(Relay *relay)
+{
+	uint64		below = PG_UINT64_MAX;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+		const OutboxSnap *settled = queue->cursor->settled;
+
+		if (queue->listed->dropped)
+			continue;
+		if (settled == NULL)
+			return 0;
+		below = Min(below, settled->nxip > 0 ? settled->xip[0] : settled->xmax);
+	}
+	return below == PG_UINT64_MAX ? 0 : below;
+}
+
+/*
+ * Write the registers if there is anything new.  "applied" moves only together
+ * with "delivered", so that an idle server stays idle.
+ */
+void
+outbox_write_registers(Relay *relay)
+{
+	uint64		delivered = outbox_delivered();
+	uint64		applied = applied_below(relay);
+
+	if (delivered == delivered_written ||
+		!outbox_begin_locked_step(locks, lengthof(locks)))
+		return;
+	write_register(OUTBOX_REL_DELIVERED, delivered);
+	if (applied > applied_written)
+	{
+		write_register(OUTBOX_REL_APPLIED, applied);
+		applied_written = applied;
+	}
+	outbox_end_step();
+	delivered_written = delivered;
+}

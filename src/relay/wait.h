@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.h
+ *	  The relay waits: for a commit, for Redis, for what is due.
+ *
+ * Purpose: one wait for everything.
+ * Process: relay.
+ * Transaction: none may be open.
+ * Memory: a wait event set for each socket.
+ * Errors: those of wait event sets.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_WAIT_H
+#define OUTBOX_RELAY_WAIT_H
+
+#include "outbox.h"
+
+#include "clock.h"
+#include "relay/base/state.h"
+
+/* until something happens or is due, chores at the latest */
+extern void outbox_wait_for_work(Relay *relay, OutboxTime chores_at);
+
+/* the same before there is anything to do but to try again */
+extern void outbox_wait_ms(long ms);
+
+#endif							/* OUTBOX_RELAY_WAIT_H */

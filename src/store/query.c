@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.c
+ *	  SQL with named parameters, by SPI.
+ *
+ * Design notes
+ *
+ * Names are replaced by numbers before PostgreSQL sees the statement.  $ and a
+ * letter is a parameter nowhere in PostgreSQL's own syntax; statements here
+ * have no dollar-quoted strings.
+ *
+ * Nothing here is read only to SPI: a statement has to see what those before
+ * it in the same transaction have done.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/query.h"
+
+#include "convert.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+
+static int
+find_param(const char *name, size_t len, const OutboxParam *params, int nparams)
+{
+	for (int i = 0; i < nparams; i++)
+		if (strlen(params[i].name) == len &&
+			memcmp(params[i].name, name, len) == 0)
+			return i;
+	elog(ERROR, "there is no parameter \"%.*s\"", (int) len, name);
+	return -1;
+}
+
+static char *
+number_params(const char *sql, const OutboxParam *params, int nparams)
+{
+	StringInfoData result;
+
+	initStringInfo(&result);
+	while (*sql != '\0')
+	{
+		size_t		len = 0;
+
+		appendStringInfoChar(&result, *sql);
+		if (*sql++ != '$')
+			continue;
+		while ((sql[len] >= 'a' && sql[len] <= 'z') || sql[len] == '_')
+			len++;
+		if (len > 0)
+			appendStringInfo(&result, "%d",
+							 find_param(sql, len, params, nparams) + 1);
+		sql += len;
+	}
+	return result.data;
+}
+
+static void
+split_params(const OutboxParam *params, int nparams, Oid *types,
+			 Datum *values, char *nulls)
+{
+	for (int i = 0; i < nparams; i++)
+	{
+		types[i] = params[i].type;
+		values[i] = params[i].value;
+		nulls[i] = params[i].is_null ? 'n' : ' ';
+	}
+}
+
+uint64
+outbox_query(const char *sql, const OutboxParam *params, int nparams)
+{
+	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));
+	Datum	   *values = palloc((nparams + 1) * sizeof(Datum));
+	char	   *nulls = palloc(nparams + 1);
+	int			result;
+
+	split_params(params, nparams, types, values, nulls);
+	result = SPI_execute_with_args(number_params(sql, params, nparams),
+								   nparams, types, values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s",
+			 SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+Portal
+outbox_query_cursor(const char *sql, const OutboxParam *params, int nparams)
+{
+	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));
+	Datum	   *values = palloc((nparams + 1) * sizeof(Datum));
+	char	   *nulls = palloc(nparams + 1);
+
+	split_params(params, nparams, types, values, nulls);
+	return SPI_cursor_open_with_args(NULL, number_params(sql, params, nparams),
+									 nparams, types, values, nulls, false, 0);
+}
+
+Datum
+outbox_result(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+int64
+outbox_result_int64(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = outbox_result(row, column, &isnull);
+
+	if (isnull)
+		return 0;
+	switch (SPI_gettypeid(SPI_tuptable->tupdesc, column))
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+		case XID8OID:
+		case TIMESTAMPTZOID:
+			return DatumGetInt64(value);
+	}
+	elog(ERROR, "column %d is not a number", column);
+	return 0;
+}
+
+Datum
+outbox_int8_array(const uint64 *numbers, int n)
+{
+	Datum	   *values = palloc((n + 1) * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		values[i] = Int64GetDatum((int64) numbers[i]);
+	return PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+Datum
+outbox_xid_text(uint64 xid)
+{
+	char		text[OUTBOX_UINT64_SIZE];
+
+	(void) outbox_uint64_text(xid, text);
+	return CStringGetTextDatum(text);
+}

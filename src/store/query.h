@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.h
+ *	  SQL with named parameters, by SPI.
+ *
+ * Purpose: run a statement and read what it returns.
+ * Process: backend and relay.
+ * Transaction: the caller's.  SPI is connected.
+ * Memory: SPI's context, until SPI_finish().
+ * Errors: those of the statement; a failed call of SPI is one, too.
+ * Locks: those of the statement.
+ *
+ * A parameter is written $name.  A parameter that no one names is no error, so
+ * several statements may share a list.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_QUERY_H
+#define OUTBOX_QUERY_H
+
+#include "outbox.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+typedef struct OutboxParam
+{
+	const char *name;
+	Oid			type;
+	Datum		value;
+	bool		is_null;
+} OutboxParam;
+
+/* the statement sees what the transaction has done; returns SPI_processed */
+extern uint64 outbox_query(const char *sql, const OutboxParam *params,
+						   int nparams);
+
+/* a cursor over a query, to be fetched from and closed by SPI */
+extern Portal outbox_query_cursor(const char *sql, const OutboxParam *params,
+								  int nparams);
+
+/* a column, counted from 1, of a row that the last statement has returned */
+extern Datum outbox_result(uint64 row, int column, bool *isnull);
+
+/* the same, as a number; 0 if it is null */
+extern int64 outbox_result_int64(uint64 row, int column);
+
+/* numbers as an array of bigint */
+extern Datum outbox_int8_array(const uint64 *numbers, int n);
+
+/* a transaction id as text, to be cast to xid8 */
+extern Datum outbox_xid_text(uint64 xid);
+
+#endif							/* OUTBOX_QUERY_H */

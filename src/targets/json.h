@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.h
+ *	  A message as one JSON object, for lists and channels.
+ *
+ * Purpose: encode messages for targets list and publish.
+ * Process: relay. Pure: no catalog, no socket.
+ * Transaction: none needed.
+ * Memory: appends to the caller's batch; scratch in the current context.
+ * Errors: none of their own; what can't be sent was refused at enqueue.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_JSON_H
+#define OUTBOX_JSON_H
+
+#include "outbox.h"
+
+#include "targets/message_args.h"
+
+extern void outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg);
+
+#endif							/* OUTBOX_JSON_H */
