@@ -100,23 +100,60 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
 	--load-extension=outbox
 TAP_TESTS ?= 1
 PROVE_TESTS = test/t/*.pl
-EXTRA_CLEAN = tmp_check output_iso results
+EXTRA_CLEAN = tmp_check output_iso results .build-flags
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
 PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags-only-I hiredis 2>/dev/null)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null)
+# pkg-config is optional
+SHLIB_LINK := $(or $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null),-lhiredis)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
+# $(call need,COMMAND,WHAT,HOW TO GET IT): the recipe stops unless COMMAND succeeds.
+need = @$(1) >/dev/null 2>&1 || { echo "outbox: $(2) is missing: $(3)" >&2; exit 1; }
+
 .DEFAULT_GOAL := all
-ifneq ($(PGXS),)
+ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
+
+# The flags that objects are made with: a change of them makes all objects anew.
+# What a build needs is looked for at the same time.
+flags := $(VERSION) $(COMPILE.c) $(LINK.shared) $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK) \
+	$(if $(filter yes,$(with_llvm)),$(COMPILE.c.bc))
+ifneq ($(strip $(flags)),$(strip $(file <.build-flags)))
+.PHONY: .build-flags
+endif
+or_else = or give with_llvm=no to make and make install
+has_header = $(CC) $(CPPFLAGS) -E -include $(1) -x c /dev/null
+.build-flags:
+	$(call need,$(CC) -E -include stdio.h -x c /dev/null,a C compiler ($(CC)),install build-essential)
+	$(call need,command -v readelf,readelf,install binutils)
+	$(call need,$(call has_header,postgres.h),postgres.h,install postgresql-server-dev-$(MAJORVERSION))
+	$(call need,$(call has_header,hiredis/hiredis.h),hiredis/hiredis.h,install libhiredis-dev)
+ifeq ($(with_llvm),yes)
+	$(call need,command -v $(CLANG),$(CLANG),install $(notdir $(CLANG)) $(or_else))
+	$(call need,command -v $(LLVM_BINPATH)/llvm-lto,$(LLVM_BINPATH)/llvm-lto,install $(notdir $(LLVM_BINPATH:/bin=)) $(or_else))
+endif
+	@printf '%s\n' '$(subst ','\'',$(flags))' >$@
+$(OBJS): .build-flags
+$(OBJS:.o=.bc): %.bc: %.o
+
+# A library that lacks hiredis would be built all the same, as the server's
+# symbols are undefined in it anyway; PostgreSQL wouldn't start with it.
+.PHONY: linked
+linked: $(shlib)
+	@readelf -d $< | grep -q 'NEEDED.*\[libhiredis\.' || { rm -f $<; \
+		echo "outbox: $< is not linked with libhiredis, thus removed" >&2; exit 1; }
+all install-lib-shared: | linked
 else
 # "make demo" and "make test" install PostgreSQL's packages first
-all install installcheck:
-	@echo "$(PG_CONFIG) is missing: install the PostgreSQL server headers" >&2
-	@exit 1
+major = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
+all install uninstall installcheck:
+	$(call need,false,PostgreSQL's makefile for extensions ($(PG_CONFIG) --pgxs),install \
+		postgresql-server-dev-$(or $(major),NN (NN is the server's major version)))
+clean distclean:
+	rm -rf $(OBJS) $(OBJS:.o=.bc) $(MODULE_big).so $(EXTRA_CLEAN)
 endif
 
 PROVE_FLAGS += -I test/perl
