@@ -110,9 +110,6 @@ SHLIB_LINK := $(or $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null),-lhiredis)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
-# $(call need,COMMAND,WHAT,HOW TO GET IT): the recipe stops unless COMMAND succeeds.
-need = @$(1) >/dev/null 2>&1 || { echo "outbox: $(2) is missing: $(3)" >&2; exit 1; }
-
 .DEFAULT_GOAL := all
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
@@ -125,6 +122,8 @@ ifneq ($(strip $(flags)),$(strip $(file <.build-flags)))
 .PHONY: .build-flags
 endif
 or_else = or give with_llvm=no to make and make install
+# $(call need,COMMAND,WHAT,HOW TO GET IT): the recipe stops unless COMMAND succeeds.
+need = @$(1) >/dev/null 2>&1 || { echo "outbox: $(2) is missing: $(3)" >&2; exit 1; }
 has_header = $(CC) $(CPPFLAGS) -E -include $(1) -x c /dev/null
 .build-flags:
 	$(call need,$(CC) -E -include stdio.h -x c /dev/null,a C compiler ($(CC)),install build-essential)
@@ -150,8 +149,9 @@ else
 # "make demo" and "make test" install PostgreSQL's packages first
 major = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 all install uninstall installcheck:
-	$(call need,false,PostgreSQL's makefile for extensions ($(PG_CONFIG) --pgxs),install \
-		postgresql-server-dev-$(or $(major),NN (NN is the server's major version)))
+	@echo "outbox: PostgreSQL's makefile for extensions ($(PG_CONFIG) --pgxs) is missing:" \
+		"install postgresql-server-dev-$(or $(major),NN (NN is the server's major version))" >&2
+	@exit 1
 clean distclean:
 	rm -rf $(OBJS) $(OBJS:.o=.bc) $(MODULE_big).so $(EXTRA_CLEAN)
 endif
