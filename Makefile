@@ -7,6 +7,7 @@
 #   make test                    every test tier
 #   make interop                 unmodified asynq, Watermill, Celery and others at work
 #   make bench                   the ratios in the README
+#   make indent                  the C code, laid out as PostgreSQL's
 
 EXTENSION = outbox
 MODULE_big = outbox
@@ -161,7 +162,7 @@ PROVE_FLAGS += -I test/perl
 # PGXS tracks no header dependencies; every file includes outbox.h or its like.
 $(OBJS): $(foreach dir,$(sort $(dir $(OBJS))),$(wildcard $(dir)*.h))
 
-.PHONY: demo test interop bench
+.PHONY: demo test interop bench indent
 demo:
 	@test/demo/run
 test:
@@ -173,3 +174,5 @@ interop:
 bench:
 	@test/packages
 	@test/bench/run
+indent:
+	@test/style/indent

@@ -14,6 +14,14 @@ die()
 	exit 1
 }
 
+# What an archive does not give is told apart from a test that fails, by the exit
+# code: .ci/run knows it.
+could_not_fetch()
+{
+	echo "$(basename "$0"): could not fetch $*" >&2
+	exit 75
+}
+
 need_root_and()
 {
 	[ "$(id -u)" = 0 ] || die "must be run as root"
@@ -32,7 +40,7 @@ mirror()
 		apt-get update >&2
 		m=$(apt-get "$@" | head -n 1)
 	fi
-	[ -n "$m" ] || die "apt knows no Debian mirror here, set OUTBOX_MIRROR"
+	[ -n "$m" ] || could_not_fetch "anything: apt knows no Debian mirror here, set OUTBOX_MIRROR"
 	echo "${m%/}"
 }
 
@@ -68,7 +76,7 @@ make_tree()
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		"$suite" "$dir.new" "$@" >&2 </dev/null || rc=$?
 	rm -f "$conf"
-	[ $rc = 0 ] || die "could not make $dir"
+	[ $rc = 0 ] || could_not_fetch "what $dir is made of"
 	echo "$of" >"$dir.new/.made-of"
 	mv "$dir.new" "$dir"
 }
