@@ -10,7 +10,7 @@ cache=${OUTBOX_LEGS:-/var/cache/outbox-legs}
 
 die()
 {
-	echo "test/legs/$(basename "$0"): $*" >&2
+	echo "$0: $*" >&2
 	exit 1
 }
 
@@ -18,7 +18,7 @@ die()
 # code: .ci/run knows it.
 could_not_fetch()
 {
-	echo "test/legs/$(basename "$0"): could not fetch $*" >&2
+	echo "$0: could not fetch $*" >&2
 	exit 75
 }
 
