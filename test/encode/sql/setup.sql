@@ -14,6 +14,7 @@ CREATE FUNCTION encode_message_options(queue, message, due timestamptz) RETURNS 
     LANGUAGE c AS :'module';
 CREATE FUNCTION encode_check_options(target text, options jsonb) RETURNS void
     LANGUAGE c AS :'module';
+CREATE FUNCTION connection_story() RETURNS text LANGUAGE c AS :'module';
 
 CREATE FUNCTION queue(target text, redis_key text DEFAULT 'default', maxlen bigint DEFAULT 0,
                       format text DEFAULT 'json', name text DEFAULT 'a queue', options jsonb DEFAULT NULL,
