@@ -101,7 +101,7 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
 	--load-extension=outbox
 TAP_TESTS ?= 1
 PROVE_TESTS = test/t/*.pl
-EXTRA_CLEAN = tmp_check output_iso results .build-flags
+EXTRA_CLEAN = tmp_check output_iso results .build-flags $(SCRIPTS_H)
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -161,6 +161,21 @@ PROVE_FLAGS += -I test/perl
 
 # PGXS tracks no header dependencies; every file includes outbox.h or its like.
 $(OBJS): $(foreach dir,$(sort $(dir $(OBJS))),$(wildcard $(dir)*.h))
+
+# What Redis runs, as C strings: one_message.lua goes into the place that names
+# it, and lines that are comments are left out.
+DELIVER = src/relay/deliver
+SCRIPTS_H = $(DELIVER)/scripts.h
+
+$(DELIVER)/script.o $(DELIVER)/script.bc: $(SCRIPTS_H)
+$(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/careful.lua $(DELIVER)/one_message.lua
+	for script in apply careful; do \
+		echo "static const char $${script}_script[] ="; \
+		sed '/^-- include one_message.lua$$/r $(DELIVER)/one_message.lua' \
+			$(DELIVER)/$$script.lua | \
+			sed -e '/^ *--/d' -e '/^$$/d' -e 's/["\\]/\\&/g' -e 's/.*/"&\\n"/'; \
+		echo ';'; \
+	done >$@
 
 .PHONY: demo test interop bench indent
 demo:

@@ -1,0 +1,164 @@
+-- apply: a batch of messages, all or up to the first that fails; and every
+-- other move of the cursor.
+--
+-- KEYS		1 the cursor		2 the queue's redis_key, unless its target is publish
+-- ARGV		1 target, or what else is done: "take over", "unskip"
+--			2, 3 expected pos and seq		4, 5 new pos and seq
+--			6 how many messages
+--			7 the seqs, with spaces between
+--			8 the channel, for target publish
+--			9... the messages, by target:
+--				stream		runs of messages with the same fields: shape, number of
+--							messages, their values (target_stream.c)
+--				list, publish	one argument, the value
+--				asynq, commands, function	the number of arguments, then these
+--				none of these	seqs that leave the skip list
+--
+-- Answers	1 applied
+--			0 had been applied before
+--			{"differs", pos, seq} the cursor is not where it was expected, nothing done
+--			{"stopped", seq of the message that failed, error} those before it applied
+--
+-- The cursor is a hash: the position (pos and seq), the number of messages
+-- applied since it began (count), and for each skipped message a field "s" and
+-- its seq, which holds what Redis said, or nothing if the message only waits
+-- behind another one.
+--
+-- The script moves the cursor before it applies anything.  If Redis refuses
+-- writes (OOM, READONLY, ...), it refuses this first one, and nothing has
+-- happened; Redis does not refuse for memory what a script writes later.  When
+-- a message fails, or the script itself does, the cursor is set back behind the
+-- last good one: a script is never rolled back.
+--
+-- Lua counts exactly up to 2^53, which is enough for seqs and counts.
+--
+-- Redis gets this without the lines that are comments, and with one_message.lua
+-- in the place of the line that names it (Makefile).  To run it by hand:
+--
+--	redis-cli --eval <(test/lua/whole apply) CURSOR KEY , list '' '' p 1 1 1 '' VALUE
+
+local a, cursor, x = ARGV, KEYS[1], redis.pcall
+local key, target = KEYS[2] or a[8], a[1]
+local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')
+local pos, seq = have[1] or '', have[2] or ''
+if pos ~= a[2] or seq ~= a[3] then
+  if pos == a[4] and seq == a[5] then return 0 end
+  return {'differs', pos, seq}
+end
+local count = (tonumber(have[3]) or 0)
+redis.call('HSET', cursor, 'pos', a[4], 'seq', a[5],
+           'count', string.format('%.0f', count + a[6]))
+local done = 0
+
+-- A loop for each of the usual sets of fields, with the fields' names as
+-- constants: Redis hashes every string that it hands to a script, so arguments
+-- are what a script costs.  A value is passed once and as it is.
+local function stream()
+  local i, n = 9, #a
+  while i < n do
+    local shape, from = a[i], i + 2
+    local count = tonumber(a[i + 1])
+    if shape == 'p' then
+      i = from + 2 * count
+      for j = from, i - 1, 2 do
+        local r = x('XADD', key, '*', 'id', a[j], 'payload', a[j + 1])
+        if r.err then done = done + (j - from) / 2 return r.err end
+      end
+    elseif shape == 'tp' then
+      i = from + 3 * count
+      for j = from, i - 1, 3 do
+        local r = x('XADD', key, '*', 'id', a[j], 'type', a[j + 1],
+                    'payload', a[j + 2])
+        if r.err then done = done + (j - from) / 3 return r.err end
+      end
+    elseif shape == 'kp' then
+      i = from + 3 * count
+      for j = from, i - 1, 3 do
+        local r = x('XADD', key, '*', 'id', a[j], 'key', a[j + 1],
+                    'payload', a[j + 2])
+        if r.err then done = done + (j - from) / 3 return r.err end
+      end
+    elseif shape == 'tkp' then
+      i = from + 4 * count
+      for j = from, i - 1, 4 do
+        local r = x('XADD', key, '*', 'id', a[j], 'type', a[j + 1],
+                    'key', a[j + 2], 'payload', a[j + 3])
+        if r.err then done = done + (j - from) / 4 return r.err end
+      end
+    elseif shape == 'w' then
+      i = from + 3 * count
+      for j = from, i - 1, 3 do
+        local r = x('XADD', key, '*', '_watermill_message_uuid', a[j],
+                    'metadata', a[j + 1], 'payload', a[j + 2])
+        if r.err then done = done + (j - from) / 3 return r.err end
+      end
+    else
+      -- any other entry: the number of arguments, then all that follow the key
+      i = from
+      for m = 1, count do
+        local fields = tonumber(a[i])
+        local r = x('XADD', key, unpack(a, i + 1, i + fields))
+        if r.err then return r.err end
+        i = i + 1 + fields
+        done = done + 1
+      end
+      count = 0
+    end
+    done = done + count
+  end
+end
+
+-- All elements in one RPUSH, but unpack() has a limit.
+local function list()
+  local i, n = 9, #a
+  while i <= n do
+    local j = math.min(i + 999, n)
+    local r = x('RPUSH', key, unpack(a, i, j))
+    if type(r) == 'table' then return r.err end
+    done = done + j - i + 1
+    i = j + 1
+  end
+end
+
+local function publish()
+  for i = 9, #a do
+    local r = x('PUBLISH', key, a[i])
+    if type(r) == 'table' then return r.err end
+    done = done + 1
+  end
+end
+
+local branch = ({stream = stream, list = list, publish = publish})[target]
+if target == 'asynq' or target == 'commands' or target == 'function' then
+-- include one_message.lua
+  branch = function()
+    local i, n = 9, #a
+    while i <= n do
+      local last = i + a[i]
+      local err = try(i + 1, last)
+      if err then return err end
+      done = done + 1
+      i = last + 1
+    end
+  end
+end
+
+if not branch then
+  for i = 9, #a do redis.call('HDEL', cursor, 's' .. a[i]) end
+  return 1
+end
+
+local ok, err = pcall(branch)
+if not ok then err = 'ERR script: ' .. tostring(err) end
+if not err then return 1 end
+
+-- Back to behind the last good message, which may be one of before the batch.
+local n, bad = 0, ''
+for s in string.gmatch(a[7], '%d+') do
+  n = n + 1
+  if n == done then seq = s end
+  if n == done + 1 then bad = s break end
+end
+redis.call('HSET', cursor, 'pos', done > 0 and a[4] or pos, 'seq', seq,
+           'count', string.format('%.0f', count + done))
+return {'stopped', bad, err}
