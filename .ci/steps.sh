@@ -63,14 +63,14 @@ packages()
 {
 	test/packages || return 75
 	local tool missing=''
-	for tool in mmdebstrap ip shellcheck pg_bsd_indent; do
+	for tool in mmdebstrap ip shellcheck pg_bsd_indent luacheck; do
 		command -v $tool >/dev/null || missing+=" $tool"
 	done
 	[[ -n $missing ]] || return 0
 	apt-get -q update
 	DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 \
 		install -y --no-install-recommends \
-		mmdebstrap iproute2 shellcheck pg-bsd-indent || return 75
+		mmdebstrap iproute2 shellcheck pg-bsd-indent lua-check || return 75
 }
 
 build()

@@ -57,36 +57,36 @@ local function stream()
   local i, n = 9, #a
   while i < n do
     local shape, from = a[i], i + 2
-    local count = tonumber(a[i + 1])
+    local messages = tonumber(a[i + 1])
     if shape == 'p' then
-      i = from + 2 * count
+      i = from + 2 * messages
       for j = from, i - 1, 2 do
         local r = x('XADD', key, '*', 'id', a[j], 'payload', a[j + 1])
         if r.err then done = done + (j - from) / 2 return r.err end
       end
     elseif shape == 'tp' then
-      i = from + 3 * count
+      i = from + 3 * messages
       for j = from, i - 1, 3 do
         local r = x('XADD', key, '*', 'id', a[j], 'type', a[j + 1],
                     'payload', a[j + 2])
         if r.err then done = done + (j - from) / 3 return r.err end
       end
     elseif shape == 'kp' then
-      i = from + 3 * count
+      i = from + 3 * messages
       for j = from, i - 1, 3 do
         local r = x('XADD', key, '*', 'id', a[j], 'key', a[j + 1],
                     'payload', a[j + 2])
         if r.err then done = done + (j - from) / 3 return r.err end
       end
     elseif shape == 'tkp' then
-      i = from + 4 * count
+      i = from + 4 * messages
       for j = from, i - 1, 4 do
         local r = x('XADD', key, '*', 'id', a[j], 'type', a[j + 1],
                     'key', a[j + 2], 'payload', a[j + 3])
         if r.err then done = done + (j - from) / 4 return r.err end
       end
     elseif shape == 'w' then
-      i = from + 3 * count
+      i = from + 3 * messages
       for j = from, i - 1, 3 do
         local r = x('XADD', key, '*', '_watermill_message_uuid', a[j],
                     'metadata', a[j + 1], 'payload', a[j + 2])
@@ -95,16 +95,16 @@ local function stream()
     else
       -- any other entry: the number of arguments, then all that follow the key
       i = from
-      for m = 1, count do
+      for _ = 1, messages do
         local fields = tonumber(a[i])
         local r = x('XADD', key, unpack(a, i + 1, i + fields))
         if r.err then return r.err end
         i = i + 1 + fields
         done = done + 1
       end
-      count = 0
+      messages = 0
     end
-    done = done + count
+    done = done + messages
   end
 end
 

@@ -63,14 +63,15 @@ elseif target == 'asynq' then
     if not err and lock and state ~= 'aggregating' then
       err = failure(x('HSET', task, 'unique_key', lock))
     end
-    if err then
-    elseif state == 'aggregating' then
-      err = failure(x('SADD', prefix .. 'groups', group)) or
-            failure(x('ZADD', prefix .. 'g:' .. group, at, id))
-    elseif state == 'scheduled' then
-      err = failure(x('ZADD', prefix .. 'scheduled', at, id))
-    else
-      err = failure(x('LPUSH', prefix .. 'pending', id))
+    if not err then
+      if state == 'aggregating' then
+        err = failure(x('SADD', prefix .. 'groups', group)) or
+              failure(x('ZADD', prefix .. 'g:' .. group, at, id))
+      elseif state == 'scheduled' then
+        err = failure(x('ZADD', prefix .. 'scheduled', at, id))
+      else
+        err = failure(x('LPUSH', prefix .. 'pending', id))
+      end
     end
     if err then
       x('DEL', task)
