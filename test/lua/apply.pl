@@ -63,6 +63,12 @@ for $shape (sort keys %fields)
 	is(apply('stream', [ 'p', 12, 'p', 14 ], '13 14 ', run_of($shape, 4, 5)) =~ s/\|ERR.*//r,
 		'stopped|13', "stream, $shape: stopped at the first");
 	is(cursor(), 'count=10|pos=p|seq=12', "stream, $shape: cursor where it was");
+
+	cursor_at('o', 9, 'count', 7);
+	fill(3);
+	is( apply('stream', [ 'o', 9, 'p', 14 ], '10 11 12 13 14 ', run_of($shape, 1, 2), run_of('p', 3 .. 5)) =~ s/\|ERR.*//r,
+		'stopped|13', "stream, $shape: stopped behind its run");
+	is(cursor(), 'count=10|pos=p|seq=12', "stream, $shape: its run is counted");
 }
 
 # Once, and only from where it ought to begin.
@@ -75,6 +81,8 @@ is(apply('stream', \@next, '13 14 ', run_of('p', 3, 4)), 1, 'the next one');
 is(apply(@batch), 'differs|q|14', 'a late one: differs');
 is(apply('stream', [ 'q', 13, 'r', 15 ], '15 ', run_of('p', 5)), 'differs|q|14', 'another seq: differs');
 is(apply('stream', [ 'p', 14, 'r', 15 ], '15 ', run_of('p', 5)), 'differs|q|14', 'another pos: differs');
+is(apply('stream', [ 'p', 12, 'q', 15 ], '13 14 15 ', run_of('p', 3 .. 5)), 'differs|q|14', 'on to another seq: differs');
+is(apply('stream', [ 'p', 12, 'r', 14 ], '13 14 ', run_of('p', 3, 4)), 'differs|q|14', 'on to another pos: differs');
 is(redis('XLEN', 'key'), 4, 'those did nothing');
 is(cursor(), 'count=4|pos=q|seq=14', 'nor did their cursors');
 redis('FLUSHALL');
@@ -126,8 +134,8 @@ is(apply('list', \@next, '13 14 ', 'one', 'two'), 1, 'list: applied');
 is(redis('LRANGE', 'key', 0, -1), 'one|two', 'list: in order');
 is(cursor(), 'count=2|pos=q|seq=14', 'list: cursor');
 cursor_at('p', 12);
-is(apply('list', \@next, join(' ', 1 .. 9000), 1 .. 9000), 1, 'list: more than unpack() takes');
-is(redis('LRANGE', 'key', 0, -1), join('|', 1 .. 9000), 'list: all of them');
+is(apply('list', \@next, join(' ', 1 .. 4000), 1 .. 4000), 1, 'list: many times the messages of a batch');
+is(redis('LRANGE', 'key', 0, -1), join('|', 1 .. 4000), 'list: all of them');
 cursor_at('p', 12, 'count', 5);
 redis('SET', 'key', 'no list');
 like(apply('list', \@next, '13 14 ', 'one', 'two'), qr/^stopped\|13\|WRONGTYPE /, 'list: stopped');

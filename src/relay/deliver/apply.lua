@@ -46,8 +46,7 @@ if pos ~= a[2] or seq ~= a[3] then
   return {'differs', pos, seq}
 end
 local count = (tonumber(have[3]) or 0)
-redis.call('HSET', cursor, 'pos', a[4], 'seq', a[5],
-           'count', string.format('%.0f', count + a[6]))
+redis.call('HSET', cursor, 'pos', a[4], 'seq', a[5], 'count', count + a[6])
 local done = 0
 
 -- A loop for each of the usual sets of fields, with the fields' names as
@@ -108,16 +107,10 @@ local function stream()
   end
 end
 
--- All elements in one RPUSH, but unpack() has a limit.
+-- All in one; unpack() takes many times the messages of a batch.
 local function list()
-  local i, n = 9, #a
-  while i <= n do
-    local j = math.min(i + 999, n)
-    local r = x('RPUSH', key, unpack(a, i, j))
-    if type(r) == 'table' then return r.err end
-    done = done + j - i + 1
-    i = j + 1
-  end
+  local r = x('RPUSH', key, unpack(a, 9))
+  if type(r) == 'table' then return r.err end
 end
 
 local function publish()
@@ -160,5 +153,5 @@ for s in string.gmatch(a[7], '%d+') do
   if n == done + 1 then bad = s break end
 end
 redis.call('HSET', cursor, 'pos', done > 0 and a[4] or pos, 'seq', seq,
-           'count', string.format('%.0f', count + done))
+           'count', count + done)
 return {'stopped', bad, err}

@@ -62,6 +62,5 @@ while i < n do
   i = last + 1
 end
 
-redis.call('HSET', cursor, 'count',
-           string.format('%.0f', (tonumber(have[3]) or 0) + done))
+redis.call('HSET', cursor, 'count', (tonumber(have[3]) or 0) + done)
 return answer
