@@ -168,8 +168,8 @@ DELIVER = src/relay/deliver
 SCRIPTS_H = $(DELIVER)/scripts.h
 
 $(DELIVER)/script.o $(DELIVER)/script.bc: $(SCRIPTS_H)
-$(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/careful.lua $(DELIVER)/one_message.lua
-	for script in apply careful; do \
+$(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/skip.lua $(DELIVER)/one_message.lua
+	for script in apply skip; do \
 		echo "static const char $${script}_script[] ="; \
 		sed '/^-- include one_message.lua$$/r $(DELIVER)/one_message.lua' \
 			$(DELIVER)/$$script.lua | \

@@ -12,7 +12,7 @@ use Exporter 'import';
 use File::Basename 'dirname';
 use File::Temp;
 
-our @EXPORT = qw(redis text sent script apply careful cursor cursor_at fill entries
+our @EXPORT = qw(redis text sent script apply move skip_batch cursor cursor_at fill entries
   subscriber heard $user);
 
 our $user = '';    # the source of the queue's function, if it has one
@@ -80,15 +80,22 @@ sub apply
 	my ($target, $move, $seqs, @args) = @_;
 	my $count = () = $seqs =~ /\d+/g;
 	return script('apply', _keys($target),
-		[ $target, @$move, $count, $seqs, $target eq 'publish' ? 'channel' : '', @args ]);
+		[ 'apply', @$move, $target, $target eq 'publish' ? 'channel' : '', $seqs, $count, @args ]);
 }
 
-# careful MODE, TARGET, [expected pos, seq, new pos, seq], SEQS SKIPPED, ARGUMENT...
-sub careful
+# move [expected pos, seq, new pos, seq], SEQS THAT LEAVE THE SKIP LIST...
+sub move
+{
+	my ($move, @seqs) = @_;
+	return script('apply', [ 'cursor', 'key' ], [ 'move', @$move, 'list', '', '', 0, @seqs ]);
+}
+
+# skip_batch MODE, TARGET, [expected pos, seq, new pos, seq], SEQS SKIPPED, ARGUMENT...
+sub skip_batch
 {
 	my ($mode, $target, $move, $skipped, @args) = @_;
-	return script('careful', _keys($target),
-		[ $mode, @$move, $target, $target eq 'publish' ? 'channel' : '', $skipped, @args ]);
+	return script('skip', _keys($target),
+		[ $mode, @$move, $target, $target eq 'publish' ? 'channel' : '', $skipped, 0, @args ]);
 }
 
 # What the cursor has.

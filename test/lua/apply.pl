@@ -150,7 +150,7 @@ is(heard($listener), 'two', 'publish: in order');
 is(cursor(), 'count=2|pos=q|seq=14', 'publish: cursor');
 redis('ACL', 'SETUSER', 'mute', 'on', '>mute', '~*', '+@all', 'resetchannels');
 cursor_at('p', 12);
-like( script('apply', ['cursor'], [ 'publish', @next, 2, '13 14 ', 'channel', 'one', 'two' ],
+like( script('apply', ['cursor'], [ 'apply', @next, 'publish', 'channel', '13 14 ', 2, 'one', 'two' ],
 		'--user', 'mute', '--pass', 'mute', '--no-auth-warning'),
 	qr/^stopped\|13\|(NOPERM|ERR) (?!script).*channel/, 'publish: stopped');
 is(cursor(), 'count=0|pos=p|seq=12', 'publish: cursor where it was');
@@ -178,17 +178,17 @@ $user = '';
 
 # What only moves the cursor, or not even that.
 cursor_at('p', 12, 'count', 3, 's5', 'ERR', 's7', '', 's8', '');
-is(apply('unskip', [ 'p', 12, 'p', 12 ], '', 5, 8), 1, 'unskip');
+is(move([ 'p', 12, 'p', 12 ], 5, 8), 1, 'unskip');
 is(cursor(), 'count=3|pos=p|s7=|seq=12', 'unskip: they have left the skip list');
-is(apply('take over', [ 'p', 12, 'P', 12 ], '', 7), 1, 'take over');
+is(move([ 'p', 12, 'P', 12 ], 7), 1, 'take over');
 is(cursor(), 'count=3|pos=P|seq=12', 'take over: another position, and no skip list');
-is(apply('take over', [ 'p', 12, 'P', 12 ], ''), 0, 'take over: had been done');
-is(apply('take over', [ 'p', 12, 'R', 12 ], '', 7), 'differs|P|12', 'take over: differs');
+is(move([ 'p', 12, 'P', 12 ]), 0, 'take over: had been done');
+is(move([ 'p', 12, 'R', 12 ], 7), 'differs|P|12', 'take over: differs');
 is(apply('stream', [ 'p', 12, 'q', 13 ], '13 ', run_of('p', 1)), 'differs|P|12', 'fenced');
 is(redis('EXISTS', 'key'), 0, 'fenced: nothing is applied');
 
 # What the build makes of the files.
-for my $name ('apply', 'careful')
+for my $name ('apply', 'skip')
 {
 	is(sent($name), text($name) =~ s/^ *--.*\n|^\n//gmr, "$name is sent without its comments");
 }

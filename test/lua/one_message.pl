@@ -9,12 +9,12 @@ use Test::More;
 
 my @move = ('p', 12, 'q', 13);
 
-# One message, by the careful script: its error, or nothing.
+# One message, by the skip script: its error, or nothing.
 sub one
 {
 	my ($target, @args) = @_;
 	redis('HSET', 'cursor', 'pos', 'p', 'seq', 12);
-	my $reply = careful('past', $target, \@move, '', 13, 0, scalar @args, @args);
+	my $reply = skip_batch('skip', $target, \@move, '', 13, 0, scalar @args, @args);
 	$reply =~ s/^done(\|13\|)?// or die "$target: $reply\n";
 	return $reply;
 }

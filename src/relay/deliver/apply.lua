@@ -2,17 +2,17 @@
 -- other move of the cursor.
 --
 -- KEYS		1 the cursor		2 the queue's redis_key, unless its target is publish
--- ARGV		1 target, or what else is done: "take over", "unskip"
+-- ARGV		1 "apply", or "move": nothing but the cursor
 --			2, 3 expected pos and seq		4, 5 new pos and seq
---			6 how many messages
---			7 the seqs, with spaces between
---			8 the channel, for target publish
---			9... the messages, by target:
+--			6 target		7 the channel, for target publish
+--			8 the seqs, with spaces between
+--			9 the number of messages
+--			10... the messages, by target:
 --				stream		runs of messages with the same fields: shape, number of
---							messages, their values (target_stream.c)
+--							messages, their values (targets/stream.c)
 --				list, publish	one argument, the value
 --				asynq, commands, function	the number of arguments, then these
---				none of these	seqs that leave the skip list
+--				of "move": seqs that leave the skip list
 --
 -- Answers	1 applied
 --			0 had been applied before
@@ -35,10 +35,10 @@
 -- Redis gets this without the lines that are comments, and with one_message.lua
 -- in the place of the line that names it (Makefile).  To run it by hand:
 --
---	redis-cli --eval <(test/lua/whole apply) CURSOR KEY , list '' '' p 1 1 1 '' VALUE
+--	redis-cli --eval <(test/lua/whole apply) CURSOR KEY , apply '' '' p 1 list '' '1 ' 1 VALUE
 
 local a, cursor, x = ARGV, KEYS[1], redis.pcall
-local key, target = KEYS[2] or a[8], a[1]
+local key, target = KEYS[2] or a[7], a[6]
 local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')
 local pos, seq = have[1] or '', have[2] or ''
 if pos ~= a[2] or seq ~= a[3] then
@@ -46,14 +46,18 @@ if pos ~= a[2] or seq ~= a[3] then
   return {'differs', pos, seq}
 end
 local count = (tonumber(have[3]) or 0)
-redis.call('HSET', cursor, 'pos', a[4], 'seq', a[5], 'count', count + a[6])
+redis.call('HSET', cursor, 'pos', a[4], 'seq', a[5], 'count', count + a[9])
+if a[1] == 'move' then
+  for i = 10, #a do redis.call('HDEL', cursor, 's' .. a[i]) end
+  return 1
+end
 local done = 0
 
 -- A loop for each of the usual sets of fields, with the fields' names as
 -- constants: Redis hashes every string that it hands to a script, so arguments
 -- are what a script costs.  A value is passed once and as it is.
 local function stream()
-  local i, n = 9, #a
+  local i, n = 10, #a
   while i < n do
     local shape, from = a[i], i + 2
     local messages = tonumber(a[i + 1])
@@ -109,12 +113,12 @@ end
 
 -- All in one; unpack() takes many times the messages of a batch.
 local function list()
-  local r = x('RPUSH', key, unpack(a, 9))
+  local r = x('RPUSH', key, unpack(a, 10))
   if type(r) == 'table' then return r.err end
 end
 
 local function publish()
-  for i = 9, #a do
+  for i = 10, #a do
     local r = x('PUBLISH', key, a[i])
     if type(r) == 'table' then return r.err end
     done = done + 1
@@ -125,7 +129,7 @@ local branch = ({stream = stream, list = list, publish = publish})[target]
 if target == 'asynq' or target == 'commands' or target == 'function' then
 -- include one_message.lua
   branch = function()
-    local i, n = 9, #a
+    local i, n = 10, #a
     while i <= n do
       local last = i + a[i]
       local err = try(i + 1, last)
@@ -136,18 +140,13 @@ if target == 'asynq' or target == 'commands' or target == 'function' then
   end
 end
 
-if not branch then
-  for i = 9, #a do redis.call('HDEL', cursor, 's' .. a[i]) end
-  return 1
-end
-
 local ok, err = pcall(branch)
 if not ok then err = 'ERR script: ' .. tostring(err) end
 if not err then return 1 end
 
 -- Back to behind the last good message, which may be one of before the batch.
 local n, bad = 0, ''
-for s in string.gmatch(a[7], '%d+') do
+for s in string.gmatch(a[8], '%d+') do
   n = n + 1
   if n == done then seq = s end
   if n == done + 1 then bad = s break end

@@ -104,8 +104,7 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	if (batch.count == 0)
 		return;
 	outbox_send_call(queue, &(ScriptCall) {
-		.script = OUTBOX_SCRIPT_APPLY,
-		.mode = outbox_target_branch(queue->settings),
+		.mode = SCRIPT_APPLY,
 		.to_text = outbox_tick_text(relay, queue),
 		.to_seq = queue->plan->sent_seq,
 		.count = batch.count,

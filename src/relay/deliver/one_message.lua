@@ -3,7 +3,7 @@
 -- Each target has to leave nothing behind that a consumer could see when it
 -- fails.
 --
--- This is a part of apply.lua and careful.lua.  It needs their locals a (ARGV),
+-- This is a part of apply.lua and skip.lua.  It needs their locals a (ARGV),
 -- key, target, and x (redis.pcall), and makes the function try(i, last).
 
 local function failure(r)
@@ -37,7 +37,7 @@ elseif target == 'function' then
   one = function(i, last) return failure(user(key, unpack(a, i, last))) end
 elseif target == 'asynq' then
   -- state, id, msg, time; then, as far as they are needed, group, lock, and how
-  -- long the lock lives in seconds.  For what these are see target_asynq.c.  A
+  -- long the lock lives in seconds.  For what these are see targets/asynq.c.  A
   -- task that is there already, or whose lock is held, is done with.
   local prefix = 'asynq:{' .. key .. '}:'
   one = function(i, last)
@@ -86,7 +86,7 @@ end
 -- must pass for an outage: a word that is not known, of a module or a queue's own
 -- function; a word behind a minus; nor a function's words that are Redis's of an
 -- outage (redis.c).  Whatever a function raises or returns, nothing may be raised
--- from here: the careful script would end between its cursor and its messages.
+-- from here: skip.lua would end between its cursor and its messages.
 -- What is kept of an error is short, as the cursor keeps it.
 local known = {ERR = true, WRONGTYPE = true, NOPERM = true}
 local function attempt(i, last)

@@ -126,8 +126,7 @@ send_takeover(RelayQueue *queue, const StoredCursor *cursor,
 	for (int i = 0; i < ndrop; i++)
 		outbox_resp_number(&seqs, drop[i]);
 	outbox_call_script(queue, &(ScriptCall) {
-		.script = OUTBOX_SCRIPT_APPLY,
-		.mode = OUTBOX_MODE_TAKE_OVER,
+		.mode = SCRIPT_MOVE,
 		.expect_text = cursor->text,
 		.expect_seq = cursor->seq,
 		.to_text = text.data,

@@ -261,7 +261,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 	all = add_due(queue, &batch, GetCurrentTimestamp());
 	if (batch.count > 0)
 	{
-		outbox_skip_batch_call(queue, &batch, OUTBOX_MODE_AGAIN,
+		outbox_skip_batch_call(queue, &batch, SCRIPT_RETRY,
 							   queue->cursor->expect_text,
 							   queue->cursor->expect_seq);
 		outbox_skip_batch_sent(outbox_expect_answer(queue->link, REQUEST_RETRY,

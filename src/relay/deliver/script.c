@@ -5,7 +5,7 @@
  *
  * Design notes
  *
- * There are two: relay/deliver/apply.lua and careful.lua, which say what their
+ * There are two: relay/deliver/apply.lua and skip.lua, which say what their
  * arguments and answers are.  The Makefile makes strings of them.
  *
  * A queue of target "function" has scripts of its own: these, behind a function
@@ -26,7 +26,18 @@
 
 static const char *const scripts[OUTBOX_SCRIPTS] = {
 	[OUTBOX_SCRIPT_APPLY] = apply_script,
-	[OUTBOX_SCRIPT_SKIP] = careful_script
+	[OUTBOX_SCRIPT_SKIP] = skip_script
+};
+
+static const struct
+{
+	const char *name;
+	OutboxScript script;
+}			modes[] = {
+	[SCRIPT_APPLY] = {"apply", OUTBOX_SCRIPT_APPLY},
+	[SCRIPT_MOVE] = {"move", OUTBOX_SCRIPT_APPLY},
+	[SCRIPT_SKIP] = {"skip", OUTBOX_SCRIPT_SKIP},
+	[SCRIPT_RETRY] = {"retry", OUTBOX_SCRIPT_SKIP}
 };
 
 static QueueScripts *
@@ -101,34 +112,26 @@ outbox_call_script(RelayQueue *queue, const ScriptCall *call)
 	const OutboxQueue *settings = queue->settings;
 	StringInfo	out = outbox_link_out(queue->link);
 	bool		publish = settings->target == OUTBOX_TARGET_PUBLISH;
-	const char *channel = publish ? settings->redis_key : "";
+	OutboxScript script = modes[call->mode].script;
 
-	outbox_resp_command(out, (publish ? 4 : 5) + 8 + call->nargs);
+	outbox_resp_command(out, (publish ? 4 : 5) + 9 + call->nargs);
 	outbox_resp_string(out, "EVALSHA");
 	outbox_resp_string(out, settings->target == OUTBOX_TARGET_FUNCTION ?
-					   queue->scripts->shas[call->script] :
-					   queue->link->scripts->shas[call->script]);
+					   queue->scripts->shas[script] :
+					   queue->link->scripts->shas[script]);
 	outbox_resp_string(out, publish ? "1" : "2");
 	outbox_resp_string(out, queue->cursor_key);
 	if (!publish)
 		outbox_resp_string(out, settings->redis_key);
-	outbox_resp_string(out, call->mode);
+	outbox_resp_string(out, modes[call->mode].name);
 	outbox_resp_string(out, call->expect_text);
 	outbox_resp_string(out, call->expect_seq);
 	outbox_resp_string(out, call->to_text);
 	outbox_resp_number(out, call->to_seq);
-	if (call->script == OUTBOX_SCRIPT_APPLY)
-	{
-		outbox_resp_number(out, call->count);
-		write_seqs(out, call->seqs);
-		outbox_resp_string(out, channel);
-	}
-	else
-	{
-		outbox_resp_string(out, outbox_target_branch(settings));
-		outbox_resp_string(out, channel);
-		write_seqs(out, call->seqs);
-	}
+	outbox_resp_string(out, outbox_target_branch(settings));
+	outbox_resp_string(out, publish ? settings->redis_key : "");
+	write_seqs(out, call->seqs);
+	outbox_resp_number(out, call->count);
 	if (call->nargs > 0)
 		appendBinaryStringInfoNT(out, call->args->data, call->args->len);
 }

@@ -43,24 +43,24 @@ typedef struct QueueScripts
 	char		shas[OUTBOX_SCRIPTS][OUTBOX_SHA_SIZE];
 } QueueScripts;
 
-/* modes of OUTBOX_SCRIPT_APPLY beside the targets: move the cursor only */
-#define OUTBOX_MODE_TAKE_OVER	"take over"
-#define OUTBOX_MODE_UNSKIP		"unskip"
-
-/* modes of OUTBOX_SCRIPT_SKIP: go past what fails; try skipped messages again */
-#define OUTBOX_MODE_PAST		"past"
-#define OUTBOX_MODE_AGAIN		"again"
+/* what a call does, by the names that the scripts have for it */
+typedef enum ScriptMode
+{
+	SCRIPT_APPLY,				/* messages, up to one that fails */
+	SCRIPT_MOVE,				/* the cursor only, and shorten its skip list */
+	SCRIPT_SKIP,				/* messages; those that fail are skipped */
+	SCRIPT_RETRY				/* skipped messages */
+} ScriptMode;
 
 /* see the scripts for what each member does */
 typedef struct ScriptCall
 {
-	OutboxScript script;
-	const char *mode;
+	ScriptMode	mode;
 	const char *expect_text;	/* the position that the cursor must have */
 	const char *expect_seq;
 	const char *to_text;		/* the position that it gets */
 	uint64		to_seq;
-	int			count;			/* messages; of OUTBOX_SCRIPT_APPLY */
+	int			count;			/* messages */
 	const StringInfoData *seqs; /* each followed by a space; or NULL */
 	int			nargs;			/* what follows, */
 	const StringInfoData *args; /* as Redis reads it */

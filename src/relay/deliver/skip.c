@@ -147,7 +147,7 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	if (batch.count + skipped == 0)
 		return;
 
-	outbox_skip_batch_call(queue, &batch, OUTBOX_MODE_PAST,
+	outbox_skip_batch_call(queue, &batch, SCRIPT_SKIP,
 						   outbox_tick_text(relay, queue),
 						   queue->plan->sent_seq);
 	request = outbox_batch_is_sent(relay, REQUEST_SKIP, queue);

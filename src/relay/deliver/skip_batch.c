@@ -114,13 +114,13 @@ outbox_skip_batch_add(RelayQueue *queue, SkipBatch *batch,
 
 void
 outbox_skip_batch_call(RelayQueue *queue, const SkipBatch *batch,
-					   const char *mode, const char *to_text, uint64 to_seq)
+					   ScriptMode mode, const char *to_text, uint64 to_seq)
 {
 	ScriptCall	call = {
-		.script = OUTBOX_SCRIPT_SKIP,
 		.mode = mode,
 		.to_text = to_text,
 		.to_seq = to_seq,
+		.count = batch->count,
 		.seqs = &batch->buffer->seqs,
 		.nargs = batch->buffer->args.count,
 		.args = &batch->buffer->args.data

@@ -23,6 +23,7 @@
 #include "relay/base/state.h"
 #include "relay/deliver/batch_buffer.h"
 #include "relay/deliver/plan.h"
+#include "relay/deliver/script.h"
 
 typedef struct QueueSkipping
 {
@@ -59,9 +60,9 @@ extern void outbox_skip_batch_add(RelayQueue *queue, SkipBatch *batch,
 								  const OutboxMessage *msg,
 								  const PlanEntry *entry);
 
-/* send it in one of the modes of OUTBOX_SCRIPT_SKIP, to move the cursor there */
+/* send it, SCRIPT_SKIP or SCRIPT_RETRY, to move the cursor there */
 extern void outbox_skip_batch_call(RelayQueue *queue, const SkipBatch *batch,
-								   const char *mode, const char *to_text,
+								   ScriptMode mode, const char *to_text,
 								   uint64 to_seq);
 
 /* what its request has to know of it; skipped: seqs that were only skipped */

@@ -161,8 +161,7 @@ send_unskip(RelayQueue *queue)
 	for (uint64 i = 0; i < SPI_processed; i++)
 		outbox_resp_number(&seqs, (uint64) outbox_result_int64(i, 1));
 	outbox_send_call(queue, &(ScriptCall) {
-		.script = OUTBOX_SCRIPT_APPLY,
-		.mode = OUTBOX_MODE_UNSKIP,
+		.mode = SCRIPT_MOVE,
 		.to_text = cursor->expect_text,
 		.to_seq = cursor->expect_seq,
 		.nargs = (int) SPI_processed,

@@ -1,13 +1,14 @@
--- careful: a batch in which messages may fail.  Those that do are skipped, and
+-- skip: a batch in which messages may fail.  Those that do are skipped, and
 -- so are those that wait behind them.  Or skipped messages that are tried again;
 -- those that are applied leave the skip list.
 --
 -- KEYS		1 the cursor		2 the queue's redis_key, unless its target is publish
--- ARGV		1 "past" or "again"
---			2, 3 expected pos and seq		4, 5 new pos and seq (again: the same)
+-- ARGV		1 "skip" or "retry"
+--			2, 3 expected pos and seq		4, 5 new pos and seq (retry: the same)
 --			6 target		7 the channel, for target publish
 --			8 the seqs to be skipped untried, with spaces between
---			9... for each message its seq, which one it waits behind if that fails
+--			9 the number of messages
+--			10... for each message its seq, which one it waits behind if that fails
 --				(counted from 1; 0: none), the number of arguments, these
 --
 -- Answers	{"differs", pos, seq} nothing done: the cursor is not where it was
@@ -20,7 +21,7 @@
 -- how to run this by hand.
 
 local a, cursor, x = ARGV, KEYS[1], redis.pcall
-local again, target, key = a[1] == 'again', a[6], KEYS[2] or a[7]
+local retry, target, key = a[1] == 'retry', a[6], KEYS[2] or a[7]
 -- include one_message.lua
 
 local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')
@@ -28,8 +29,8 @@ local differs = {'differs', have[1] or '', have[2] or ''}
 if differs[2] ~= a[2] or differs[3] ~= a[3] then return differs end
 
 -- Has one of them been applied meanwhile?
-local n, i = #a, 9
-while again and i < n do
+local n, i = #a, 10
+while retry and i < n do
   if redis.call('HEXISTS', cursor, 's' .. a[i]) == 0 then return differs end
   i = i + 3 + a[i + 2]
 end
@@ -41,7 +42,7 @@ end
 
 -- failed[m]: the m-th message failed, or waits behind one that did.
 local failed, answer, done, m = {}, {'done'}, 0, 0
-i = 9
+i = 10
 while i < n do
   local s, before, last, err = a[i], tonumber(a[i + 1]), i + 2 + a[i + 2]
   m = m + 1
@@ -54,10 +55,10 @@ while i < n do
     failed[m] = true
     answer[#answer + 1] = s
     answer[#answer + 1] = err
-    if not again then redis.call('HSET', cursor, 's' .. s, err) end
+    if not retry then redis.call('HSET', cursor, 's' .. s, err) end
   else
     done = done + 1
-    if again then redis.call('HDEL', cursor, 's' .. s) end
+    if retry then redis.call('HDEL', cursor, 's' .. s) end
   end
   i = last + 1
 end
