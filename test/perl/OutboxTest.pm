@@ -17,6 +17,7 @@ use Exporter 'import';
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test2::API ();
 use Test::More;
 use Time::HiRes qw(time sleep);
 use OutboxTest::Checker;
@@ -33,6 +34,10 @@ our @EXPORT = qw(
 
 # A test that is interrupted must still stop its servers.
 $SIG{INT} //= $SIG{TERM} = sub { exit 1 };
+
+# Who only asks whether a test fails need not wait for its end (test/mutations).
+Test2::API::test2_stack()->top->listen(sub { exit 1 if $_[1]->causes_fail })
+  if $ENV{OUTBOX_TEST_FIRST_FAILURE};
 
 my (%writers, $last);    # pid => file that ends it; what diagnostics look at
 
