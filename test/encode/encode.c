@@ -19,12 +19,14 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "queue/queue.h"
+#include "relay/deliver/tick.h"
 #include "targets/commands.h"
 #include "targets/options.h"
 #include "targets/target.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -34,6 +36,7 @@ PG_FUNCTION_INFO_V1(encode_messages);
 PG_FUNCTION_INFO_V1(encode_branch);
 PG_FUNCTION_INFO_V1(encode_message_options);
 PG_FUNCTION_INFO_V1(encode_check_options);
+PG_FUNCTION_INFO_V1(encode_snapshot);
 
 static struct varlena *
 varlena_member(HeapTupleHeader row, const char *name)
@@ -198,4 +201,42 @@ encode_check_options(PG_FUNCTION_ARGS)
 							   PG_ARGISNULL(1) ? NULL :
 							   (struct varlena *) PG_GETARG_JSONB_P(1));
 	PG_RETURN_VOID();
+}
+
+/*
+ * encode_snapshot(xmax, xip[]): what the relay makes of a snapshot that lists
+ * these transactions, as the cursor has it; and whether it can read that again
+ */
+Datum
+encode_snapshot(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	SnapshotData snapshot = {.snapshot_type = SNAPSHOT_MVCC};
+	StringInfoData text;
+	OutboxPosition position;
+	OutboxSnap *snap;
+	XLogRecPtr	lsn;
+	Datum	   *xids;
+	int			n;
+
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &xids, NULL, &n);
+	snapshot.xmax = (TransactionId) PG_GETARG_INT64(0);
+	snapshot.xmin = n > 0 ? (TransactionId) DatumGetInt64(xids[0]) : snapshot.xmax;
+	snapshot.xip = palloc((n + 1) * sizeof(TransactionId));
+	snapshot.xcnt = n;
+	for (int i = 0; i < n; i++)
+		snapshot.xip[i] = (TransactionId) DatumGetInt64(xids[i]);
+
+	PushActiveSnapshot(&snapshot);
+	snap = outbox_take_snapshot(&lsn);
+	PopActiveSnapshot();
+
+	initStringInfo(&text);
+	outbox_position_print(&text, 1, 1, snap, snap);
+	if (!outbox_position_parse(text.data, "0", &position))
+		elog(ERROR, "%s can not be read again", text.data);
+	resetStringInfo(&text);
+	outbox_snap_print(&text, position.cur);
+	PG_RETURN_TEXT_P(cstring_to_text(text.data));
 }

@@ -14,6 +14,8 @@ CREATE FUNCTION encode_message_options(queue, message, due timestamptz) RETURNS 
     LANGUAGE c AS :'module';
 CREATE FUNCTION encode_check_options(target text, options jsonb) RETURNS void
     LANGUAGE c AS :'module';
+CREATE FUNCTION encode_snapshot(xmax bigint, xip bigint[]) RETURNS text
+    LANGUAGE c STRICT AS :'module';
 CREATE FUNCTION connection_story() RETURNS text LANGUAGE c AS :'module';
 
 CREATE FUNCTION queue(target text, redis_key text DEFAULT 'default', maxlen bigint DEFAULT 0,
