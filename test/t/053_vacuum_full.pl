@@ -17,15 +17,18 @@ my $node = new_node('main',
 	url => 'redis://127.0.0.1:' . $proxy->port . '/0',
 	conf => "outbox.retention = 10min\n");
 my $db = 'postgres';
-install($node, $db, 'q');
+install($node, $db, 'q', 'paused');
+$node->safe_psql($db, q{SELECT outbox_pause_queue('paused')});
 put($node, $db, 'q', 'flows');
 eventually { $redis->count('q') == 1 } 'the queue flows';
 
+my $relay = relay_pid($node, $db);
 for my $rewrite (
 	'VACUUM FULL outbox.staging_1',
 	'CLUSTER outbox.staging_1 USING staging_1_xid_seq')
 {
-	# What is rolled back leaves room at the beginning of the table.
+	# What is rolled back leaves room at the beginning of the table, and where the
+	# last rows were there are others afterwards.
 	my $rolled_back = join '', map { "BEGIN; SELECT put('q', 'rolled back ' || i) FROM generate_series(1, 500) AS i; ROLLBACK;" } 1 .. 3;
 	$node->safe_psql($db, $rolled_back);
 
@@ -34,6 +37,7 @@ for my $rewrite (
 	my $sent = $proxy->stat->{c2s};
 	$redis->pause;
 	$node->safe_psql($db, "SELECT put('q', '$rewrite ' || i) FROM generate_series(1, $many) AS i");
+	$node->safe_psql($db, "SELECT put('paused', '$rewrite ' || i) FROM generate_series(1, 3000) AS i");
 	eventually { $proxy->stat->{c2s} > $sent + 10_000 } "$rewrite: batches are on their way";
 
 	my $where = 'SELECT min(ctid) FROM outbox.staging_1 WHERE seq = (SELECT max(seq) FROM outbox.staging_1)';
@@ -43,6 +47,8 @@ for my $rewrite (
 	$redis->resume;
 	eventually { $redis->count('q') >= $arrived + $many } "$rewrite: all arrive";
 }
-audit($node, $db, $redis, ['q'], 2 * $many, 'each once, in order');
+is(relay_pid($node, $db), $relay, 'the relay is the same');
+$node->safe_psql($db, q{SELECT outbox_resume_queue('paused')});
+audit($node, $db, $redis, [ 'q', 'paused' ], 2 * $many + 6000, 'each once, in order');
 
 done_testing();

@@ -2,9 +2,9 @@
 # also if somebody adds to it at the last moment: between the look that finds nothing
 # in it that is waited for, and the lock.
 #
-# That moment is made to last: evacuating a paused queue's message comes between look
-# and lock, and a constraint lets it wait.  A writer that began when the table was the
-# current one waits meanwhile for somebody who has locked it, and then gets its turn.
+# That moment is made to last by a constraint on what the relay writes in between: it
+# waits at a gate.  A writer that began when the table was the current one waits
+# meanwhile for somebody who has locked it, and then gets its turn.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis, conf => "lock_timeout = 0\n");
+my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'flows', 'paused');
 
@@ -27,69 +27,100 @@ BEGIN
 	PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
 	RETURN true;
 END $$;
-ALTER TABLE outbox.deferred ADD CONSTRAINT gate CHECK (public.gate()) NOT VALID;
+CREATE VIEW staged AS
+	SELECT 'outbox.staging_1' AS rel, name, xid, enqueued_at
+	FROM outbox.staging_1 AS s JOIN outbox.queue AS q ON q.id = s.queue UNION ALL
+	SELECT 'outbox.staging_2', name, xid, enqueued_at
+	FROM outbox.staging_2 AS s JOIN outbox.queue AS q ON q.id = s.queue;
 EOC
 sql(q{SELECT outbox_pause_queue('paused')});
 
-# The table that has the paused queue's message.
-my $table_sql = q{SELECT min(t) FROM (SELECT 'outbox.staging_1' AS t, queue FROM outbox.staging_1
-	UNION ALL SELECT 'outbox.staging_2', queue FROM outbox.staging_2) AS s
-	WHERE queue = (SELECT id FROM outbox.queue WHERE name = 'paused')};
+my $gate = session($node, $db);
+my $locker = session($node, $db);
+my $writer = session($node, $db);
+my $writer_pid = $writer->query_safe('SET lock_timeout = 0; SELECT pg_backend_pid()');
 
-# A writer that waits for its table, which has a paused queue's message and is locked
-# by the second session.  If the tables change places meanwhile, the next try will do.
-sub blocked_writer
+# The writer waits for the table in which the last message of a queue lies, and which
+# the second session has locked.  If the tables change places just then, the next try
+# will do.
+sub block_writer
 {
-	my ($writer, $locker, $before, $enqueue) = @_;
-	my $pid = $writer->query_safe('SELECT pg_backend_pid()');
+	my ($queue, $before, $enqueue) = @_;
+	configure($node, 'outbox.retention' => '10min');
 	for my $try (1 .. 5)
 	{
 		$writer->query_safe("BEGIN; $before");
-		put($node, $db, 'paused', 'waits');
-		my $table = sql($table_sql);
+		put($node, $db, $queue, 'comes before');
+		my $table = sql("SELECT rel FROM staged WHERE name = '$queue' ORDER BY enqueued_at DESC LIMIT 1");
 		$locker->query_safe("BEGIN; LOCK TABLE $table IN SHARE MODE");
-		my $done = 0;
 		$writer->{stdin} .= "$enqueue;\n\\echo enqueued\n";
-		while (1)
+		until ($writer->{stdout} =~ /enqueued/)
 		{
 			$writer->{run}->pump_nb;
-			return $table if sql("SELECT count(*) FROM pg_locks WHERE pid = $pid AND NOT granted AND relation = '$table'::regclass") == 1;
-			last if $writer->{stdout} =~ /enqueued/;
+			return $table if sql("SELECT count(*) FROM pg_locks WHERE pid = $writer_pid AND NOT granted AND relation = '$table'::regclass") == 1;
 		}
 		$writer->query_safe('ROLLBACK');
 		$locker->query_safe('ROLLBACK');
 	}
+	die "the writer did not have to wait\n";
+}
+
+sub unblock_writer
+{
+	$locker->query_safe('COMMIT');
+	$writer->query_safe('COMMIT');
 	return;
 }
 
-# What the writer does before its table is locked, and then.
-my %writers = (
-	'who begins late' => [ '', q{SELECT put('flows', 'late')} ],
-	'who began early' => [ 'SELECT pg_current_xact_id()', q{SELECT put('flows', 'early')} ],
-	'who has created a queue' => [ q{SELECT outbox_create_queue('new')}, q{SELECT put('new', 'first')} ]);
-for my $name (sort keys %writers)
+sub wait_at_gate
 {
-	configure($node, 'outbox.retention' => '10min');
-	my ($gate, $writer, $locker) = map { session($node, $db) } 1 .. 3;
-	$gate->query_safe('SELECT pg_advisory_lock(1)');
-	my $table = blocked_writer($writer, $locker, @{ $writers{$name} });
-	ok($table, "$name: waits for the table");
-	configure($node, 'outbox.retention' => '1s');
-	eventually {
+	my ($name) = @_;
+	return eventually {
 		sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox relay' AND wait_event = 'advisory'}) == 1
-	} "$name: the relay has looked at the table and not yet locked it";
+	} "$name: the relay waits";
+}
 
-	$locker->query_safe('COMMIT');
-	$writer->query_safe('COMMIT');
-	is(sql("SELECT max(xid) = (SELECT max(xid) FROM journal WHERE body IN ('late', 'early', 'first')) FROM $table"),
-		$name eq 'who begins late' ? 't' : 'f', "$name: has enqueued with an id like that");
-	$gate->query_safe('SELECT pg_advisory_unlock(1)');
-	$_->quit for $gate, $writer, $locker;
-	eventually {
+sub emptied
+{
+	my ($name) = @_;
+	return eventually {
 		sql(q{SELECT pg_relation_size('outbox.staging_1') + pg_relation_size('outbox.staging_2')}) eq '0'
 	} "$name: in the end staging is emptied";
 }
+
+# The relay waits while it copies a paused queue's message.  The writer enqueues to a
+# queue that flows; its id is greater than what the relay has seen, or not.
+sql('ALTER TABLE outbox.deferred ADD CONSTRAINT gate CHECK (public.gate()) NOT VALID');
+for my $late (0, 1)
+{
+	my $name = $late ? 'who begins late' : 'who began early';
+	my $table = block_writer('paused', $late ? '' : 'SELECT pg_current_xact_id()', "SELECT put('flows', '$name')");
+	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	configure($node, 'outbox.retention' => '1s');
+	wait_at_gate($name);
+	unblock_writer();
+	is(sql("SELECT max(xid) = (SELECT xid FROM journal WHERE body = '$name') FROM $table"), $late ? 't' : 'f', "$name: so it is");
+	$gate->query_safe('SELECT pg_advisory_unlock(1)');
+	emptied($name);
+}
 is($redis->count('flows'), 2, 'both messages have come');
+sql('ALTER TABLE outbox.deferred DROP CONSTRAINT gate');
+
+# The relay waits while it writes down what it has delivered, just before it looks at
+# the tables.  The writer has created the queue that it enqueues to: the relay knows
+# the queues as they were before it waited.
+my $name = 'who has created a queue';
+my $table = block_writer('flows', q{SELECT outbox_create_queue('new')}, q{SELECT put('new', 'first')});
+configure($node, 'outbox.retention' => '1s');
+eventually { sql("SELECT max(enqueued_at) < now() - interval '3 s' FROM $table") eq 't' } "$name: its table is due";
+sql('ALTER TABLE outbox.queue_total ADD CONSTRAINT gate CHECK (public.gate()) NOT VALID');
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+eventually { ask($node, $db, q{SET lock_timeout = '100ms'; SELECT 'done' FROM put('flows', 'counts')}) eq 'done' } "$name: another table is the current one";
+wait_at_gate($name);
+unblock_writer();
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+emptied($name);
+
 sql(q{SELECT outbox_resume_queue('paused')});
 audit($node, $db, $redis, [ 'flows', 'paused', 'new' ], 6, 'nothing is lost');
 
