@@ -1,13 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * encode.c
- *	  The encoders as SQL functions, for tests.
+ *	  The encoders, and what else depends on its arguments only, as SQL
+ *	  functions, for tests.
  *
  * Design notes
  *
  * Queue and message are composite values, see sql/setup.sql; all that they
  * lack is zero.  A queue is made ready as the relay does it: its key in UTF-8,
  * its commands compiled.
+ *
+ * A snapshot that lists a transaction twice can't be had on purpose, so it is
+ * made by hand and put in the place of the active one.
  *
  *-------------------------------------------------------------------------
  */

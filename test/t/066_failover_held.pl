@@ -1,7 +1,8 @@
 # Promise: a failover to a standby that had not received everything finds held
 # messages as Redis has them (I2, I3, I4).  What the old primary got through
 # since isn't sent again; what it had skipped and the standby never got leaves
-# the skip list, as those numbers are given out again.
+# the skip list, as those numbers are given out again: to messages that nobody has
+# refused.
 
 use strict;
 use warnings;
@@ -18,6 +19,7 @@ install($primary, $db, 'q');
 $primary->safe_psql($db, <<'EOC');
 SELECT outbox_create_queue(name, on_failure => 'retry', max_attempts => 1000,
 	retry_delay => '100 ms', retry_backoff => 1) FROM unnest('{broken,mended}'::text[]) AS name;
+SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
 CREATE FUNCTION put_keys(queue text, body text, n int) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO journal (id, queue, xid, snap, body)
 	SELECT outbox_enqueue(put_keys.queue, format('%s %s', put_keys.body, i), key => 'key ' || i % 3),
@@ -37,7 +39,7 @@ sub held
 }
 
 # Both servers know of these.
-$redis->cmd('SET', $_, 'of another type') for 'broken', 'mended';
+$redis->cmd('SET', $_, 'of another type') for 'broken', 'mended', 'letters';
 $primary->safe_psql($db, "SELECT put_keys('$_', 'both', 30)") for 'broken', 'mended';
 eventually { held($primary, 60) } 'messages are held';
 put($primary, $db, 'q', 'both');
@@ -50,22 +52,26 @@ $standby->reload;
 eventually { ask($standby, $db, 'SELECT count(*) FROM pg_stat_wal_receiver') eq '0' } 'replication has ended';
 $primary->safe_psql($db, "SELECT put_keys('broken', 'lost', 40)");
 eventually { held($primary, 100) } 'more are held, which the standby does not get';
+$primary->safe_psql($db, "SELECT put_keys('letters', 'lost', 40)");
+eventually { $primary->safe_psql($db, 'SELECT count(*) FROM outbox.dead_letters') == 40 } 'and others are given up';
 $redis->cmd('DEL', 'mended');
 eventually { $redis->count('mended') == 30 } 'others go through, of which the standby does not know';
 eventually { held($primary, 70) } 'and are not held any more';
 $primary->stop('immediate');
 
 # New messages take the numbers of the lost ones before the relay is there.
+$redis->cmd('DEL', 'letters');
 $redis->stop_saved;
 $standby->promote;
-$standby->safe_psql($db, "SELECT put_keys('$_', 'new', 50)") for 'broken', 'mended';
+$standby->safe_psql($db, "SELECT put_keys('$_', 'new', 50)") for 'letters', 'broken', 'mended';
 $redis->start_again;
 wait_relay($standby, $db);
 eventually { $redis->count('mended') == 80 } 'what goes through, goes on';
+eventually { $redis->count('letters') == 50 } 'what has the number of a dead letter is not one';
 $redis->cmd('DEL', 'broken');
 eventually { $redis->count('broken') == 80 } 'mended, all that is held goes through';
 
-my %got = map { $_ => [ $redis->arrived($_) ] } 'q', 'broken', 'mended';
+my %got = map { $_ => [ $redis->arrived($_) ] } 'q', 'broken', 'mended', 'letters';
 my @faults = grep { !/^order/ } OutboxTest::Checker::faults(journal($standby, $db), \%got);
 is_deeply(\@faults, [], 'nothing lost, nothing twice, nothing of what was lost with the old primary');
 for my $queue ('broken', 'mended')
