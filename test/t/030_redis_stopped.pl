@@ -26,31 +26,32 @@ END $$
 EOC
 $node->safe_psql($db, $commits);    # warm up
 my $up = seconds { $node->safe_psql($db, $commits) };
+my $wait = 0;    # how many commits wait
+sub commit_all { $wait += 500; $node->safe_psql($db, $commits); return; }
 settle($node, $db, $redis, 'q', 'r');
 eventually { status($node, $db, 'state') eq 'running' } 'the state is "running"';
 is(status($node, $db, 'last_success IS NOT NULL'), 't', 'status knows of a success');
 
 $redis->stop_saved;
-my $down = seconds { $node->safe_psql($db, $commits) };
-cmp_ok($down, '<', 3 * $up + 0.5, "500 commits are as fast without Redis ($up s, $down s)");
+at_best { seconds { commit_all() } } 3 * $up + 0.5, "500 commits are as fast without Redis ($up s)";
 eventually { status($node, $db, 'state') eq 'waiting for redis' } 'the state is "waiting for redis"';
-eventually { status($node, $db, 'waiting') == 500 } 'status counts what waits';
+eventually { status($node, $db, 'waiting') == $wait } 'status counts what waits';
 is(status($node, $db, q{why <> '' AND last_error <> '' AND oldest > '0'}), 't',
 	'status says why, the error, and how old the oldest is');
 ok(relay_pid($node, $db), 'the relay is alive');
 
 # The relay restarts in the meantime, and so does the server.
 $node->safe_psql($db, 'SELECT pg_terminate_backend(' . relay_pid($node, $db) . ')');
-$node->safe_psql($db, $commits);
+commit_all();
 $node->restart;
-$node->safe_psql($db, $commits);
+commit_all();
 
 $redis->start_again;
 audit($node, $db, $redis, [ 'q', 'r' ], 2500, 'after the outage nothing lost, nothing twice, all in order');
-is($redis->calls('xadd'), 1502, 'and only what waited was sent');
+is($redis->calls('xadd'), $wait + 2, 'and only what waited was sent');
 eventually { status($node, $db, 'state') eq 'running' } 'the state is "running" again';
 eventually { status($node, $db, 'waiting') eq '0' } 'nothing waits';
-is(status($node, $db, 'delivered'), 2504, 'delivered counts over restarts of relay and server');
+is(status($node, $db, 'delivered'), $wait + 1004, 'delivered counts over restarts of relay and server');
 unlike(log_of($node), qr/WARNING/, 'nothing to warn of');
 
 # Now let the retention pass and the tables be emptied.

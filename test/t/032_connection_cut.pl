@@ -36,13 +36,9 @@ sub cut
 {
 	my (@plan) = @_;
 	my $planned = $proxy->stat->{cuts} + @plan;
-	for my $look (1 .. 2000)
-	{
-		last if $redis->count('q') + $redis->count('r') >= 60 * $batches;
-		select undef, undef, undef, 0.005;
-	}
+	wait_for { $redis->count('q') + $redis->count('r') >= 60 * $batches };
 	$proxy->plan(@plan);
-	for my $try (1 .. 100)
+	return wait_for
 	{
 		enqueue();
 		for my $look (1 .. 20)
@@ -50,8 +46,8 @@ sub cut
 			return 1 if $proxy->stat->{cuts} == $planned;
 			select undef, undef, undef, 0.005;
 		}
-	}
-	return 0;
+		0;
+	};
 }
 
 enqueue();

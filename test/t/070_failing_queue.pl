@@ -30,14 +30,17 @@ eventually { $redis->count('good') == 11 } 'the other queue flows';
 eventually { status($node, $db, 'last_error') =~ /WRONGTYPE/ } 'status has the error';
 is(status($node, $db, q{last_error ~ 'bad' OR why ~ 'bad'}), 't', 'and the name of the queue');
 eventually { status($node, $db, 'waiting') == 40 } 'status counts what stands still';
-my $look = 0;
-my $took = seconds { put($node, $db, 'good', 'quickly'); 1 until $redis->count('good') == 12 || ++$look > 200_000 };
-cmp_ok($took, '<', 1, "the other queue is not slowed down ($took s)");
+my $good = 11;
+at_best
+{
+	$good++;
+	seconds { put($node, $db, 'good', 'quickly'); wait_for { $redis->count('good') == $good } }
+} 1, 'the other queue is not slowed down';
 
 # A restart changes nothing.
 $node->safe_psql($db, 'SELECT pg_terminate_backend(' . relay_pid($node, $db) . ')');
 put($node, $db, 'good', 'after the relay');
-eventually { $redis->count('good') == 13 } 'nor does a new relay stop at it';
+eventually { $redis->count('good') == $good + 1 } 'nor does a new relay stop at it';
 
 $redis->cmd('DEL', 'bad');
 $redis->cmd('RENAME', 'aside', 'bad');

@@ -37,14 +37,6 @@ sub quietly
 	return;
 }
 
-# Who connects looks at all that is held.
-sub due_now
-{
-	$node->safe_psql($db, q{UPDATE outbox.deferred SET due_at = now() WHERE reason = 'retry'});
-	$redis->drop_clients;
-	return;
-}
-
 my $skipped = sub { return scalar grep { /^s\d/ } keys %{ cursor_of($redis, 'q') } };
 my $round = 0;
 
@@ -72,7 +64,7 @@ EOC
 		'1|t', 'with its attempt');
 	mend($redis, 'q');
 	my $before = count_of($redis, 'q');
-	due_now();
+	let_due($node, $db, $redis);
 	eventually { count_of($redis, 'q') == $before + 5 } 'mended, all arrive';
 	eventually { held($node, $db, 'q') == 0 } 'and nothing is held';
 
@@ -84,9 +76,13 @@ EOC
 	eventually { held($node, $db, 'q') == 2 } 'two are held';
 	$before = deferred($node, $db, 'q', 'max(d.attempts)');
 	eventually { deferred($node, $db, 'q', 'max(d.attempts)') > $before } 'one has just been tried';
-	mend($redis, 'q');
-	$before = count_of($redis, 'q');
-	$proxy->plan([ 's2c', $bytes > 14 ? 14 - 1 : $bytes ]);
+	frozen
+	{
+		mend($redis, 'q');
+		$before = count_of($redis, 'q');
+		$proxy->plan([ 's2c', $bytes > 14 ? 14 - 1 : $bytes ]);
+	}
+	relay_pid($node, $db);
 	eventually { $proxy->stat->{cuts} == $cuts + 2 } 'the answer to trying it again is lost';
 	eventually { count_of($redis, 'q') == $before + 2 && held($node, $db, 'q') == 0 }
 	'both have arrived, and the relay knows';

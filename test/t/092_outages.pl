@@ -106,15 +106,14 @@ outage('NOAUTH', qr/NOAUTH/,
 	sub { $redis->cmd('CONFIG', 'SET', 'requirepass', 'secret'); $redis->drop_clients },
 	sub { $redis->cmd('CONFIG', 'SET', 'requirepass', '') });
 
-# A large data set is loaded, slowly; the server answers meanwhile.
+# A large data set is loaded, for minutes unless that is ended; the server
+# answers meanwhile.
 outage('LOADING', qr/LOADING/,
 	sub {
 		$redis->cmd('EVAL', q{for i = 1, 20000 do redis.call('SET', 'other ' .. i, i) end}, 0);
 		$redis->stop_saved;
-		$redis->{config}{'key-load-delay'} = 100;
-		$redis->{config}{'loading-process-events-interval-bytes'} = 1024;
-		$redis->start_again;
+		$redis->start_loading;
 	},
-	sub { });
+	sub { $redis->load_quickly });
 
 done_testing();

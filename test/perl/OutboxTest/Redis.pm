@@ -60,7 +60,8 @@ sub _launch
 	$self->{pid} = $pid;
 
 	my $deadline = time + 20;
-	until (eval { ($self->client->try('PING') // '') =~ /PONG|NOAUTH/ })
+	my $answers = $self->{loads_slowly} ? qr/LOADING/ : qr/PONG|NOAUTH/;
+	until (eval { ($self->client->try('PING') // '') =~ $answers })
 	{
 		if (waitpid($pid, POSIX::WNOHANG()) == $pid)
 		{
@@ -102,22 +103,25 @@ sub _reap
 sub kill9
 {
 	my ($self) = @_;
-	my $stat = '';
-
-	if ($self->{pid})
-	{
-		$self->pause;
-		until ($stat =~ /^.*\) [TZ]/s)
-		{
-			open my $fh, '<', "/proc/$self->{pid}/stat" or last;
-			$stat = <$fh> // last;
-		}
-	}
+	$self->pause if $self->{pid};
 	return $self->_reap('KILL');
 }
 
 sub stop { my ($self) = @_; return $self->_reap('TERM'); }
-sub pause { my ($self) = @_; return kill 'STOP', $self->{pid}; }
+
+# When this returns, the server stands still.
+sub pause
+{
+	my ($self) = @_;
+	my $stat = '';
+	kill 'STOP', $self->{pid};
+	until ($stat =~ /^.*\) [TZ]/s)
+	{
+		open my $fh, '<', "/proc/$self->{pid}/stat" or last;
+		$stat = <$fh> // last;
+	}
+	return;
+}
 sub resume { my ($self) = @_; return kill 'CONT', $self->{pid}; }
 
 # An ordinary stop: it writes down all it has.
@@ -133,6 +137,19 @@ sub stop_saved
 
 # Start the server again with the files that it has left behind.
 sub start_again { my ($self) = @_; return $self->_launch; }
+
+# The same with a server that loads its files for minutes and says so, until
+# load_quickly().
+sub start_loading
+{
+	my ($self) = @_;
+	local $self->{config} = { %{ $self->{config} },
+		'key-load-delay' => 10_000, 'loading-process-events-interval-bytes' => 1024 };
+	local $self->{loads_slowly} = 1;
+	return $self->_launch;
+}
+
+sub load_quickly { my ($self) = @_; return $self->cmd('CONFIG', 'SET', 'key-load-delay', 0); }
 
 # The end of the machine, for a server that has been killed: the last of its
 # AOF, so many bytes, never reached the disk.  Then what an administrator does
@@ -266,7 +283,7 @@ use IO::Select;
 use Time::HiRes qw(time);
 
 # Give up on a reply that does not come: a hung server must fail the test.
-our $timeout = 30;
+our $timeout = $PostgreSQL::Test::Utils::timeout_default;
 
 sub cmd
 {

@@ -1,0 +1,48 @@
+-- The journal, and the writers that keep it (OutboxTest.pm: install, put, load).
+
+CREATE TABLE journal (
+	n bigserial PRIMARY KEY,
+	id uuid NOT NULL,
+	queue text NOT NULL,
+	xid xid8 NOT NULL,
+	snap pg_snapshot NOT NULL,
+	body text NOT NULL,
+	at timestamptz NOT NULL DEFAULT clock_timestamp());
+
+-- One message and its journal row, in one statement: the snapshot is older
+-- than the enqueue.
+CREATE FUNCTION put(queue text, body text) RETURNS void
+LANGUAGE sql AS $$
+	INSERT INTO journal (id, queue, xid, snap, body)
+	SELECT outbox_enqueue(put.queue, put.body), put.queue,
+		pg_current_xact_id(), pg_current_snapshot(), put.body;
+$$;
+
+-- Transactions of one to five messages, now and then of hundreds (several
+-- batches, more subtransactions than fit in shared memory), a random while
+-- between enqueue and end, one in ten rolled back, savepoints kept and rolled
+-- back.
+CREATE PROCEDURE writer(w int, rounds int, queues text[], max_delay float)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR r IN 1 .. rounds LOOP
+		FOR m IN 1 .. CASE WHEN random() < 0.01 THEN 700 ELSE 1 + floor(random() * 5) END LOOP
+			BEGIN
+				PERFORM put(queues[1 + floor(random() * array_length(queues, 1))],
+							format('writer %s round %s message %s of backend %s',
+								   w, r, m, pg_backend_pid()));
+				IF random() < 0.1 THEN
+					RAISE EXCEPTION 'undo the savepoint';
+				END IF;
+			EXCEPTION WHEN raise_exception THEN
+				NULL;
+			END;
+		END LOOP;
+		PERFORM pg_sleep(random() * max_delay);
+		IF random() < 0.1 THEN
+			ROLLBACK;
+		ELSE
+			COMMIT;
+		END IF;
+	END LOOP;
+END $$;
