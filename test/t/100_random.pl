@@ -13,6 +13,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use OutboxTest;
+use OutboxTest::History;
+use OutboxTest::Refusals;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -39,103 +41,11 @@ my $redis = OutboxTest::Redis->start(
 my $proxy = OutboxTest::Proxy->start($redis->socket);
 my $node = new_node('main',
 	url => 'redis://127.0.0.1:' . $proxy->port . '/0',
-	conf => "outbox.retention = 1s\n");
+	conf => "outbox.retention = 3s\n");
 my $db = 'postgres';
 install($node, $db);
-$node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('stands');
-SELECT outbox_create_queue('paused');
-SELECT outbox_create_queue('late');
-SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
-SELECT outbox_create_queue('keyed', on_failure => 'retry', max_attempts => 4, retry_delay => '30 ms');
-SELECT outbox_create_queue('loose', on_failure => 'retry', max_attempts => 3, retry_delay => '20 ms');
-
-ALTER TABLE journal ADD key text, ADD due timestamptz, ADD w int;
-CREATE TABLE cancelled (id uuid PRIMARY KEY);
-CREATE TABLE discarded (id uuid PRIMARY KEY);
-CREATE TABLE replayed (id uuid NOT NULL);
-
-CREATE FUNCTION put(w int, queue text, body text, key text, type text, due timestamptz)
-RETURNS void LANGUAGE sql AS $$
-	INSERT INTO journal (id, queue, xid, snap, body, key, due, w)
-	SELECT outbox_enqueue(put.queue, put.body, type => put.type, key => put.key,
-			deliver_at => put.due, headers => CASE WHEN put.body LIKE '%7' THEN '{"h": "v"}'::jsonb END),
-		put.queue, pg_current_xact_id(), pg_current_snapshot(), put.body, put.key, put.due, put.w;
-$$;
-
--- Take back one of one's own, if it isn't too late.
-CREATE FUNCTION take_back(me int) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO cancelled
-	SELECT id FROM (SELECT id FROM journal WHERE w = me AND due > clock_timestamp() - interval '50 ms'
-		AND id NOT IN (SELECT id FROM cancelled) ORDER BY random() LIMIT 1) AS j
-	WHERE outbox_cancel(id);
-$$;
-
-CREATE PROCEDURE put_some(w int, r int, n int, queues text[])
-LANGUAGE plpgsql AS $$
-DECLARE
-	queue text;
-BEGIN
-	FOR m IN 1 .. n LOOP
-		BEGIN
-			queue := queues[1 + floor(random() * array_length(queues, 1))];
-			PERFORM put(w, queue, format('writer %s round %s message %s of backend %s', w, r, m, pg_backend_pid()),
-				CASE WHEN queue <> 'loose' AND random() < 0.9 THEN 'k' || floor(random() * 5) END,
-				CASE WHEN random() < 0.3 THEN 'type' END,
-				CASE WHEN queue = 'late' AND random() < 0.5 THEN clock_timestamp() + random() * interval '800 ms' END);
-			IF random() < 0.05 THEN
-				RAISE EXCEPTION 'undo the savepoint';
-			END IF;
-		EXCEPTION WHEN raise_exception THEN
-			NULL;
-		END;
-	END LOOP;
-END $$;
-
--- In place of the usual writer.
-CREATE OR REPLACE PROCEDURE writer(w int, rounds int, queues text[], max_delay float)
-LANGUAGE plpgsql AS $$
-BEGIN
-	FOR r IN 1 .. rounds LOOP
-		CALL put_some(w, r, CASE WHEN random() < 0.01 THEN 400 ELSE (1 + floor(random() * 4))::int END, queues);
-		IF random() < 0.2 THEN
-			PERFORM take_back(w);
-		END IF;
-		PERFORM pg_sleep(random() * max_delay);
-		IF random() < 0.1 THEN
-			ROLLBACK;
-		ELSE
-			COMMIT;
-		END IF;
-	END LOOP;
-END $$;
-EOC
+run_sql($node, $db, '100_random.sql');
 $redis->cmd('XGROUP', 'CREATE', $_, 'g', '$', 'MKSTREAM') for @queues;
-
-# Ways of failing, and back.  In one transaction of Redis: there must be no
-# moment in which the relay finds nothing and makes a new stream.
-
-sub spoil
-{
-	my ($queue) = @_;
-	return if $redis->cmd('EXISTS', "$queue:aside");
-	$redis->cmd('MULTI');
-	$redis->cmd('RENAME', $queue, "$queue:aside");
-	$redis->cmd('SET', $queue, 'of another type');
-	$redis->cmd('EXEC');
-	return;
-}
-
-sub mend
-{
-	my ($queue) = @_;
-	return unless $redis->cmd('EXISTS', "$queue:aside");
-	$redis->cmd('MULTI');
-	$redis->cmd('DEL', $queue);
-	$redis->cmd('RENAME', "$queue:aside", $queue);
-	$redis->cmd('EXEC');
-	return;
-}
 
 # A part of the schedule, not a wait for something.
 sub meanwhile { my ($most) = @_; select undef, undef, undef, rand $most; return; }
@@ -147,32 +57,26 @@ sub try_sql { my ($sql) = @_; return ask($node, $db, $sql); }
 
 # A message must not be in two states at once.
 my ($looks, @twice) = (0);
-my $anywhere = q{('retry', 'behind', 'evacuated', 'applied')};
 
 sub look
 {
-	my $found = try_sql(<<"EOC");
-SELECT 'looked' UNION ALL
-SELECT format('%s %s is %s and a dead letter', d.queue, d.seq, d.reason)
-	FROM outbox.deferred d JOIN outbox.dead_letter x USING (queue, seq)
-	WHERE d.reason IN $anywhere AND x.timeline > 0 UNION ALL
-SELECT format('%s is a dead letter %s times', id, count(*))
-	FROM outbox.dead_letter WHERE gone_at IS NULL GROUP BY id HAVING count(*) > 1 UNION ALL
-SELECT format('%s is delayed and staged', id)
-	FROM outbox.deferred d JOIN (SELECT id FROM outbox.staging_1 UNION ALL SELECT id FROM outbox.staging_2) s USING (id)
-	WHERE d.reason = 'delayed' UNION ALL
-SELECT format('%s was taken back and is there', id)
-	FROM cancelled JOIN (SELECT id FROM outbox.staging_1 UNION ALL SELECT id FROM outbox.staging_2
-		UNION ALL SELECT id FROM outbox.deferred) s USING (id)
-EOC
-	my ($looked, @found) = split /\n/, $found;
+	my ($looked, @found) = split /\n/, try_sql(q{SELECT 'looked' UNION ALL SELECT what FROM in_two_states});
 	$looks++ if $looked;
 	push @twice, @found;
 	return;
 }
 
-# What Redis had written, and when: it loses what is younger than the
-# retention, and by far, as nothing else could be sent again.
+# Replay the dead letters of a queue, all that there are now.
+sub replay_all
+{
+	my ($queue) = @_;
+	return "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO replayed SELECT id FROM outbox.dead_letters WHERE queue = '$queue';"
+	  . "SELECT outbox_replay_queue('$queue'); COMMIT";
+}
+
+# What Redis had written, and when.  It loses what is younger than the
+# retention, and by far, as nothing else could be sent again: nothing, if it
+# takes so long to kill it that this might be older.
 my @written;
 
 sub lose
@@ -180,23 +84,22 @@ sub lose
 	my ($latest) = grep { $_->[0] > time - 0.4 } @written;
 	@written = ();
 	return unless $latest;
+	$redis->kill9;
+	return $redis->start_again if time > $latest->[0] + 1;
 	note(sprintf 'Redis loses %d bytes', $redis->written - $latest->[1]);
 	$redis->come_back_as_of($latest->[1]);
 	return;
 }
 
 my %events = (
-	spoil => [ 12, sub { spoil(one_of(qw(stands letters keyed keyed loose late))) } ],
-	flicker => [ 12, sub { my $q = one_of(qw(letters keyed keyed loose)); spoil($q); meanwhile(0.05); mend($q); } ],
-	mend => [ 16, sub { mend($_) for @queues; } ],
+	spoil => [ 12, sub { refuse($redis, one_of(qw(stands letters keyed keyed loose late))) } ],
+	flicker => [ 12, sub { my $q = one_of(qw(letters keyed keyed loose)); refuse($redis, $q); meanwhile(0.05); mend($redis, $q); } ],
+	mend => [ 16, sub { mend($redis, @queues) } ],
 	pause => [ 6, sub { try_sql("SELECT outbox_pause_queue('" . one_of(qw(paused paused keyed stands loose)) . "')") } ],
 	resume => [ 5, sub { try_sql("SELECT outbox_resume_queue('$_')") for qw(keyed stands loose), rand() < 0.3 ? 'paused' : (); } ],
 	replay => [ 6, sub {
 		try_sql('INSERT INTO replayed SELECT id FROM (SELECT id FROM outbox.dead_letters ORDER BY random() LIMIT 3) d WHERE outbox_replay(id)') } ],
-	replay_all => [ 3, sub {
-		my $queue = one_of(qw(letters keyed loose));
-		try_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO replayed SELECT id FROM outbox.dead_letters WHERE queue = '$queue';"
-			  . "SELECT outbox_replay_queue('$queue'); COMMIT") } ],
+	replay_all => [ 3, sub { try_sql(replay_all(one_of(qw(letters keyed loose)))) } ],
 	discard => [ 3, sub {
 		try_sql('INSERT INTO discarded SELECT id FROM (SELECT id FROM outbox.dead_letters ORDER BY random() LIMIT 2) d WHERE outbox_discard(id)') } ],
 	alter => [ 5, sub {
@@ -224,23 +127,19 @@ for my $step (1 .. $steps)
 	push @written, [ time, $redis->written ];
 	look() if rand() < 0.3;
 }
+wait_for { try_sql("SELECT count(*) > 8 * $steps FROM journal") eq 't' };
 $load->stop;
 $proxy->plan;
 note(join ', ', map { "$happened{$_} $_" } sort keys %happened);
 
 # Everything is mended, and the waiting for it cut short.
 wait_relay($node, $db);
-mend($_) for @queues;
+mend($redis, @queues);
 $node->safe_psql($db, "SELECT outbox_resume_queue('$_')") for @queues;
 $redis->drop_clients;
 if (rand() < 0.7)
 {
-	$node->safe_psql($db, <<"EOC") for @queues;
-BEGIN ISOLATION LEVEL REPEATABLE READ;
-INSERT INTO replayed SELECT id FROM outbox.dead_letters WHERE queue = '$_';
-SELECT outbox_replay_queue('$_');
-COMMIT;
-EOC
+	$node->safe_psql($db, replay_all($_)) for @queues;
 }
 eventually {
 	look();
@@ -251,33 +150,10 @@ eventually { $node->safe_psql($db, 'SELECT count(*) FROM outbox.deferred') eq '0
 cmp_ok($looks, '>', 3, "the tables were looked at ($looks times)");
 ok(!@twice, 'no message was in two states at once') or diag(join "\n", @twice[ 0 .. ($#twice < 9 ? $#twice : 9) ]);
 
-sub column { my ($sql) = @_; return [ split /\n/, $node->safe_psql($db, $sql) ]; }
-
-sub arrived
-{
-	my ($queue) = @_;
-	return [
-		map { my %f = @{ $_->[1] }; [ @f{qw(id payload)}, (split /-/, $_->[0])[0] / 1000 ] }
-		  $redis->entries($queue) ];
-}
-
-my @journal;
-for my $line (@{ column(q{SELECT n, id, queue, xid, snap, body, coalesce(key, ''), coalesce(extract(epoch FROM due)::text, '') FROM journal ORDER BY n}) })
-{
-	my %row;
-	@row{qw(n id queue xid snap body key due)} = map { $_ eq '' ? undef : $_ } split /\|/, $line, -1;
-	$row{snap} .= '';
-	# Redis tells the time in whole milliseconds.
-	$row{due} -= 0.001 if defined $row{due};
-	push @journal, \%row;
-}
-my @faults = OutboxTest::Outcome::faults({
-	journal => \@journal,
-	got => { map { $_ => arrived($_) } @queues },
-	dead => column('SELECT id FROM outbox.dead_letters'),
-	map({ $_ => column("SELECT DISTINCT id FROM $_") } qw(cancelled discarded replayed)),
-	order => \%order });
-cmp_ok(scalar @journal, '>', 8 * $steps, scalar(@journal) . ' messages');
+my $history = history($node, $db, $redis, \%order);
+my @faults = OutboxTest::Outcome::faults($history);
+my $messages = @{ $history->{journal} };
+cmp_ok($messages, '>', 8 * $steps, "$messages messages");
 ok(!@faults, 'each is in one place, once, and in order')
   or diag(scalar @faults, ' faults, OUTBOX_TEST_SEED=', $seed, "\n", join "\n", @faults[ 0 .. ($#faults < 19 ? $#faults : 19) ]);
 

@@ -13,13 +13,13 @@ my $redis = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'no');
 my $proxy = OutboxTest::Proxy->start($redis->socket);
 my $node = new_node('main',
 	url => 'redis://127.0.0.1:' . $proxy->port . '/0',
-	conf => "outbox.retention = 1s\n");
+	conf => "outbox.retention = 1h\n");
 my $db = 'postgres';
 install($node, $db, 'still');
 $node->safe_psql($db, <<'EOC');
 SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
 SELECT outbox_create_queue('once', on_failure => 'retry', max_attempts => 1);
-SELECT outbox_create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '5 ms', retry_backoff => 1);
+SELECT outbox_create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '50 ms', retry_backoff => 1);
 SELECT outbox_create_queue('again', on_failure => 'retry', max_attempts => 1000, retry_delay => '1 s', retry_backoff => 1);
 EOC
 my $relay = relay_pid($node, $db);
@@ -87,39 +87,36 @@ $redis->come_back_as_of($before);
 eventually { $redis->count('retry') == 10 } 'Redis has lost all of it: each is delivered';
 is(join(' ', map { $_->[1] } $redis->arrived('retry')), '1 2 3 4 5 6 7 8 9 10', 'in order');
 
-# A message that is refused, and may go at its next attempt, in a second.
-sub refused_once
+# A message that is refused, and may go at its next attempt, in a second.  The
+# relay stands still while that is made so.
+sub refused_once (&)
 {
+	my ($then) = @_;
+	spoil('again');
 	sql(q{SELECT outbox_enqueue('again', 'message ' || nextval('journal_n_seq'))});
 	eventually { sql(q{SELECT count(*) FROM outbox.deferred WHERE reason = 'retry'}) == 1 } 'a message is refused';
-	mend('again');
+	frozen { mend('again'); $then->() } $relay;
 	return;
 }
 my $applied = q{SELECT count(*) FROM outbox.deferred WHERE reason = 'applied' AND queue = (SELECT id FROM outbox.queue WHERE name = 'again')};
 
 # It has gone through, and the answer is lost.
-spoil('again');
-refused_once();
 $cuts = $proxy->stat->{cuts};
-$proxy->plan([ 's2c', 0 ]);
+refused_once { $proxy->plan([ 's2c', 0 ]) };
 eventually { $proxy->stat->{cuts} > $cuts } 'the answer to the second attempt is lost';
 eventually { sql($applied) == 1 } 'the message is known to have gone through';
 is($redis->count('again'), 1, 'it came once');
 
 # Redis loses that attempt, and only that.
-spoil('again');
-refused_once();
-$before = $redis->written;
+refused_once { $before = $redis->written };
 eventually { $redis->count('again') == 1 } 'the second attempt succeeds';
 $redis->come_back_as_of($before);
 eventually { $redis->count('again') == 1 } 'Redis has lost it: it is made again';
 
 # The request reaches Redis when the relay has given up on it, come back, and
 # sent it again.  The cursor hasn't moved.
-spoil('again');
-refused_once();
 $cuts = $proxy->stat->{cuts};
-$proxy->plan([ 'late', 0 ]);
+refused_once { $proxy->plan([ 'late', 0 ]) };
 eventually { $proxy->stat->{cuts} > $cuts } 'the second attempt is on its way';
 eventually { $redis->count('again') == 1 } 'it is made again';
 my $calls = $redis->calls('evalsha');
@@ -128,6 +125,7 @@ eventually { $redis->calls('evalsha') > $calls } 'the first one arrives';
 is($redis->count('again'), 1, 'the message came once');
 
 # Dead letters are forgotten with staging, several at a time.
+configure($node, 'outbox.retention' => '1s');
 eventually { sql('SELECT count(*) FROM outbox.dead_letter WHERE skipped') == 0 } 'dead letters leave the skip list';
 eventually { !grep { grep { /^s\d/ } @{ $redis->cmd('HKEYS', $_) } } @{ $redis->cmd('KEYS', '*:outbox:*') } } 'nothing is skipped any more';
 is(relay_pid($node, $db), $relay, 'it was one relay all the time');

@@ -11,7 +11,7 @@ use OutboxTest;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'no');
-my $node = new_node('main', redis => $redis, conf => "outbox.retention = 1s\n");
+my $node = new_node('main', redis => $redis, conf => "outbox.retention = 1h\n");
 my $db = 'postgres';
 install($node, $db);
 sub sql { my ($query) = @_; return $node->safe_psql($db, $query); }
@@ -42,11 +42,14 @@ sub mend
 
 # Until all that isn't delivered has left staging.  A new relay looks at once
 # whether queues stand still; then it takes the retention, and some seconds.
+# What Redis has lost must not be older than the retention before it is seen.
 sub empty_staging
 {
 	my $relay = relay_pid($node, $db);
 	eventually { sql(q{SELECT bool_and(paused_at < now() - interval '1 s') FROM outbox.queue WHERE paused_at IS NOT NULL}) eq 't' } 'a queue stands still';
 	sql("SELECT pg_terminate_backend($relay)");
+	another_relay($node, $db, $relay, 'another relay');
+	configure($node, 'outbox.retention' => '1s');
 	eventually { sql('SELECT (SELECT count(*) FROM outbox.staging_1) + (SELECT count(*) FROM outbox.staging_2)') == 0 } 'staging is emptied';
 	return;
 }
@@ -60,6 +63,7 @@ sql("SELECT outbox_pause_queue('retry')");
 sql("SELECT outbox_enqueue('retry', 'evacuated')");
 empty_staging();
 is(sql('SELECT string_agg(reason, chr(32)) FROM outbox.deferred'), 'evacuated', 'it is elsewhere');
+configure($node, 'outbox.retention' => '1h');
 my $before = $redis->written;
 spoil($_) for @queues;
 sql("SELECT outbox_resume_queue('retry')");

@@ -23,7 +23,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  relay_url relay_may install_keyed put_keyed
+  relay_url relay_may install_keyed put_keyed create_retrying
   refuse mend arrivals count_of deferred held queue_status cursor_of
   audit_keyed
 );
@@ -46,21 +46,7 @@ sub install_keyed
 {
 	my ($node, $db) = @_;
 	install($node, $db);
-	$node->safe_psql($db, <<'EOC');
-CREATE FUNCTION put_keyed(queue text, key text, body text) RETURNS void
-LANGUAGE sql AS $$
-	INSERT INTO journal (id, queue, xid, snap, body)
-	SELECT outbox_enqueue(put_keyed.queue, put_keyed.body, key => put_keyed.key),
-		put_keyed.queue || coalesce('/' || put_keyed.key, ''),
-		pg_current_xact_id(), pg_current_snapshot(), put_keyed.body;
-$$;
-
-CREATE OR REPLACE FUNCTION put(queue text, body text) RETURNS void
-LANGUAGE sql AS $$
-	SELECT put_keyed(put.queue,
-		CASE WHEN random() < 0.9 THEN 'key ' || floor(random() * 20) END, put.body);
-$$;
-EOC
+	run_sql($node, $db, 'keyed.sql');
 	return;
 }
 
@@ -70,6 +56,18 @@ sub put_keyed
 	my ($node, $db, $queue, $key, @bodies) = @_;
 	$key = defined $key ? "'$key'" : 'NULL';
 	$node->safe_psql($db, join '', map { "SELECT put_keyed('$queue', $key, '$_');\n" } @bodies);
+	return;
+}
+
+# A queue with policy retry.  Its delays are hours unless something else is said:
+# the test says when, let_due().  A delay is a number of milliseconds.
+sub create_retrying
+{
+	my ($node, $db, $queue, $target, %opt) = @_;
+	my %policy = (retry_delay => 3_600_000, retry_max_delay => 86_400_000, %opt);
+	s/^(\d+)$/'$1 milliseconds'/ for @policy{qw(retry_delay retry_max_delay)};
+	$node->safe_psql($db, "SELECT outbox_create_queue('$queue', '$target', on_failure => 'retry'"
+		  . join('', map { ", $_ => $policy{$_}" } sort keys %policy) . ')');
 	return;
 }
 
