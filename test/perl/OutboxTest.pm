@@ -34,7 +34,7 @@ use OutboxTest::Proxy;
 use OutboxTest::Redis;
 
 our @EXPORT = qw(
-  new_node install run_sql ask status relay_pid wait_relay another_relay configure
+  new_node install sql_of run_sql ask status relay_pid wait_relay another_relay configure
   wait_for eventually seconds at_best frozen let_due session
   put load settle journal audit
   kill_hard server_pids gone anonymous_memory log_of
@@ -79,7 +79,7 @@ EOC
 	return $node;
 }
 
-# Extension, journal, and queues (streams of the same name) in a database.
+# Extension, journal, procedures that write much, and queues (streams of the same name) in a database.
 sub install
 {
 	my ($node, $db, @queues) = @_;
@@ -91,14 +91,20 @@ sub install
 	return;
 }
 
-# What a file of SQL gives, which lies beside the test or here.  Variables are
-# psql's: :name, :'name'.
+# The text of a file of SQL, which lies beside the test or in OutboxTest.
+sub sql_of
+{
+	my ($file) = @_;
+	my ($path) = grep { -e } map { "$_/$file" } $FindBin::RealBin, __FILE__ =~ s/\.pm$//r;
+	die "no file $file\n" unless defined $path;
+	return slurp_file($path);
+}
+
+# What it gives.  Variables are psql's: :name, :'name'.
 sub run_sql
 {
 	my ($node, $db, $file, %variables) = @_;
-	my ($path) = grep { -e } map { "$_/$file" } $FindBin::RealBin, __FILE__ =~ s/\.pm$//r;
-	die "no file $file\n" unless defined $path;
-	return $node->safe_psql($db, slurp_file($path),
+	return $node->safe_psql($db, sql_of($file),
 		extra_params => [ map { ('-v', "$_=$variables{$_}") } sort keys %variables ]);
 }
 

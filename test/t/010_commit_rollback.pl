@@ -41,60 +41,16 @@ is_delivered("BEGIN; SELECT outbox_enqueue('emails', 'a'); SELECT outbox_enqueue
 is_delivered("BEGIN; SELECT outbox_enqueue('emails', 'a'); ROLLBACK;", '', 'rollback');
 is_delivered("BEGIN; SELECT outbox_enqueue('emails', 'a'); SELECT 1/0; COMMIT;", '', 'a failed transaction');
 is_delivered("SELECT outbox_enqueue('emails', 'a'), 1/(random()*0)::int;", '', 'a failed statement');
-is_delivered(<<'EOC', 'a c e', 'savepoints');
-BEGIN;
-SELECT outbox_enqueue('emails', 'a');
-SAVEPOINT s;
-SELECT outbox_enqueue('emails', 'b');
-ROLLBACK TO s;
-SELECT outbox_enqueue('emails', 'c');
-SAVEPOINT t;
-SAVEPOINT u;
-SELECT outbox_enqueue('emails', 'd');
-RELEASE u;
-ROLLBACK TO t;
-SAVEPOINT v;
-SELECT outbox_enqueue('emails', 'e');
-RELEASE v;
-COMMIT;
-EOC
+is_delivered(sql_of('010_savepoints.sql'), 'a c e', 'savepoints');
 is_delivered(<<'EOC', 'inner', 'only a savepoint enqueues');
 BEGIN; SAVEPOINT s; SELECT outbox_enqueue('emails', 'inner'); RELEASE s; COMMIT;
 EOC
 is_delivered(<<'EOC', '', 'only a savepoint enqueues, and is rolled back');
 BEGIN; SAVEPOINT s; SELECT outbox_enqueue('emails', 'inner'); ROLLBACK TO s; COMMIT;
 EOC
-is_delivered(<<'EOC', 'a handled c', 'exceptions in PL/pgSQL');
-DO $$
-BEGIN
-	PERFORM outbox_enqueue('emails', 'a'::text);
-	BEGIN
-		PERFORM outbox_enqueue('emails', 'b'::text);
-		RAISE EXCEPTION 'no';
-	EXCEPTION WHEN OTHERS THEN
-		PERFORM outbox_enqueue('emails', 'handled'::text);
-	END;
-	PERFORM outbox_enqueue('emails', 'c'::text);
-END $$;
-EOC
-is_delivered(<<'EOC', 'one three', 'commit and rollback in a DO block');
-DO $$
-BEGIN
-	PERFORM outbox_enqueue('emails', 'one'::text); COMMIT;
-	PERFORM outbox_enqueue('emails', 'two'::text); ROLLBACK;
-	PERFORM outbox_enqueue('emails', 'three'::text);
-END $$;
-EOC
-is_delivered(<<'EOC', 'row1 row2', 'triggers, of a role that may do nothing else');
-CREATE ROLE producer;
-CREATE TABLE users (name text);
-GRANT INSERT ON users TO producer;
-CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
-$$ BEGIN PERFORM outbox_enqueue('emails', NEW.name); RETURN NULL; END $$;
-CREATE TRIGGER announce AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION announce();
-SET ROLE producer;
-INSERT INTO users VALUES ('row1'), ('row2');
-EOC
+is_delivered(sql_of('010_exceptions.sql'), 'a handled c', 'exceptions in PL/pgSQL');
+is_delivered(sql_of('010_do_block.sql'), 'one three', 'commit and rollback in a DO block');
+is_delivered(sql_of('010_triggers.sql'), 'row1 row2', 'triggers, of a role that may do nothing else');
 is_delivered(<<'EOC', 'deferred', 'a constraint trigger that fires at commit');
 RESET ROLE;
 CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED
@@ -114,18 +70,7 @@ EOC
 # More subtransactions than fit in shared memory, while a snapshot is taken.
 my $many = session($node, $db);
 $many->query_safe('BEGIN');
-$many->query_safe(<<'EOC');
-DO $$
-BEGIN
-	FOR i IN 1 .. 200 LOOP
-		BEGIN
-			PERFORM outbox_enqueue('emails', i::text);
-			IF i % 10 = 0 THEN RAISE EXCEPTION 'no'; END IF;
-		EXCEPTION WHEN raise_exception THEN NULL;
-		END;
-	END LOOP;
-END $$
-EOC
+$many->query_safe(sql_of('010_subtransactions.sql'));
 is(bodies(), '', 'nothing of a transaction with 200 open subtransactions');
 $many->query_safe('COMMIT');
 is(bodies(), join(' ', grep { $_ % 10 } 1 .. 200), 'all of it when it commits, but for what was rolled back');

@@ -15,15 +15,7 @@ my $node = new_node('main', redis => $redis, conf => 'outbox.retention = 1h');
 my $db = 'postgres';
 install($node, $db, 'q', 'r');
 
-my $commits = <<'EOC';
-DO $$
-BEGIN
-	FOR i IN 1 .. 500 LOOP
-		PERFORM put(CASE i % 3 WHEN 0 THEN 'q' ELSE 'r' END, 'commit ' || i);
-		COMMIT;
-	END LOOP;
-END $$
-EOC
+my $commits = 'CALL commits(500)';
 $node->safe_psql($db, $commits);    # warm up
 my $up = seconds { $node->safe_psql($db, $commits) };
 my $wait = 0;    # how many commits wait

@@ -16,15 +16,7 @@ my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'q', 'r');
 
-my $commits = <<'EOC';
-DO $$
-BEGIN
-	FOR i IN 1 .. 300 LOOP
-		PERFORM put(CASE i % 3 WHEN 0 THEN 'q' ELSE 'r' END, 'commit ' || i);
-		COMMIT;
-	END LOOP;
-END $$
-EOC
+my $commits = 'CALL commits(300)';
 $node->safe_psql($db, $commits);    # warm up
 my $answering = seconds { $node->safe_psql($db, $commits) };
 settle($node, $db, $redis, 'q', 'r');

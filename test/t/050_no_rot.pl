@@ -27,15 +27,7 @@ $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
 $old->query_safe('SELECT count(*) FROM journal');
 my $horizon = $node->safe_psql($db, 'SELECT pg_snapshot_xmin(pg_current_snapshot())');
 
-$node->safe_psql($db, <<"EOC");
-DO \$\$
-BEGIN
-	FOR i IN 1 .. $messages / 100 LOOP
-		PERFORM outbox_enqueue('q', repeat('x', 100) || n) FROM generate_series(1, 100) n;
-		COMMIT;
-	END LOOP;
-END \$\$
-EOC
+$node->safe_psql($db, "CALL flood('q', $messages, 100, 100)");
 eventually { status($node, $db, 'delivered') >= $messages } "$messages messages are delivered";
 is($node->safe_psql($db, q{SELECT count(*) FROM pg_stat_activity WHERE backend_xmin::text::bigint <= } . $horizon),
 	1, 'the old snapshot was held all the time');

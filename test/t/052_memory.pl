@@ -57,15 +57,7 @@ sub last_arrived
 $relay = wait_relay($node, $db);
 $redis->stop_saved;
 my $filler = session($node, $db);
-$filler->{stdin} .= <<"EOC";
-DO \$\$
-BEGIN
-	FOR i IN 1 .. $messages / 100 LOOP
-		PERFORM outbox_enqueue('q', repeat('x', 500)) FROM generate_series(1, 100);
-		COMMIT;
-	END LOOP;
-END \$\$;
-EOC
+$filler->{stdin} .= "CALL flood('q', $messages, 100, 500);\n";
 within_limit(
 	sub { $filler->{run}->pump_nb; (status($node, $db, 'waiting') || 0) >= $messages },
 	"a backlog of $messages messages builds up");
@@ -77,7 +69,7 @@ within_limit(\&last_arrived, 'the backlog is delivered');
 
 # A relay that starts with the backlog: what it has learnt is gone.
 $redis->stop_saved;
-$node->safe_psql($db, "DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM outbox_enqueue('q', repeat('x', 500)) FROM generate_series(1, $messages / 300); COMMIT; END LOOP; END \$\$");
+$node->safe_psql($db, "CALL flood('q', $messages, $messages / 300, 500)");
 enqueue_last();
 $node->restart;
 $relay = wait_relay($node, $db);

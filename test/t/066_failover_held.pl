@@ -16,17 +16,7 @@ my $redis = OutboxTest::Redis->start;
 my $primary = new_node('primary', redis => $redis, streaming => 1, conf => 'max_worker_processes = 16');
 my $db = 'postgres';
 install($primary, $db, 'q');
-$primary->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue(name, on_failure => 'retry', max_attempts => 1000,
-	retry_delay => '100 ms', retry_backoff => 1) FROM unnest('{broken,mended}'::text[]) AS name;
-SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
-CREATE FUNCTION put_keys(queue text, body text, n int) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO journal (id, queue, xid, snap, body)
-	SELECT outbox_enqueue(put_keys.queue, format('%s %s', put_keys.body, i), key => 'key ' || i % 3),
-		put_keys.queue, pg_current_xact_id(), pg_current_snapshot(), format('%s %s', put_keys.body, i)
-	FROM generate_series(1, n) AS i;
-$$;
-EOC
+run_sql($primary, $db, '066_put_keys.sql');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);

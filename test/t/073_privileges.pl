@@ -14,18 +14,7 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'q');
-$node->safe_psql($db, <<'EOC');
-CREATE ROLE anyone LOGIN;
-CREATE ROLE producer LOGIN;
-CREATE ROLE watcher LOGIN;
-GRANT pg_monitor TO watcher;
-GRANT EXECUTE ON FUNCTION outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb) TO producer;
-GRANT EXECUTE ON FUNCTION outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) TO producer;
-GRANT EXECUTE ON FUNCTION outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) TO producer;
-CREATE FUNCTION welcome(name text) RETURNS uuid LANGUAGE sql SECURITY DEFINER
-	SET search_path = pg_catalog, public, pg_temp
-	AS $$ SELECT outbox_enqueue('q', 'welcome ' || name) $$;
-EOC
+run_sql($node, $db, '073_roles.sql');
 
 sub as
 {

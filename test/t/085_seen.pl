@@ -107,16 +107,7 @@ eventually { status($node, $db, 'summary') =~ /^queue b blocked .*, and 1 more q
 sql("SELECT outbox_resume_queue('q')");
 
 # Looking reads no messages.
-my $looked = sql(<<'EOC');
-BEGIN;
-SELECT count(*) FROM outbox.queue_status, outbox.status;
-SELECT coalesce(string_agg(relname, ' '), 'none') FROM pg_stat_xact_all_tables
-WHERE schemaname = 'outbox' AND coalesce(seq_scan, 0) + coalesce(idx_scan, 0) > 0
-	AND relname NOT IN ('queue', 'queue_total');
-SELECT count(*) FROM pg_stat_xact_all_tables
-WHERE schemaname = 'outbox' AND relname = 'queue' AND seq_scan + idx_scan > 0;
-COMMIT;
-EOC
+my $looked = run_sql($node, $db, '085_looking.sql');
 is($looked, "3\nnone\n1", 'looking reads neither staging nor deferred messages nor dead letters');
 
 # Waiting for Redis: all queues say so, but for those paused.

@@ -69,18 +69,7 @@ is(join(',', map { $_->{message_key} } @bulk[ 0 .. 19999 ]), join(',', 1 .. 2000
 is(scalar(grep { $_->{operation} eq 'delete' && $_->{message_key} > 10000 } @bulk[ 30000 .. 39999 ]), 10000, 'and of statements');
 
 # Sessions that change the same rows, beside each other.
-sql(<<'EOC');
-CREATE TABLE counter (id int PRIMARY KEY, n int);
-INSERT INTO counter SELECT i, 0 FROM generate_series(1, 3) AS i;
-SELECT outbox_capture('counter', 'rows', operations => '{update}');
-CREATE PROCEDURE count_up() LANGUAGE plpgsql AS $$
-BEGIN
-	FOR i IN 1 .. 300 LOOP
-		UPDATE counter SET n = n + 1 WHERE id = 1 + i % 3;
-		IF random() < 0.1 THEN ROLLBACK; ELSE COMMIT; END IF;
-	END LOOP;
-END $$;
-EOC
+run_sql($node, $db, '110_counter.sql');
 my @sessions = map { session($node, $db) } 1 .. 3;
 $_->query_until(qr/begun/, "\\echo begun\nCALL count_up();\n") for @sessions;
 $_->query_safe('SELECT 1') for @sessions;
@@ -94,15 +83,7 @@ is($disorder, 0, 'each row\'s changes in order, none missing, none twice');
 is(join(' ', map { $n{$_} } 1 .. 3), sql("SELECT string_agg(n::text, ' ' ORDER BY id) FROM counter"), 'to the last one');
 
 # Partitions, also those that come later.
-sql(<<'EOC');
-CREATE TABLE parts (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
-CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-07-01');
-SELECT outbox_capture('parts', 'parts', condition => 'NEW.id > 0', operations => '{insert,update}');
-SELECT outbox_capture('parts', 'parts', operations => '{delete}');
-CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2026-07-01') TO ('2027-01-01');
-INSERT INTO parts VALUES (1, '2026-02-01'), (2, '2026-08-01'), (-1, '2026-02-01');
-UPDATE parts SET at = at + 180 WHERE id = 1;
-EOC
+run_sql($node, $db, '110_partitions.sql');
 eventually { $redis->count('parts') >= 4 } 'partitions';
 is(join(' ', map { "$_->{type}$_->{message_key}" } entries('parts')),
 	'parts.insert[1,"2026-02-01"] parts.insert[2,"2026-08-01"] parts.delete[1,"2026-02-01"] parts.insert[1,"2026-07-31"]',
@@ -110,14 +91,7 @@ is(join(' ', map { "$_->{type}$_->{message_key}" } entries('parts')),
 
 # A dump has the captures; restoring it captures nothing, and what is captured
 # then waits like all else in a restored database.
-sql(<<'EOC');
-SELECT outbox_create_queue('it''s "odd"', redis_key => 'odd');
-CREATE SCHEMA "sch ema";
-CREATE TABLE "sch ema"."t'\""" (id int PRIMARY KEY, "c,{""" text);
-SELECT outbox_capture('"sch ema"."t''\"""', 'it''s "odd"', columns => ARRAY['c,{"'], key => '{id}', condition => $$NEW."c,{""" <> '\'$$,
-	operations => '{insert}');
-SELECT outbox_capture('"sch ema"."t''\"""', 'changes');
-EOC
+run_sql($node, $db, '110_names.sql');
 eventually { status($node, $db, 'waiting') eq '0' } 'nothing waits';
 my $captures = "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgfoid = 'outbox_capture_row'::regproc ORDER BY 1";
 my $before = sql($captures);
@@ -146,16 +120,7 @@ eventually { $redis->count('changes') >= 4 } 'the other queue\'s capture stays';
 is($redis->count('odd'), 1, 'uncaptured');
 
 # Watermill: the envelope's message, in the producer's transaction.
-sql(<<'EOC');
-SELECT outbox_create_queue('lottery', 'watermill');
-CREATE TABLE watermill_forwarder_topic ("offset" bigserial, uuid varchar(36) NOT NULL, created_at timestamp NOT NULL DEFAULT now(),
-	payload json, metadata json, transaction_id xid8 NOT NULL, PRIMARY KEY (transaction_id, "offset"));
-SELECT outbox_forward_watermill('watermill_forwarder_topic');
-CREATE FUNCTION publish(n int) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO watermill_forwarder_topic (uuid, payload, metadata, transaction_id) VALUES (gen_random_uuid(),
-		format('{"destination_topic":"lottery","uuid":"00000000-0000-4000-8000-%s","payload":"%s","metadata":{"key":"value"}}',
-			lpad(n::text, 12, '0'), encode(('\x00ff0' || n)::bytea, 'base64'))::json, '{}', pg_current_xact_id()) $$;
-EOC
+run_sql($node, $db, '110_forwarder.sql');
 sql('SELECT publish(1)');
 sql('BEGIN; SELECT publish(2); ROLLBACK');
 sql('BEGIN; SELECT publish(3); SELECT publish(4); COMMIT');
@@ -171,16 +136,7 @@ is(sql('SELECT count(*) FROM watermill_forwarder_topic'), 0, 'the topic table st
 $node->safe_psql('postgres', "CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
 $db = 'latin1';
 install($node, $db, 'latin1');
-sql(<<'EOC');
-SET client_encoding = 'UTF8';
-SELECT outbox_create_queue('latin1 ü', 'watermill');
-CREATE TABLE "täble" ("cölumn" text PRIMARY KEY, x xml, j json);
-SELECT outbox_capture('"täble"', 'latin1');
-INSERT INTO "täble" VALUES ('é', NULL, '{"ß": "\u00fc"}');
-CREATE TABLE topic (payload json, queued bytea);
-SELECT outbox_forward_watermill('topic');
-INSERT INTO topic VALUES ('{"destination_topic":"latin1 ü","uuid":"00000000-0000-4000-8000-000000000001","payload":"w7w=","metadata":{"ö":"\u00e4"}}');
-EOC
+run_sql($node, $db, '110_latin1.sql');
 eventually { $redis->count('latin1') >= 1 && $redis->count("latin1 \xc3\xbc") >= 1 } 'from a database in LATIN1';
 my ($latin1) = entries('latin1');
 is_deeply([ @{$latin1}{qw(type message_key table)}, $latin1->{new}{"c\x{f6}lumn"} ],

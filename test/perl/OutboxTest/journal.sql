@@ -1,4 +1,4 @@
--- The journal, and the writers that keep it (OutboxTest.pm: install, put, load).
+-- The journal, and what writes messages (OutboxTest.pm: install, put, load).
 
 CREATE TABLE journal (
 	n bigserial PRIMARY KEY,
@@ -44,5 +44,25 @@ BEGIN
 		ELSE
 			COMMIT;
 		END IF;
+	END LOOP;
+END $$;
+
+-- Commits of one message each, to the queues q and r.
+CREATE PROCEDURE commits(n int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. n LOOP
+		PERFORM put(CASE i % 3 WHEN 0 THEN 'q' ELSE 'r' END, 'commit ' || i);
+		COMMIT;
+	END LOOP;
+END $$;
+
+-- Messages that the journal need not have: of about so many bytes, so many in a
+-- transaction.
+CREATE PROCEDURE flood(queue text, messages int, in_one int, bytes int)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. messages / in_one LOOP
+		PERFORM outbox_enqueue(queue, repeat('x', bytes) || n) FROM generate_series(1, in_one) n;
+		COMMIT;
 	END LOOP;
 END $$;

@@ -1,0 +1,8 @@
+-- A DO block that commits and rolls back.
+
+DO $$
+BEGIN
+	PERFORM outbox_enqueue('emails', 'one'::text); COMMIT;
+	PERFORM outbox_enqueue('emails', 'two'::text); ROLLBACK;
+	PERFORM outbox_enqueue('emails', 'three'::text);
+END $$;
