@@ -2,7 +2,7 @@
 -- three keys.
 
 SELECT outbox_create_queue(name, on_failure => 'retry', max_attempts => 1000,
-	retry_delay => '100 ms', retry_backoff => 1) FROM unnest('{broken,mended}'::text[]) AS name;
+	retry_delay => '300 ms', retry_backoff => 1) FROM unnest('{broken,mended}'::text[]) AS name;
 SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
 CREATE FUNCTION put_keys(queue text, body text, n int) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO journal (id, queue, xid, snap, body)

@@ -43,7 +43,7 @@ for my $policy (@policies)
 	push @away, "away $policy";
 }
 sql("SELECT outbox_create_queue('$_', on_failure => '" . s/.* //r . "',"
-	  . " retry_delay => '50 ms', retry_backoff => 1, max_attempts => 1000)")
+	  . " retry_delay => '200 ms', retry_backoff => 1, max_attempts => 1000)")
   for @paused, @away, 'refused block', 'refused retry';
 
 # Paused; kept by a refusal: of itself, or of one before it.

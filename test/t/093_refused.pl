@@ -20,7 +20,7 @@ my @policies = qw(block retry dead_letter);
 install_keyed($node, $db);
 $node->safe_psql($db, "SELECT outbox_create_queue('good')");
 $node->safe_psql($db, "SELECT outbox_create_queue('$_', on_failure => '$_', max_attempts => 1000,"
-	  . " retry_delay => '100 ms', retry_backoff => 1)") for @policies;
+	  . " retry_delay => '300 ms', retry_backoff => 1)") for @policies;
 
 sub state_of { return queue_status($node, $db, $_[0], 'state'); }
 

@@ -59,7 +59,7 @@ sub _launch
 	}
 	$self->{pid} = $pid;
 
-	my $deadline = time + 20;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 	my $answers = $self->{loads_slowly} ? qr/LOADING/ : qr/PONG|NOAUTH/;
 	until (eval { ($self->client->try('PING') // '') =~ $answers })
 	{
@@ -70,7 +70,7 @@ sub _launch
 			  . " OUTBOX_REDIS_SERVER): "
 			  . PostgreSQL::Test::Utils::slurp_file($log) . "\n";
 		}
-		die "redis-server does not answer within 20 s\n" if time > $deadline;
+		die "redis-server does not answer\n" if time > $deadline;
 		sleep 0.01;
 	}
 	return;
