@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'always');
-my $node = new_node('main', redis => $redis);
+my $node = new_node('main', redis => $redis, conf => 'outbox.retention = 1h');
 my $db = 'postgres';
 install($node, $db, 'q', 'r');
 

@@ -15,7 +15,7 @@ use Test::More;
 
 my $redis = OutboxTest::Redis->start;
 my $proxy = OutboxTest::Proxy->start($redis->socket);
-my $node = new_node('main', url => 'redis://127.0.0.1:' . $proxy->port . '/0');
+my $node = new_node('main', url => 'redis://127.0.0.1:' . $proxy->port . '/0', conf => 'outbox.retention = 1h');
 my $db = 'postgres';
 install_keyed($node, $db);
 my @queues = ('q', 'r', 'good');

@@ -53,8 +53,8 @@ is_deeply($second->{fields},
 	[ id => $first->{id}, type => 'kind', key => 'k', payload => 'first', attempt => 2,
 		error => "no b\xc3\xa9b\xc3\xa9s: secret 4711", 'h:a' => 'b' ],
 	'as it was, with the second attempt and what was said of the first');
-is(queue_status($node, $db, 'q', 'failed, dead_lettered, last_error'),
-	'1|0|a consumer has returned a message', 'which the status counts');
+eventually { queue_status($node, $db, 'q', 'failed, dead_lettered, last_error') eq '1|0|a consumer has returned a message' }
+'which the status counts';
 
 # Until it is given up.
 my $listener = session($node, $db);

@@ -1,10 +1,10 @@
 # Promise: what a consumer gives back is taken once (I3) and never lost (I2),
 # whatever dies: the relay, the server, Redis, the connection within an answer;
-# if it is forgotten how far it was read; and however often the consumer says it.  The consumer here gives back each
-# message a number of times that its payload says, adding each entry once or
-# several times.  In the end each message has been delivered once for every
-# time and once more, with each attempt once; or is a dead letter with all its
-# history.
+# if it is forgotten how far it was read; and however often the consumer says it.
+# The consumer here gives back each message a number of times that its payload
+# says, adding each entry once or several times.  In the end each message has been
+# delivered once for every time and once more, with each attempt once; or is a
+# dead letter with all its history.
 
 use strict;
 use warnings;
