@@ -210,7 +210,7 @@ sub at_best (&$$)
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my @measured;
 	push @measured, $measure->() until @measured == 10 || @measured && $measured[-1] < $limit;
-	return cmp_ok($measured[-1], '<', $limit, "$name (@measured)");
+	return cmp_ok($measured[-1], '<', $limit, join ' ', $name, map { sprintf '%.3g', $_ } @measured);
 }
 
 # What the block does, it does while a process stands still.

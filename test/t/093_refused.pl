@@ -42,8 +42,8 @@ sub refused
 	put_keyed($node, $db, $_, 'a key', map { "$what $_" } 1 .. 20) for @policies;
 	good_flows($what);
 	eventually { state_of('block') eq 'blocked' } "$what, block: the queue stands still";
-	like(queue_status($node, $db, 'block', 'why'), qr/^message [0-9a-f-]{36}: $word/, "$what, block: status names the message");
-	like(status($node, $db, 'summary'), qr/queue block blocked since \d.*: message [0-9a-f-]{36}: $word/, "$what, block: in one line");
+	eventually { queue_status($node, $db, 'block', 'why') =~ /^message [0-9a-f-]{36}: $word/ } "$what, block: status names the message";
+	eventually { status($node, $db, 'summary') =~ /queue block blocked since \d.*: message [0-9a-f-]{36}: $word/ } "$what, block: in one line";
 	eventually { held($node, $db, 'retry') == 20 } "$what, retry: messages are held";
 	is(state_of('retry'), 'flowing', "$what, retry: the queue isn't");
 	eventually { $node->safe_psql($db, "SELECT count(*) FROM outbox.dead_letters WHERE queue = 'dead_letter'") == 20 }
