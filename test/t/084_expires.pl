@@ -110,6 +110,17 @@ eventually { letters('q') eq 'old expired' } 'the old one expires';
 mend_it('q');
 eventually { payloads('q') eq 'young' } 'the young one goes';
 
+# An old one behind a young one isn't taken along.
+sql("SELECT outbox_create_queue('f', on_failure => 'retry', retry_delay => '200 ms', retry_backoff => 1,"
+	  . " max_attempts => 1000, expires_after => '$limit')");
+break_it('f');
+sql("SELECT outbox_enqueue('f', 'first', key => 'k'), outbox_enqueue('f', 'second', key => 'k')");
+eventually { ask($node, $db, "SELECT count(*) FROM outbox.deferred WHERE reason IN ('retry', 'behind')") eq '2' } 'one behind another';
+get_old('second');
+mend_it('f');
+eventually { letters('f') eq 'second expired' } 'the old one expires';
+is(payloads('f'), 'first', 'the young one goes, without it');
+
 # Its age begins when it is due, and when it is replayed.
 sql("SELECT outbox_alter_queue('q', expires_after => '1 h')");
 my $id = sql("SELECT outbox_enqueue('q', 'delayed', delay => '1 day')");
