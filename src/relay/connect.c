@@ -25,7 +25,6 @@
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/recover.h"
 #include "relay/deliver/script.h"
-#include "relay/upkeep/backlog.h"
 
 #define CONNECT_TIMEOUT_MS	5000
 #define ANSWER_TIMEOUT_MS	10000
@@ -142,7 +141,6 @@ tell_that_it_is_up(Relay *relay, Link *link)
 	life->last_trouble[0] = '\0';
 	life->backoff_ms = 0;
 	life->is_told = true;
-	outbox_recount_backlog();
 	set_state(relay, OUTBOX_RUNNING, "");
 }
 

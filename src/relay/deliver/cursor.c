@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 static uint64 covered_in_all = 0;
+static uint64 jumps_in_all = 0;
 
 static QueueCursor *
 mine(const RelayQueue *queue)
@@ -78,12 +79,29 @@ outbox_expect_cursor(RelayQueue *queue, const char *text, uint64 seq)
 	cursor->expect_seq = seq;
 }
 
+static bool
+is_same_snap(const OutboxSnap *a, const OutboxSnap *b)
+{
+	return a->xmax == b->xmax && a->nxip == b->nxip &&
+		memcmp(a->xip, b->xip, a->nxip * sizeof(uint64)) == 0;
+}
+
+static bool
+is_same_position(const OutboxPosition *a, const OutboxPosition *b)
+{
+	return a->seq == b->seq && is_same_snap(a->prev, b->prev) &&
+		is_same_snap(a->cur, b->cur);
+}
+
 void
 outbox_cursor_was_read(RelayQueue *queue, const OutboxPosition *pos,
 					   uint64 applied)
 {
 	StringInfoData text;
 
+	if (queue->cursor->acked.prev == NULL ||
+		!is_same_position(&queue->cursor->acked, pos))
+		jumps_in_all++;
 	set_acked(mine(queue), pos);
 	mine(queue)->applied = applied;
 	mine(queue)->reads++;
@@ -119,4 +137,10 @@ uint64
 outbox_covered_in_all(void)
 {
 	return covered_in_all;
+}
+
+uint64
+outbox_cursor_jumps(void)
+{
+	return jumps_in_all;
 }

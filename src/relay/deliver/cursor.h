@@ -60,4 +60,10 @@ extern void outbox_cursor_settled(RelayQueue *queue, OutboxSnap *snap);
 /* messages that the cursors of all queues have moved past */
 extern uint64 outbox_covered_in_all(void);
 
+/*
+ * How often a cursor was not where its last answer had left it: then Redis has
+ * more or less than outbox_covered_in_all() says.
+ */
+extern uint64 outbox_cursor_jumps(void);
+
 #endif							/* OUTBOX_RELAY_CURSOR_H */

@@ -7,9 +7,11 @@
  *
  * About once a second the rows that became visible since the last count are
  * added to their queues'; what the cursors have covered since is taken off.
- * After a connect the count begins anew, with what the cursors don't cover.
- * Before the first connect nothing is known of the cursors, and the register
- * "applied" says where to begin.
+ * When a cursor has been read and isn't where its last answer left it, as
+ * after the first connect or behind a message that has stopped its batch, the
+ * count begins anew, with what the cursors don't cover.  Before the first
+ * connect nothing is known of the cursors, and the register "applied" says
+ * where to begin.
  *
  * Counts serve status and outbox_drop_queue(), never delivery.
  *
@@ -37,7 +39,7 @@ typedef struct BacklogScan
 
 static OutboxSnap *counted = NULL;	/* rows visible in it have been counted */
 static uint64 count_from = 0;	/* before that: transactions from here on */
-static bool anew = false;
+static uint64 jumps_counted = 0;	/* outbox_cursor_jumps() at the last count */
 
 /* what was published last */
 static uint64 published_waiting = 0;
@@ -59,12 +61,6 @@ void
 outbox_count_from(uint64 xid)
 {
 	count_from = xid;
-}
-
-void
-outbox_recount_backlog(void)
-{
-	anew = true;
 }
 
 /*
@@ -164,7 +160,7 @@ begin_anew(Relay *relay)
 }
 
 static void
-count(Relay *relay, OutboxStaging *staging)
+count(Relay *relay, OutboxStaging *staging, bool anew)
 {
 	BacklogScan scan = {staging, NULL, anew};
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
@@ -188,13 +184,14 @@ count(Relay *relay, OutboxStaging *staging)
 
 	outbox_snap_unref(counted);
 	counted = scan.now;
-	anew = false;
+	jumps_counted = outbox_cursor_jumps();
 }
 
 bool
 outbox_count_backlog(Relay *relay)
 {
 	OutboxStaging staging;
+	bool		anew = outbox_cursor_jumps() != jumps_counted;
 	bool		ok;
 
 	if (!outbox_begin_locked_step(NULL, 0))
@@ -203,7 +200,7 @@ outbox_count_backlog(Relay *relay)
 							 anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES);
 	if (ok)
 	{
-		count(relay, &staging);
+		count(relay, &staging, anew);
 		outbox_staging_close(&staging);
 	}
 	outbox_end_step();

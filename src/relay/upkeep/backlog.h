@@ -33,9 +33,6 @@ extern void outbox_backlog_init(RelayQueue *queue);
 /* rows of transactions below this one were acknowledged by a former relay */
 extern void outbox_count_from(uint64 xid);
 
-/* what was counted belongs to other cursors: count anew */
-extern void outbox_recount_backlog(void);
-
 /* count what became visible; false if somebody's lock is in the way */
 extern bool outbox_count_backlog(Relay *relay);
 
