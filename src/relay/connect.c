@@ -248,6 +248,8 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 long
 outbox_ms_until_connect(const Link *link, OutboxTime now)
 {
+	if (outbox_is_held())
+		return LONG_MAX;
 	if (link->state == LINK_DOWN)
 		return outbox_ms_until(now, mine(link)->retry_at);
 	if (link->state == LINK_CONNECTING)

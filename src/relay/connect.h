@@ -42,7 +42,10 @@ extern void outbox_link_has_moved(Relay *relay, Link *link);
 /* there is nothing to apply, and nothing wrong: the link is up */
 extern void outbox_link_is_idle(Relay *relay, Link *link);
 
-/* milliseconds until the next attempt to connect; LONG_MAX: it is connected */
+/*
+ * Milliseconds until the next attempt to connect; LONG_MAX if none is to be
+ * made, as the link is up or the relay is held.
+ */
 extern long outbox_ms_until_connect(const Link *link, OutboxTime now);
 
 #endif							/* OUTBOX_RELAY_CONNECT_H */

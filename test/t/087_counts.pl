@@ -1,6 +1,7 @@
 # Promise: what status counts as waiting is what Redis has not got, also where
 # a batch was stopped in its middle or a cursor was moved behind the relay's
-# back.
+# back.  A relay that
+# is held for an operator's decision idles meanwhile.
 
 use strict;
 use warnings;
@@ -9,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 use OutboxTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
@@ -29,5 +31,30 @@ sql("SELECT outbox_resume_queue('f')");
 eventually { $redis->cmd('LLEN', 'f') eq '15' } 'all but the bad one are delivered';
 eventually { waiting('f') eq '0' } 'and none waits';
 is(status($node, $db, 'waiting'), '0', 'of no queue');
+
+# CPU seconds that a process has used.
+sub cpu
+{
+	my ($pid) = @_;
+	my @stat = split / /, (slurp_file("/proc/$pid/stat") =~ s/.*\) //sr);
+	return ($stat[11] + $stat[12]) / 100;
+}
+
+# A copy, held.  Its relay uses next to nothing for two seconds on end.
+$node->safe_psql('postgres', 'CREATE DATABASE held');
+install($node, 'held', 'h');
+wait_relay($node, 'held');
+$node->safe_psql('held', 'UPDATE outbox.relay_state SET database = 1; SELECT outbox_pause_queue($$h$$)');
+eventually { status($node, 'held', 'state') eq 'held' } 'a copy is held';
+my ($pid, $since, $used) = (0, 0, 0);
+eventually
+{
+	my $relay = relay_pid($node, 'held') or return 0;
+	return 0 if $relay == $pid && time - $since < 2;
+	my $idle = $relay == $pid && cpu($pid) - $used < 0.2;
+	($pid, $since, $used) = ($relay, time, cpu($relay));
+	return $idle;
+}
+'its relay idles';
 
 done_testing();
