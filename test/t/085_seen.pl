@@ -222,6 +222,23 @@ for my $why ('paused', 'no Redis', 'a new relay')
 	my @got = map { $_->[1] } $redis->arrived('s');
 	is(scalar(grep { $_ eq $why } @got), 2, "$why: it has come twice");
 }
+
+# Somebody's lock is in the way when the relay looks at the request.
+my $lock = session($node, $db);
+my $count = $redis->count('s');
+$lock->query_safe('BEGIN; LOCK TABLE outbox.returned');
+$since = sql('SELECT clock_timestamp()');
+sql("SELECT outbox_enqueue('s', 'locked')");
+eventually { $redis->count('s') == $count + 1 } 'a lock: one more';
+sql("SELECT outbox_resend('s', '$since')");
+for my $i (2, 3)
+{
+	sql("SELECT outbox_enqueue('s', 'behind')");
+	eventually { $redis->count('s') == $count + $i } 'a lock: others are delivered';
+}
+$lock->query_safe('COMMIT');
+$lock->quit;
+eventually { (grep { $_->[1] eq 'locked' } $redis->arrived('s')) == 2 } 'a lock: done when it is gone';
 eventually { ask($node, $db, 'SELECT count(*) FROM outbox.resend_request') eq '0' } 'no request is left';
 
 done_testing();

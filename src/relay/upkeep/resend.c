@@ -31,7 +31,7 @@
 #define RESEND_ROWS		500
 
 static bool look = true;
-static bool waiting = false;	/* for their queues to flow */
+static bool waiting = false;	/* for queues to flow, or for a lock */
 
 void
 outbox_look_for_resend(void)
@@ -168,7 +168,10 @@ outbox_resend_requested(Relay *relay)
 		return;
 	look = waiting = false;
 	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+	{
+		waiting = true;
 		return;
+	}
 	SPI_connect();
 	do_one_request();
 	SPI_finish();
