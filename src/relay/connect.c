@@ -206,8 +206,13 @@ work(Relay *relay, Link *link, OutboxTime now)
 		send_handshake(link, outbox_redis_server);
 
 	outbox_take_answers(relay, link);
+
+	/*
+	 * By the time at which the turn began, when nothing had been read yet:
+	 * dealing with an answer may itself have taken long.
+	 */
 	if (link->inflight > 0 &&
-		outbox_now() >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_MS))
+		now >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_MS))
 		outbox_link_fail(link, "no answer within 10 s");
 }
 
