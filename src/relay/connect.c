@@ -239,9 +239,12 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 		take_down(relay, link, now);
 		return;
 	}
+	/* an answer may have been a reason to hold everything */
+	if (outbox_is_held())
+		return;
 	if (link->state == LINK_UP)
 		tell_that_it_is_up(relay, link);
-	if (link->state >= LINK_READY && !outbox_is_held())
+	if (link->state >= LINK_READY)
 	{
 		pg_atomic_write_u32(&relay->slot->deaf, 0);
 		/* a commit that still found us deaf is visible to the next snapshot */
