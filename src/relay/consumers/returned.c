@@ -160,6 +160,7 @@ outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 	Known		known;
 	int64		digest;
 	TimestampTz due;
+	OutboxSlot *slot;
 
 	/* all that is allocated here goes with SPI's context */
 	SPI_connect();
@@ -198,8 +199,9 @@ outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 	due = outbox_message_returned(queue, msg, entry.error,
 								  is_dead || entry.fault != NULL, now);
 	remember(msg, &known, digest, due != 0 ? due : now);
-	if (due != 0)
-		(void) outbox_lower_due(outbox_find_slot(MyDatabaseId), due);
+	slot = outbox_find_slot(MyDatabaseId);
+	if (due != 0 && slot != NULL)
+		(void) outbox_lower_due(slot, due);
 	SPI_finish();
 }
 
