@@ -213,9 +213,11 @@ outbox_find_next_retry(RelayQueue *queue)
 	};
 	uint64		n = outbox_query("SELECT due_at FROM outbox.deferred"
 								 " WHERE queue = $queue AND reason = 'retry'"
+								 " AND due_at IS NOT NULL"
 								 " ORDER BY due_at LIMIT 1",
 								 params, lengthof(params));
 
+	/* a row without a time has been edited by hand, and is never due */
 	mine(queue)->retry_at = n > 0 ? outbox_result_int64(0, 1) : DT_NOEND;
 	mine(queue)->look_at = 0;
 }

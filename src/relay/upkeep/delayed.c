@@ -40,8 +40,10 @@ static OutboxTime look_at = 0;	/* not before */
 static void
 find_next_due(void)
 {
+	/* a row without a time has been edited by hand, and is never due */
 	due_at = DT_NOEND;
-	if (outbox_query("SELECT due_at FROM outbox.deferred WHERE reason = 'delayed'"
+	if (outbox_query("SELECT due_at FROM outbox.deferred"
+					 " WHERE reason = 'delayed' AND due_at IS NOT NULL"
 					 " ORDER BY due_at LIMIT 1", NULL, 0) > 0)
 		due_at = outbox_result_int64(0, 1);
 }
