@@ -23,6 +23,7 @@
 #include "queue/policy.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/base/wanted.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/failure.h"
 #include "relay/deliver/held.h"
@@ -409,4 +410,6 @@ outbox_retry_answer(Relay *relay, const Request *request,
 	if (nfailed > 0)
 		outbox_pause_after_failure(relay, queue, begin);
 	outbox_batch_is_applied(relay, queue, request, request->count - nfailed);
+	/* the retry may have taken the place of a batch when a plan was made */
+	outbox_want_plan(PLAN_ANSWER);
 }
