@@ -176,9 +176,12 @@ outbox_ms_until_delivery(Relay *relay, OutboxTime now)
 		RelayQueue *queue = lfirst(lc);
 		const QueueState *state = queue->state;
 
+		/* an answer that is awaited wakes the relay */
+		if (queue->listed->dropped || queue->requests->inflight > 0)
+			continue;
 		if (state->state == QUEUE_BLOCKED)
 			result = Min(result, outbox_ms_until(now, state->retry_at));
-		if (state->state != QUEUE_FLOWING || queue->requests->inflight > 0)
+		if (state->state != QUEUE_FLOWING || !outbox_link_may_send(queue->link))
 			continue;
 		if (queue->skipping->on && outbox_has_planned(queue))
 			result = Min(result, outbox_ms_until(now, queue->skipping->not_before));
