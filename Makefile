@@ -40,11 +40,14 @@ OBJS = \
 	src/targets/options.o \
 	src/targets/stream.o \
 	src/targets/target.o \
+	src/targets/task_options.o \
 	src/api/capture.o \
+	src/api/capture_columns.o \
 	src/api/capture_sql.o \
 	src/api/dead_letters.o \
 	src/api/enqueue.o \
 	src/api/forward.o \
+	src/api/queue_changed.o \
 	src/api/queue_drop.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \

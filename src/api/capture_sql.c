@@ -23,7 +23,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "api/capture.h"
+#include "api/capture_columns.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -63,7 +63,7 @@ static const struct
 {
 	const char *name;
 	int16		type;
-} operations[] = {
+}			operations[] = {
 	{"insert", TRIGGER_TYPE_INSERT},
 	{"update", TRIGGER_TYPE_UPDATE},
 	{"delete", TRIGGER_TYPE_DELETE}

@@ -112,7 +112,7 @@ read_envelope(const TriggerData *data)
 			not_an_envelope("The payload is null.");
 		result = to_jsonb_value(value, att->atttypid);
 		if (result == NULL)
-			not_an_envelope("The payload can't be read as JSON.");
+			not_an_envelope("The payload cannot be read as JSON.");
 		if (!JB_ROOT_IS_OBJECT(result))
 			not_an_envelope("The payload is not an object.");
 		return result;
@@ -194,7 +194,7 @@ read_id(Jsonb *envelope, pg_uuid_t *id)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("message UUID \"%s\" is not a UUID", uuid),
 				 errdetail("It becomes the id of a message in outbox."),
-				 errhint("Use watermill.NewUUID() for message UUIDs; ULIDs and short UUIDs can't be forwarded.")));
+				 errhint("Use watermill.NewUUID() for message UUIDs; ULIDs and short UUIDs cannot be forwarded.")));
 	*id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(uuid)));
 }
 

@@ -22,10 +22,10 @@
 #include "queue/queue.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
-#include "commands/trigger.h"
 #include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
@@ -33,11 +33,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "wake.h"
 
 /* columns of outbox.queue */
 enum
@@ -86,8 +84,6 @@ const OutboxTargetInfo outbox_targets[] = {
 
 /* some 36,000 years: with the time of day it still is a time */
 #define LONGEST_INTERVAL (INT64CONST(1) << 60)
-
-PG_FUNCTION_INFO_V1(outbox_queue_changed);
 
 /*
  * What there is to know about a target.  NULL if there is no such target.
@@ -330,21 +326,4 @@ outbox_queue_list(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return result;
-}
-
-/*
- * Statement trigger on outbox.queue: every cache must look again.
- */
-Datum
-outbox_queue_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("outbox.queue_changed() must be called as a trigger")));
-	CacheInvalidateRelcache(trigger->tg_relation);
-	outbox_tell_at_commit();
-	PG_RETURN_POINTER(NULL);
 }

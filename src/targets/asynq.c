@@ -37,7 +37,7 @@
 #include "targets/asynq.h"
 
 #include "convert.h"
-#include "targets/options.h"
+#include "targets/task_options.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"

@@ -3,21 +3,22 @@
  * options.h
  *	  What a target can be told beyond the message itself.
  *
- * Purpose: options of queues and messages: check, complete, read.
- * Process: backend; outbox_read_task_options() the relay.
+ * Purpose: check the options of queues and messages, and complete those of
+ *	  messages.
+ * Process: backend; outbox_text_option() the relay, too.
  * Transaction: the caller's.
- * Memory: results are palloc'ed in the current context.
+ * Memory: results are palloc'ed in the current context, or point into the
+ *	  options.
  * Errors: INVALID_PARAMETER_VALUE; those of jsonb and of types.  None from
- *	  outbox_read_task_options(): what is staged has been checked.
+ *	  outbox_text_option().
  * Locks: none.
  *
- * Options are one jsonb object.  Of a queue they are kept as they were given:
+ * Options are one jsonb object, or NULL for no options.  A queue's are kept as
+ * they were given:
  *
- *		asynq		defaults of its tasks, see OutboxTaskOptions
+ *		asynq		defaults of its tasks, see task_options.h
  *		commands	{"commands": [[...], ...]}, see commands.h
  *		function	{"function": "source"}, see script.c
- *
- * and of a message complete: the queue's are in it, times are seconds.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,30 +29,21 @@
 
 #include "convert.h"
 
-/* what a task of asynq has; all times in seconds */
-typedef struct OutboxTaskOptions
-{
-	int64		max_retry;
-	int64		timeout;		/* 0: none */
-	int64		deadline;		/* since 1970; 0: none */
-	int64		retention;
-	int64		unique_ttl;		/* 0: not unique */
-	int64		process_at;		/* since 1970; 0: now */
-	OutboxBytes unique_key;		/* what follows the type in the lock's name */
-	OutboxBytes group;			/* len 0: none */
-} OutboxTaskOptions;
-
-/* NULL stands for no options, here and there */
+/* an error unless a queue with this target can have these options */
 extern void outbox_check_queue_options(OutboxTarget target,
 									   const struct varlena *options);
+
+/*
+ * Returns the options that a message is staged with, or NULL for none.  An
+ * error if it cannot have the options that were given, or, whatever they are,
+ * if the queue's target cannot take it.  due is 0 for a message of now.
+ */
 extern struct varlena *outbox_message_options(const OutboxQueue *queue,
 											  const OutboxMessage *msg,
 											  const struct varlena *given,
 											  TimestampTz due);
-extern void outbox_read_task_options(const struct varlena *options,
-									 OutboxTaskOptions *task);
 
-/* a member that is a string; len 0 if there is none such */
+/* returns an option that is a string; len 0 if there is none */
 extern OutboxBytes outbox_text_option(const struct varlena *options,
 									  const char *name);
 

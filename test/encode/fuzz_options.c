@@ -13,6 +13,7 @@
 #include "fuzz.h"
 
 #include "targets/options.h"
+#include "targets/task_options.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
