@@ -6,25 +6,25 @@
  * Design notes
  *
  * Only a process connected to a database can see whether it has the
- * extension.  So the launcher, which is connected to none, tries: it starts a
- * relay in every database that allows connections and is no template, and a
- * relay that finds no extension ends and says so.  Such a database is left
- * alone until somebody asks: CREATE EXTENSION does, and so does a commit that
- * enqueued and found no relay.  Databases are tried one after the other, as
- * each try takes one of the server's background workers for a moment.  A relay
- * in a template would be in the way of CREATE DATABASE.
+ * extension.  The launcher is connected to none.  So it starts a relay in every
+ * database that allows connections and is no template, and a relay that finds
+ * no extension ends and says so.  Such a database is left alone until somebody
+ * asks for a relay: CREATE EXTENSION does, and so does a commit that enqueued
+ * and found no relay.  Databases are tried one after the other, as each try
+ * takes one of the server's background workers for a moment.  A relay in a
+ * template would be in the way of CREATE DATABASE.
  *
- * New databases (made from a template that has the extension, or restored)
- * are found by looking once a minute.
+ * The launcher looks at pg_database once a minute, to find new databases (made
+ * from a template that has the extension, or restored).
  *
- * Relays are not restarted by the postmaster but here: a relay whose database
- * has been dropped must not come back, so pg_database is looked at before.
- * What is known of a relay is in its slot, not in the worker handle, so that a
- * restarted launcher goes on with the relays that are running.
+ * The launcher restarts relays, not the postmaster: a relay whose database has
+ * been dropped must not come back, so pg_database is read first.  A relay's
+ * state is in its slot, not in the worker handle, so that a restarted launcher
+ * takes over the relays that are running.
  *
- * A relay is a connection that DROP DATABASE would trip over.  The object
- * access hook stops it in time, and DROP DATABASE waits for it to go.  The
- * same hook tells the relay of DROP EXTENSION.
+ * A relay is a connection that would make DROP DATABASE fail.  The object
+ * access hook stops the relay in time, and DROP DATABASE waits for its end.
+ * The same hook tells the relay of DROP EXTENSION.
  *
  * If the launcher dies, relays go on; it comes back and looks at the slots.
  *
@@ -41,6 +41,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "clock.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -56,19 +57,20 @@
 #include "utils/timestamp.h"
 #include "wake.h"
 
-#define SCAN_INTERVAL_MS		60000	/* look for new databases */
-#define RESTART_DELAY_MS		1000	/* of a relay that ran for a while */
-#define RESTART_DELAY_LONG_MS	5000	/* of one that didn't */
+#define SCAN_INTERVAL_MS		60000	/* between two looks at pg_database */
+#define RESTART_DELAY_MS		1000	/* before a relay that ran for a while */
+#define RESTART_DELAY_LONG_MS	5000	/* before one that ended sooner */
 #define RAN_FOR_A_WHILE_MS		10000
-#define SLOW_START_MS			3000	/* others needn't wait for it */
-#define ATTACH_TIMEOUT_MS		60000	/* a worker that never appeared */
+#define SLOW_START_MS			3000	/* then other relays are started, too */
+#define ATTACH_TIMEOUT_MS		60000	/* then a relay is given up */
+#define LOOK_INTERVAL_MS		1000	/* while a relay is starting */
 
 typedef enum DatabaseState
 {
 	DB_DUE,						/* start a relay at next_try */
 	DB_STARTED,					/* registered, not seen yet */
 	DB_RUNNING,
-	DB_WITHOUT					/* has no extension */
+	DB_WITHOUT					/* does not have the extension */
 } DatabaseState;
 
 typedef struct Database
@@ -78,8 +80,8 @@ typedef struct Database
 	bool		exists;			/* in the last look at pg_database */
 	OutboxSlot *slot;			/* kept while the database has a relay */
 	BackgroundWorkerHandle *handle;
-	TimestampTz started;
-	TimestampTz next_try;
+	OutboxTime	started;
+	OutboxTime	next_try;		/* 0: at once */
 } Database;
 
 static List *databases = NIL;
@@ -88,7 +90,7 @@ static bool complained_of_no_worker = false;
 static bool scan_due = true;
 
 /*
- * Stop the relay of a database, which may be about to be dropped.
+ * Stop the relay of a database, if there is one.
  */
 static void
 stop_relay(Oid database)
@@ -136,8 +138,8 @@ add_database(Oid oid, DatabaseState state)
 }
 
 /*
- * Give up a database's slot.  False, and the slot is kept, if somebody has
- * asked for its relay since that looked around.
+ * Give up a database's slot.  With unless_told the slot is kept, and false
+ * returned, if somebody has told the relay something that it has not seen.
  */
 static bool
 free_slot(OutboxSlot *slot, bool unless_told)
@@ -158,7 +160,8 @@ free_slot(OutboxSlot *slot, bool unless_told)
 }
 
 /*
- * Give a database a slot, fresh but for what the last relay left to be seen.
+ * Give a database a slot.  A slot that it still has keeps what the views show
+ * of the last relay.  Returns NULL if no slot is free.
  */
 static OutboxSlot *
 take_slot(Oid database)
@@ -197,7 +200,7 @@ take_slot(Oid database)
 }
 
 /*
- * Look at pg_database: new databases are due, gone ones are forgotten.
+ * Read pg_database: new databases are due, dropped ones are forgotten.
  */
 static void
 scan_databases(void)
@@ -239,7 +242,7 @@ scan_databases(void)
 			continue;
 		if (db->state == DB_STARTED || db->state == DB_RUNNING)
 		{
-			/* it has become a template, or takes no connections now */
+			/* dropped, or a template now, or one that takes no connections */
 			stop_relay(db->oid);
 			continue;
 		}
@@ -251,7 +254,8 @@ scan_databases(void)
 }
 
 /*
- * Somebody wants a relay: databases without the extension may have it now.
+ * Take the requests of backends: a database that had no extension may have it
+ * now.
  */
 static void
 take_requests(void)
@@ -274,7 +278,7 @@ take_requests(void)
 		Database   *db = find_database(requests[i]);
 
 		if (db == NULL)
-			scan_due = true;	/* new, or not one that gets a relay */
+			scan_due = true;	/* new, or a database that gets no relay */
 		else if (db->state == DB_WITHOUT)
 			db->state = DB_DUE;
 	}
@@ -291,10 +295,10 @@ take_requests(void)
 }
 
 /*
- * See what has become of a relay.
+ * See whether a relay has appeared, runs, or has ended.
  */
 static void
-look_after(Database *db, TimestampTz now)
+look_after(Database *db, OutboxTime now)
 {
 	OutboxOutcome outcome;
 	int			pid;
@@ -312,9 +316,9 @@ look_after(Database *db, TimestampTz now)
 	}
 	if (outcome == OUTBOX_OUTCOME_NONE)
 	{
-		bool		late = TimestampDifferenceExceeds(db->started, now, ATTACH_TIMEOUT_MS);
+		bool		late = now >= outbox_in_ms(db->started, ATTACH_TIMEOUT_MS);
 
-		/* not there yet; has it failed before it could say so? */
+		/* not seen yet; has it ended before it could report? */
 		if (!late && (db->handle == NULL ||
 					  GetBackgroundWorkerPid(db->handle, &unused) != BGWH_STOPPED))
 			return;
@@ -330,7 +334,7 @@ look_after(Database *db, TimestampTz now)
 	if (db->handle != NULL)
 		pfree(db->handle);
 	db->handle = NULL;
-	/* it may have been dropped */
+	/* the database may have been dropped */
 	scan_due = true;
 	if (outcome == OUTBOX_OUTCOME_NOT_NEEDED)
 	{
@@ -347,13 +351,11 @@ look_after(Database *db, TimestampTz now)
 	}
 	else
 	{
-		bool		long_run = TimestampDifferenceExceeds(db->started, now,
-														  RAN_FOR_A_WHILE_MS);
+		bool		long_run = now >= outbox_in_ms(db->started, RAN_FOR_A_WHILE_MS);
 
 		db->state = DB_DUE;
-		db->next_try = TimestampTzPlusMilliseconds(now, long_run ?
-												   RESTART_DELAY_MS :
-												   RESTART_DELAY_LONG_MS);
+		db->next_try = outbox_in_ms(now, long_run ? RESTART_DELAY_MS :
+									RESTART_DELAY_LONG_MS);
 	}
 }
 
@@ -389,7 +391,7 @@ register_relay(Database *db)
 }
 
 static void
-start_relay(Database *db, TimestampTz now)
+start_relay(Database *db, OutboxTime now)
 {
 	db->slot = take_slot(db->oid);
 	if (db->slot != NULL && register_relay(db))
@@ -408,11 +410,11 @@ start_relay(Database *db, TimestampTz now)
 				 errhint("Increase \"max_worker_processes\".")));
 	complained_of_no_worker = true;
 	db->handle = NULL;
-	db->next_try = TimestampTzPlusMilliseconds(now, RESTART_DELAY_LONG_MS);
+	db->next_try = outbox_in_ms(now, RESTART_DELAY_LONG_MS);
 }
 
 static void
-look_after_relays(TimestampTz now)
+look_after_relays(OutboxTime now)
 {
 	ListCell   *lc;
 
@@ -426,11 +428,11 @@ look_after_relays(TimestampTz now)
 }
 
 /*
- * Start the relays that are due, one at a time; one that takes long doesn't
- * keep others waiting.  Returns how long nothing will be due, in ms.
+ * Start the relays that are due, one at a time; a relay that is slow to start
+ * does not keep others waiting.  Returns how many milliseconds to wait.
  */
 static long
-start_relays(TimestampTz now)
+start_relays(OutboxTime now)
 {
 	bool		trying = false;
 	long		wait = SCAN_INTERVAL_MS;
@@ -441,7 +443,7 @@ start_relays(TimestampTz now)
 		Database   *db = (Database *) lfirst(lc);
 
 		trying |= db->state == DB_STARTED &&
-			!TimestampDifferenceExceeds(db->started, now, SLOW_START_MS);
+			now < outbox_in_ms(db->started, SLOW_START_MS);
 	}
 	foreach(lc, databases)
 	{
@@ -449,18 +451,15 @@ start_relays(TimestampTz now)
 
 		if (db->state != DB_DUE)
 			continue;
-		/* further away than any delay: the clock has been set back */
-		if (db->next_try > now + RESTART_DELAY_LONG_MS * INT64CONST(1000))
-			db->next_try = now;
 		if (db->next_try > now)
-			wait = Min(wait, TimestampDifferenceMilliseconds(now, db->next_try));
+			wait = Min(wait, outbox_ms_until(now, db->next_try));
 		else if (!trying)
 		{
 			start_relay(db, now);
 			trying = true;
 		}
 	}
-	return trying ? Min(wait, 1000) : wait;
+	return trying ? Min(wait, LOOK_INTERVAL_MS) : wait;
 }
 
 static void
@@ -470,7 +469,7 @@ launcher_exit(int code, Datum arg)
 }
 
 /*
- * Relays that a former launcher started.
+ * Take over the relays that a former launcher has started.
  */
 static void
 adopt_relays(void)
@@ -485,15 +484,14 @@ adopt_relays(void)
 			continue;
 		db = add_database(oid, DB_STARTED);
 		db->slot = slot;
-		db->started = GetCurrentTimestamp();
+		db->started = outbox_now();
 	}
 }
 
 void
 outbox_launcher_main(Datum main_arg)
 {
-	TimestampTz next_scan = 0;
-	TimestampTz last_scan = 0;
+	OutboxTime	next_scan = 0;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -507,7 +505,7 @@ outbox_launcher_main(Datum main_arg)
 
 	for (;;)
 	{
-		TimestampTz now;
+		OutboxTime	now;
 		long		wait;
 
 		CHECK_FOR_INTERRUPTS();
@@ -517,18 +515,17 @@ outbox_launcher_main(Datum main_arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 
-		now = GetCurrentTimestamp();
+		now = outbox_now();
 		take_requests();
 		look_after_relays(now);
-		if (scan_due || now >= next_scan || now < last_scan)
+		if (scan_due || now >= next_scan)
 		{
 			scan_due = false;
 			scan_databases();
-			last_scan = now;
-			next_scan = TimestampTzPlusMilliseconds(now, SCAN_INTERVAL_MS);
+			next_scan = outbox_in_ms(now, SCAN_INTERVAL_MS);
 		}
 		wait = start_relays(now);
-		wait = Min(wait, TimestampDifferenceMilliseconds(now, next_scan));
+		wait = Min(wait, outbox_ms_until(now, next_scan));
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 wait, outbox_wait_event("OutboxLauncherMain"));
