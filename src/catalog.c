@@ -7,9 +7,10 @@
  *
  * Looking up names for every message would cost more than inserting it, so
  * the OIDs are kept until a relation cache invalidation concerns one of them.
- * Whatever else is cached about them (queue settings, the relay's list of
- * queues) remembers the epoch it was read in.  A change of outbox.queue's rows
- * sends such an invalidation too, see outbox_queue_changed().
+ * Such an invalidation begins a new epoch.  Whatever else is cached about the
+ * relations (queue settings, the relay's list of queues) is kept together with
+ * the epoch in which it was read.  A change of outbox.queue's rows sends an
+ * invalidation, too, see outbox_queue_changed().
  *
  *-------------------------------------------------------------------------
  */
@@ -81,7 +82,7 @@ outbox_catalog_load(void)
 	if (!OidIsValid(schema))
 		return false;
 
-	/* set first: an invalidation that comes meanwhile must not be missed */
+	/* set first, so that an invalidation during the lookups is not missed */
 	loaded = true;
 	for (int i = 0; i < OUTBOX_NRELATIONS; i++)
 	{
@@ -95,7 +96,7 @@ outbox_catalog_load(void)
 Oid
 outbox_relid(OutboxRelation which)
 {
-	/* twice: an invalidation may arrive while names are looked up */
+	/* a second time, as an invalidation may arrive during the lookups */
 	if (!outbox_catalog_load() && !outbox_catalog_load())
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -115,7 +116,10 @@ outbox_catalog_forget(void)
 bool
 outbox_lock_relation(OutboxRelation which)
 {
-	/* whoever dropped it sent an invalidation before letting go of the lock */
+	/*
+	 * whoever drops a relation sends an invalidation before releasing the
+	 * lock
+	 */
 	return loaded &&
 		ConditionalLockRelationOid(relids[which], AccessShareLock) && loaded;
 }

@@ -7,8 +7,9 @@
  * Process: backend and relay.
  * Transaction: the caller's.
  * Memory: static.
- * Errors: UNDEFINED_OBJECT if the extension isn't in this database.
- * Locks: none kept.
+ * Errors: UNDEFINED_OBJECT from outbox_relid() if the extension is not installed
+ *	  in this database.
+ * Locks: those that outbox_lock_...() is asked for, to the transaction's end.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,25 +41,26 @@ typedef enum OutboxRelation
 	OUTBOX_NRELATIONS
 } OutboxRelation;
 
-/* false if the extension isn't there */
+/* look all relations up; returns false if the extension is not installed */
 extern bool outbox_catalog_load(void);
 
+/* returns a relation's OID */
 extern Oid	outbox_relid(OutboxRelation which);
 
 /*
- * Take AccessShareLock if nobody is in the way and the relation exists.  The
- * relay never waits for a lock: a user's DDL that waits for one of the relay's
- * would be a deadlock.
+ * Take AccessShareLock.  Returns false, without waiting, if somebody holds a
+ * lock that conflicts or the relation is gone.  The relay never waits for a
+ * lock: it would deadlock with a user's DDL that waits for the relay's locks.
  */
 extern bool outbox_lock_relation(OutboxRelation which);
 
-/* likewise, RowExclusiveLock */
+/* the same with RowExclusiveLock */
 extern bool outbox_lock_to_write(OutboxRelation which);
 
-/* look all up again next time */
+/* have all relations looked up again by the next use */
 extern void outbox_catalog_forget(void);
 
-/* moves on whenever one of the relations has changed */
+/* returns a number that grows whenever one of the relations has changed */
 extern uint64 outbox_catalog_epoch(void);
 
 #endif							/* OUTBOX_CATALOG_H */

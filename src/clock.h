@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * clock.h
- *	  A clock that nobody sets.
+ *	  The monotonic clock, which nobody can set.
  *
- * Purpose: measure how long something takes, and when it is time for the next
- *	  attempt.  Times of the wall clock (TimestampTz) are for what tables
- *	  hold and views show.
+ * Purpose: measure how long something takes, and find out when the next
+ *	  attempt is due.  Wall clock time (TimestampTz) is for tables and views.
  * Process: all.  Transaction: none needed.  Memory: none.
  * Errors: none.  Locks: none.
  *
@@ -18,7 +17,7 @@
 
 #include "portability/instr_time.h"
 
-/* microseconds since a moment of the past; only differences have a meaning */
+/* microseconds since some moment; only differences have a meaning */
 typedef int64 OutboxTime;
 
 #define OUTBOX_NEVER	PG_INT64_MAX
@@ -33,19 +32,20 @@ outbox_now(void)
 	return (OutboxTime) INSTR_TIME_GET_MICROSEC(now);
 }
 
+/* returns the time that is this many milliseconds after now */
 static inline OutboxTime
 outbox_in_ms(OutboxTime now, int64 ms)
 {
 	return now + ms * 1000;
 }
 
-/* milliseconds until then, rounded up; 0 if that is past */
+/* returns the milliseconds until then, rounded up; 0 if then is past */
 static inline long
 outbox_ms_until(OutboxTime now, OutboxTime then)
 {
 	if (then <= now)
 		return 0;
-	/* longer than anybody waits */
+	/* nobody waits longer, and it fits into any long */
 	if (then - now > USECS_PER_DAY)
 		return (long) (USECS_PER_DAY / 1000);
 	return (long) ((then - now + 999) / 1000);

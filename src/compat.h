@@ -29,7 +29,7 @@
 #define outbox_relation_file(rel) ((rel)->rd_node.relNode)
 #endif
 
-/* 16: what settings keep is allocated by functions of their own */
+/* 16: memory that belongs to a setting has allocation functions of its own */
 #if PG_VERSION_NUM >= 160000
 #define outbox_guc_malloc(size) guc_malloc(LOG, size)
 #define outbox_guc_free(ptr) guc_free(ptr)
@@ -43,7 +43,7 @@
 #include "varatt.h"
 #endif
 
-/* 16: one function asks for the rights on all kinds of objects */
+/* 16: one function checks the rights on all kinds of objects */
 #if PG_VERSION_NUM >= 160000
 #define outbox_may_execute(function) \
 	(object_aclcheck(ProcedureRelationId, function, GetUserId(), \
@@ -79,7 +79,7 @@
 #define outbox_create_wait_set(n) CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
-/* 18: an index scan may be instrumented; 19: and takes flags */
+/* 18: an index scan can be instrumented; 19: and has flags */
 #if PG_VERSION_NUM >= 190000
 #define outbox_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0)
@@ -96,7 +96,7 @@
 #define outbox_index_fetch_begin(heap) table_index_fetch_begin(heap)
 #endif
 
-/* 18: base64 is made of unsigned bytes */
+/* 18: base64 functions take unsigned bytes */
 #if PG_VERSION_NUM >= 180000
 #define outbox_b64_encode(src, len, dst, size) \
 	pg_b64_encode((const uint8 *) (src), len, dst, size)
@@ -108,7 +108,7 @@
 /* 18: generated columns may be virtual */
 #define OUTBOX_GENERATED_VIRTUAL 'v'
 
-/* 19: signal handlers know more of the signal; for use in one */
+/* 19: signal handlers have a second argument; to be called in a handler */
 #if PG_VERSION_NUM >= 190000
 #define outbox_die() die(postgres_signal_arg, pg_siginfo)
 #else

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * convert.c
- *	  Values in the form that others expect.
+ *	  Values in the form that Redis and its clients expect.
  *
  * Design notes
  *
- * Redis gets UTF-8 whatever the server's encoding is.  What is enqueued has
- * been checked to have a form in UTF-8, so converting staged text cannot fail.
+ * Redis gets UTF-8 whatever the server's encoding is.  Messages are enqueued
+ * only if their text has a form in UTF-8, so converting staged text cannot fail.
  *
  *-------------------------------------------------------------------------
  */

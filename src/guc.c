@@ -7,17 +7,18 @@
  *
  * outbox.max_message_size: Redis closes the connection on a value beyond its
  * proto-max-bulk-len, which would look like an outage that never ends.  So
- * the limit is kept where the caller can be told, and well below; it also
- * bounds the relay's memory.
+ * larger messages are refused where the caller can be told, with a limit well
+ * below Redis's.  It also bounds the relay's memory.
  *
- * outbox.redis_url: the one place where Redis is named.  It may hold a
- * password.  Only superusers see it, without the password, and no message
- * quotes it.  But PostgreSQL logs the new value of whatever a reload changes.
- * So the value that it knows is the empty string, whatever was set, and the
- * URL is kept as the check hook's extra.
+ * outbox.redis_url: the one place where Redis is named.  The URL may hold a
+ * password.  Only superusers see the URL, without the password, and no message
+ * quotes it.  But PostgreSQL logs the new value of a setting that a reload
+ * changes.  So PostgreSQL is given the empty string as the value, whatever was
+ * set, and the URL is kept as the check hook's extra.
  *
  * outbox.retention: rows that Redis has acknowledged are kept that long, in
- * case Redis loses its last writes.  More costs disk, less covers less.
+ * case Redis loses its last writes.  A longer time costs disk space, a shorter
+ * one covers smaller losses.
  *
  * All three can be changed by a reload.
  *
@@ -42,7 +43,7 @@ check_redis_url(char **newval, void **extra, GucSource source)
 	const char *complaint;
 	OutboxRedisUrl *url;
 
-	/* a parallel worker is given the value that PostgreSQL knows */
+	/* a parallel worker is given the value that PostgreSQL knows: '' */
 	url = outbox_parse_redis_url(InitializingParallelWorker ?
 								 DEFAULT_REDIS_URL : *newval, &complaint);
 	if (url == NULL)

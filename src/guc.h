@@ -5,7 +5,7 @@
  *
  * Purpose: define them, keep their values.
  * Process: all.  Transaction: none needed.  Memory: the settings machinery's.
- * Errors: a value that can't be used is refused where it is set.  Locks: none.
+ * Errors: a value that cannot be used is refused where it is set.  Locks: none.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,10 +17,10 @@
 #include "redis_url.h"
 
 extern int	outbox_max_message_size;	/* bytes */
-extern const OutboxRedisUrl *outbox_redis_server;	/* good until the next
-													 * reload */
-extern int	outbox_retention;			/* seconds */
+extern const OutboxRedisUrl *outbox_redis_server;	/* until the next reload */
+extern int	outbox_retention;	/* seconds */
 
+/* define the settings; to be called once, when the library is loaded */
 extern void outbox_define_settings(void);
 
 #endif							/* OUTBOX_GUC_H */

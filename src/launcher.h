@@ -4,11 +4,12 @@
  *	  Which databases get a relay.
  *
  * Purpose: start a relay for each database that has the extension, start it
- *	  again when it ends, stop it when the extension or database goes.
- * Process: outbox_register_launcher() in the postmaster; the hook in backends.
- * Transaction: the launcher owns its own.
+ *	  again when it ends, stop it when the extension or database is dropped.
+ * Process: outbox_register_launcher() and outbox_install_drop_hook() in the
+ *	  postmaster; the hook itself in backends.
+ * Transaction: the launcher's own.
  * Memory: TopMemoryContext of the launcher.
- * Errors: end the launcher; the postmaster starts it again.
+ * Errors: they end the launcher; the postmaster starts it again.
  * Locks: OutboxShared.lock.
  *
  *-------------------------------------------------------------------------
@@ -31,7 +32,10 @@ typedef struct OutboxRelayArgs
 StaticAssertDecl(sizeof(OutboxRelayArgs) <= BGW_EXTRALEN,
 				 "OutboxRelayArgs fits into bgw_extra");
 
+/* have the postmaster start the launcher */
 extern void outbox_register_launcher(void);
+
+/* have DROP DATABASE and DROP EXTENSION stop the relay */
 extern void outbox_install_drop_hook(void);
 
 extern PGDLLEXPORT void outbox_launcher_main(Datum main_arg);

@@ -5,10 +5,10 @@
  *
  * Design notes
  *
- * With shared_preload_libraries the launcher is registered, shared memory
- * asked for and the hook set.  Loaded later, by a session's first call, the
- * library can stage messages but not wake anybody; the relay of a server that
- * preloads it will find them.
+ * With shared_preload_libraries the launcher is registered, shared memory is
+ * requested and the hook is set.  If the library is loaded later, by a
+ * session's first call, it can stage messages but not wake a relay.  A server
+ * that preloads the library later delivers them.
  *
  *-------------------------------------------------------------------------
  */

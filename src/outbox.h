@@ -5,18 +5,26 @@
  *
  * queue     a named destination with its settings
  * message   one enqueued payload with its type, key and headers
+ * key       messages of a queue with the same key keep their order
  * staging   the append-only tables where committed messages wait
  * seq       a message's number, from one sequence with CACHE 1
  * relay     the background worker that delivers one database's messages
  * launcher  the static worker that starts a relay for each database that has
  *			 the extension
- * tick      the messages that became visible between two snapshots
- * cursor    how far Redis has got, kept in Redis beside the data
- * covered   within the cursor's position
- * skipped   covered, but not applied yet
- * deferred  the table of messages that can't just wait in staging
- * dead letter	a message given up on, kept with its history
+ * tick      a queue's messages that are visible in one snapshot and not in an
+ *			 earlier one
+ * position  how far a queue has got: timeline, LSN, two snapshots and a seq
+ * cursor    the position that Redis has, a hash beside the data
+ * covered   within a position
+ * skip list the seqs of messages that the cursor covers and Redis has not applied
+ * applied   covered and not in the skip list
+ * deferred  the table of messages that cannot wait in staging, as they are not
+ *			 due, refused, behind a refused one, or evacuated
+ * evacuated moved out of staging, because the queue stands still
+ * dead letter	a message that was given up, kept with its history
  * target    how a message becomes Redis commands
+ *
+ * docs/protocol.md explains them.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,12 +47,12 @@
 /* the number of staging tables; outbox.staging_1 is number 0 */
 #define OUTBOX_STAGING_TABLES	2
 
-/* the tables that messages of the past may be in: staging and these */
+/* the other tables that have messages with a seq, numbered after staging */
 #define OUTBOX_TABLE_DEFERRED	OUTBOX_STAGING_TABLES
 #define OUTBOX_TABLE_DEAD_LETTER (OUTBOX_STAGING_TABLES + 1)
 #define OUTBOX_TABLES			(OUTBOX_STAGING_TABLES + 2)
 
-/* what the payload was given as, the column "kind" of staging */
+/* the payload's type at enqueue, the column "kind" of staging */
 #define OUTBOX_KIND_BYTEA	'b'
 #define OUTBOX_KIND_JSONB	'j'
 #define OUTBOX_KIND_TEXT	't'
@@ -52,7 +60,7 @@
 /* why a row is in outbox.deferred, by the first letter of its reason */
 #define OUTBOX_DELAYED		'd' /* staged at due_at */
 #define OUTBOX_RETRIED		'r' /* tried again at due_at */
-#define OUTBOX_BEHIND		'b' /* behind another one of its key */
+#define OUTBOX_BEHIND		'b' /* waits behind a retried one of its key */
 #define OUTBOX_EVACUATED	'e' /* its queue stands still, staging was emptied */
 #define OUTBOX_APPLIED		'a' /* delivered at due_at, retained */
 #define OUTBOX_DEAD			'x' /* it is a dead letter */
@@ -65,11 +73,11 @@ typedef enum OutboxTarget
 	OUTBOX_TARGET_PUBLISH,		/* PUBLISH */
 	OUTBOX_TARGET_ASYNQ,		/* a task, see asynq.c */
 	OUTBOX_TARGET_WATERMILL,	/* XADD, see stream.c */
-	OUTBOX_TARGET_COMMANDS,		/* commands of the queue's, see commands.c */
-	OUTBOX_TARGET_FUNCTION		/* a function of the queue's, see script.c */
+	OUTBOX_TARGET_COMMANDS,		/* the queue's commands, see commands.c */
+	OUTBOX_TARGET_FUNCTION		/* the queue's function, see script.c */
 } OutboxTarget;
 
-/* what a list's or a channel's message consists of */
+/* what a list or a channel gets of a message */
 typedef enum OutboxFormat
 {
 	OUTBOX_FORMAT_NONE,			/* the target has no formats */
@@ -102,14 +110,15 @@ typedef struct OutboxQueue
 	int64		expires_after;	/* 0: never */
 	TimestampTz paused_at;		/* 0: not paused */
 	struct varlena *options;	/* jsonb or NULL, see options.h */
-	struct OutboxTemplate *template;	/* of them, in the relay; or NULL */
-	bool		consumer_retry; /* consumers answer through streams */
+	struct OutboxTemplate *template;	/* the commands in options, compiled;
+										 * only in the relay, else NULL */
+	bool		consumer_retry; /* consumers return messages in streams */
 } OutboxQueue;
 
 /*
- * A message as a row of staging.  The varlena members are detoasted where a
- * target gets them; text is in the server's encoding, payload is as Redis
- * gets it.
+ * A message as a row of staging.  The varlena members are detoasted before a
+ * target gets them.  Text is in the server's encoding, payload is as Redis gets
+ * it.
  */
 typedef struct OutboxMessage
 {
@@ -127,7 +136,7 @@ typedef struct OutboxMessage
 	struct varlena *payload;	/* bytea */
 	struct varlena *history;	/* jsonb or NULL */
 	struct varlena *options;	/* jsonb or NULL, see options.h */
-	char		reason;			/* of a deferred row, see above; else 0 */
+	char		reason;			/* why the row is deferred, see above; or 0 */
 } OutboxMessage;
 
 #endif							/* OUTBOX_H */

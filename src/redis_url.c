@@ -26,8 +26,8 @@
 #define DEFAULT_PORT 6379
 
 /*
- * Decode %XX in place.  False if a percent sign isn't followed by two digits
- * or stands for a zero byte.
+ * Decode %XX in place.  Returns false if a percent sign is not followed by two
+ * digits, or if they stand for a zero byte.
  */
 static bool
 decode_percent(char *s)
@@ -70,7 +70,7 @@ parse_decimal(const char *s, int max, int *result)
 	return n <= max;
 }
 
-/* cut the string at the last (or first) occurrence of c; the rest, or NULL */
+/* cut the string at the last (or first) c; returns the rest, or NULL */
 static char *
 cut(char *s, char c, bool last)
 {
@@ -150,9 +150,6 @@ parse_redis(OutboxRedisUrl *u, char *rest)
 	return parse_host(u, host);
 }
 
-/*
- * Take a URL apart; see the header for its memory.
- */
 OutboxRedisUrl *
 outbox_parse_redis_url(const char *url, const char **complaint)
 {

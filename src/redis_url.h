@@ -6,9 +6,10 @@
  * Purpose: read redis://[user[:password]@]host[:port][/db] and
  *	  unix:///path?db=n.
  * Process: all.  Transaction: none needed.
- * Memory: one piece, allocated as a setting's check hook has to.
- * Errors: NULL, and a sentence about what is wrong.  It never quotes the URL,
- *	  which may hold a password.
+ * Memory: a parsed URL is one piece of memory, allocated as a setting's check
+ *	  hook has to.
+ * Errors: none thrown.  A complaint never quotes the URL, which may hold a
+ *	  password.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -30,10 +31,11 @@ typedef struct OutboxRedisUrl
 	char		buffer[FLEXIBLE_ARRAY_MEMBER];
 } OutboxRedisUrl;
 
+/* returns NULL for a URL that is wrong, and in *complaint a sentence about it */
 extern OutboxRedisUrl *outbox_parse_redis_url(const char *url,
 											  const char **complaint);
 
-/* without the password; palloc'ed */
+/* returns the URL with asterisks for the password, palloc'ed */
 extern char *outbox_show_redis_url(const OutboxRedisUrl *url);
 
 #endif							/* OUTBOX_REDIS_URL_H */

@@ -6,13 +6,13 @@
  * Design notes
  *
  * There are as many slots as background workers can run.  The launcher gives
- * a slot to a database, the relay fills it, and commits read two words of it:
- * the database and the relay's process number.  A process number that has
- * gone stale wakes a stranger, who looks around and sleeps again; so commits
+ * a slot to a database, the relay fills it, and commits read a few words of it,
+ * among them the relay's process number.  A stale process number wakes an
+ * unrelated process, which finds nothing to do and sleeps again; so commits
  * need no lock.
  *
- * If a relay dies its exit callback clears the slot.  If it is killed so that
- * callbacks don't run, the postmaster resets all shared memory.
+ * If a relay dies, its exit callback clears the slot.  If it is killed so that
+ * callbacks do not run, the postmaster resets all shared memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -86,9 +86,6 @@ shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/*
- * Ask for shared memory.  Only from _PG_init() of a preloaded library.
- */
 void
 outbox_shmem_init_hooks(void)
 {
@@ -98,9 +95,6 @@ outbox_shmem_init_hooks(void)
 	shmem_startup_hook = shmem_startup;
 }
 
-/*
- * The slot of a database, or NULL.
- */
 OutboxSlot *
 outbox_find_slot(Oid database)
 {
@@ -123,9 +117,6 @@ outbox_wake_procno(uint32 procno)
 		SetLatch(&GetPGProcByNumber(procno)->procLatch);
 }
 
-/*
- * Ask the launcher to see whether this database needs a relay.
- */
 void
 outbox_request_relay(Oid database)
 {
@@ -159,8 +150,7 @@ outbox_lower_due(OutboxSlot *slot, TimestampTz due)
 }
 
 /*
- * Record the relay's state and the reason for it.  "since" moves only when
- * the state does.
+ * The reason may change without the state; "since" is about the state.
  */
 void
 outbox_set_state(OutboxSlot *slot, OutboxRelayState state, const char *why)

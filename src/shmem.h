@@ -3,10 +3,11 @@
  * shmem.h
  *	  What relays, launcher and backends share.
  *
- * Purpose: one slot for each database with a relay: whom to wake, how it is.
- * Process: all.  outbox_shared is NULL where the library isn't preloaded.
+ * Purpose: one slot for each database with a relay: which process commits wake,
+ *	  and what the status views show.
+ * Process: all.  outbox_shared is NULL where the library is not preloaded.
  * Transaction: none needed.
- * Memory: shared, sized at postmaster start.  No pointers in it.
+ * Memory: shared, sized at postmaster start.  It holds no pointers.
  * Errors: none thrown.
  * Locks: as noted at each group of fields.
  *
@@ -20,10 +21,10 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
-/* the queues of one database whose backlog is known outside the relay */
+/* queues of one database that have figures in shared memory */
 #define OUTBOX_MAX_PUBLISHED	1024
 
-/* starts of relays that backends have asked for and the launcher not seen */
+/* requests for relays that the launcher has not taken yet */
 #define OUTBOX_MAX_REQUESTS		64
 
 #define OUTBOX_TEXT_SIZE		256
@@ -44,21 +45,20 @@ typedef enum OutboxRelayState
 /* why a relay has ended */
 typedef enum OutboxOutcome
 {
-	OUTBOX_OUTCOME_NONE,		/* it hasn't */
+	OUTBOX_OUTCOME_NONE,		/* it has not ended */
 	OUTBOX_OUTCOME_EXITED,		/* error or signal: start it again */
-	OUTBOX_OUTCOME_NOT_NEEDED	/* the database hasn't got the extension */
+	OUTBOX_OUTCOME_NOT_NEEDED	/* the database does not have the extension */
 } OutboxOutcome;
 
-/* how a queue is */
 typedef enum OutboxQueueState
 {
 	OUTBOX_QUEUE_STARTING,		/* its cursor has not been read yet */
 	OUTBOX_QUEUE_FLOWING,
-	OUTBOX_QUEUE_BLOCKED,		/* Redis refuses it */
+	OUTBOX_QUEUE_BLOCKED,		/* Redis refuses its messages */
 	OUTBOX_QUEUE_PAUSED
 } OutboxQueueState;
 
-/* what is known of a queue outside the relay */
+/* what the relay publishes about a queue */
 typedef struct OutboxPublished
 {
 	int32		queue;
@@ -66,16 +66,16 @@ typedef struct OutboxPublished
 	TimestampTz since;
 	int64		waiting;		/* staged or evacuated, not covered */
 	int64		delayed;		/* not due yet */
-	int64		held;			/* skipped: refused, or behind one refused */
+	int64		held;			/* skipped: refused, or waiting behind those */
 	int64		dead;			/* dead letters now */
-	TimestampTz oldest;			/* of those waiting; 0: none */
+	TimestampTz oldest;			/* enqueued_at of a waiting one; 0: none */
 	uint64		delivered;		/* totals */
 	uint64		failed;
 	uint64		dead_lettered;
 	uint64		expired;
-	TimestampTz last_success;	/* 0: never, like the next */
-	TimestampTz last_error_at;
-	int64		latency_p50;	/* microseconds; -1: nothing was delivered */
+	TimestampTz last_success;	/* 0: never */
+	TimestampTz last_error_at;	/* 0: never */
+	int64		latency_p50;	/* microseconds; -1: not known */
 	int64		latency_p99;
 	char		why[OUTBOX_QUEUE_TEXT_SIZE];
 	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
@@ -86,24 +86,23 @@ typedef struct OutboxSlot
 	/* no lock: read by every commit that enqueued */
 	pg_atomic_uint32 database;	/* 0: the slot is free */
 	pg_atomic_uint32 procno;	/* the relay's, or OUTBOX_NOBODY */
-	pg_atomic_uint32 deaf;		/* Redis is away: commits needn't wake it */
-	pg_atomic_uint32 told;		/* queues or extension have changed */
+	pg_atomic_uint32 deaf;		/* commits need not wake the relay */
+	pg_atomic_uint32 told;		/* queues or the extension have changed */
 	pg_atomic_uint32 staging_current;	/* the table for new rows */
-	pg_atomic_uint64 due;		/* the earliest due_at of messages that commits
-								 * have deferred since the relay looked;
-								 * PG_UINT64_MAX: none */
+	pg_atomic_uint64 due;		/* the earliest due_at that commits have given
+								 * since the relay looked; PG_UINT64_MAX: none */
 
-	/* no lock: written by the relay, read by the view */
+	/* no lock: written by the relay, read by backends */
 	pg_atomic_uint64 waiting;
 	pg_atomic_uint64 oldest;	/* TimestampTz, or 0 */
 	pg_atomic_uint64 delivered;
 	pg_atomic_uint64 last_success;	/* TimestampTz, or 0 */
-	pg_atomic_uint64 censuses;	/* how often the backlog was counted */
-	pg_atomic_uint32 census_wanted;
+	pg_atomic_uint64 censuses;	/* how often the relay has counted the backlog */
+	pg_atomic_uint32 census_wanted; /* a backend waits for the next count */
 
 	/* OutboxShared.lock */
 	int			pid;			/* the relay's, or 0 */
-	uint32		generation;		/* of the worker that may use the slot */
+	uint32		generation;		/* only this worker may use the slot */
 	OutboxOutcome outcome;
 	OutboxRelayState state;
 	TimestampTz since;
@@ -121,7 +120,7 @@ typedef struct OutboxShared
 
 	/* lock */
 	int			nrequests;
-	bool		overflow;		/* more were asked for than fit */
+	bool		overflow;		/* there were more requests than fit */
 	Oid			requests[OUTBOX_MAX_REQUESTS];
 
 	int			nslots;
@@ -130,15 +129,26 @@ typedef struct OutboxShared
 
 extern OutboxShared *outbox_shared;
 
+/* ask for shared memory; only from _PG_init() of a preloaded library */
 extern void outbox_shmem_init_hooks(void);
+
+/* returns the slot of a database, or NULL; InvalidOid finds a free slot */
 extern OutboxSlot *outbox_find_slot(Oid database);
+
+/* set the latch of this process, unless it is OUTBOX_NOBODY */
 extern void outbox_wake_procno(uint32 procno);
+
+/* ask the launcher to see whether this database needs a relay */
 extern void outbox_request_relay(Oid database);
 
-/* a message is due then; true if the relay knew of no earlier one */
+/* lower slot->due to this time; returns false if it was not later before */
 extern bool outbox_lower_due(OutboxSlot *slot, TimestampTz due);
+
+/* record the relay's state and the reason for it, or NULL */
 extern void outbox_set_state(OutboxSlot *slot, OutboxRelayState state,
 							 const char *why);
+
+/* record the last error, with the time of now */
 extern void outbox_set_error(OutboxSlot *slot, const char *error);
 
 #endif							/* OUTBOX_SHMEM_H */

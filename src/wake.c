@@ -5,20 +5,20 @@
  *
  * Design notes
  *
- * A flag per backend, looked at in a transaction callback that is registered
+ * Each backend has a flag, which a transaction callback reads that is registered
  * once.  At XACT_EVENT_COMMIT the transaction's rows are visible to a new
- * snapshot, so whoever is woken finds them.  The callback may not fail: it
+ * snapshot, so a relay that is woken finds them.  The callback may not fail: it
  * reads shared memory and sets a latch.
  *
  * PREPARE TRANSACTION drops the flag, and COMMIT PREPARED may run in any
- * session; such messages are found by the relay's own looking around, which
- * it does every second.
+ * session.  The relay finds such messages by itself, as it looks for messages
+ * once a second.
  *
- * A relay that sleeps is woken before the commit record is flushed, too: by
- * the time the commit is visible it has looked around in vain, its code and
- * data are in the caches, and the wake that counts finds it faster.  That is
- * worth a sixth of the time from commit to Redis on an idle server.  With
- * synchronous_commit = off there is nothing to wait for.
+ * A sleeping relay is also woken before the commit record is flushed.  By the
+ * time the commit is visible, the relay has looked in vain, but its code and
+ * data are in the caches, and it reacts faster to the second wake.  That saves
+ * a sixth of the time from commit to Redis on an idle server.  With
+ * synchronous_commit = off there is no flush to wait for.
  *
  * Whoever changes queues or drops the extension tells the relay by a second
  * flag: cache invalidations are sent after this callback, so the relay must
@@ -27,12 +27,12 @@
  * While Redis is away the relay is deaf to commits, so that an outage costs
  * callers nothing.
  *
- * Of messages that may not go yet the relay needs to know when the first one
- * may.  So a commit that has deferred some lowers the time in the slot to its
- * own earliest, and wakes the relay if that has changed it: else the relay
- * knows of an earlier one, or will, and looks at the table then.  It is told
- * also while it is deaf, as it can't ask again.  There is no early wake: who
- * has deferred messages isn't in a hurry.
+ * The relay has to know when the first deferred message is due.  So a commit
+ * that has deferred messages lowers the time in the slot to the earliest of its
+ * own.  If that has changed the time, the commit wakes the relay, even a deaf
+ * one, as nothing tells it the time again.  If not, the relay knows of an
+ * earlier time, or will, and looks at the table then.  There is no early wake,
+ * since deferred messages are in no hurry.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,7 +50,7 @@ typedef enum WakeFlag
 	WAKE_TELL
 } WakeFlag;
 
-/* no message is deferred; due times are finite */
+/* no message was deferred; due times are finite */
 #define DUE_NEVER DT_NOEND
 
 static bool registered = false;
@@ -58,7 +58,7 @@ static WakeFlag wake_flag = WAKE_NOT;
 static TimestampTz wake_due = DUE_NEVER;
 
 /*
- * There are rows to deliver.
+ * Wake the relay for new rows.
  */
 static void
 wake_relay(void)
@@ -76,9 +76,9 @@ wake_relay(void)
 }
 
 /*
- * Queues or the extension itself have changed.  With the lock, as a relay may
- * be leaving just now because there was no extension: then the launcher finds
- * that it has been told.
+ * Tell the relay that queues or the extension have changed.  The lock is
+ * needed because a relay may be ending at this moment, for want of the
+ * extension: then the launcher sees the flag.
  */
 static void
 tell_relay(void)
@@ -100,7 +100,7 @@ tell_relay(void)
 }
 
 /*
- * There are messages for later, the first of them for then.
+ * Tell the relay when the first of the deferred messages is due.
  */
 static void
 lower_due(TimestampTz due)

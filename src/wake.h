@@ -3,13 +3,13 @@
  * wake.h
  *	  Wake the relay if, and only if, this transaction commits.
  *
- * Purpose: the commit itself starts the delivery.
+ * Purpose: let a commit start the delivery of its messages.
  * Process: backend.
  * Transaction: the caller's.
  * Memory: none.
  * Errors: none thrown at commit.
- * Locks: none at commit, but OutboxShared.lock where queues or the extension
- *	  have changed or the relay has to be started.
+ * Locks: none at commit, but OutboxShared.lock if queues or the extension have
+ *	  changed or the relay has to be started.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,16 +18,16 @@
 
 #include "outbox.h"
 
-/* there is something to deliver */
+/* this transaction has staged messages */
 extern void outbox_wake_at_commit(void);
 
-/* there is something to deliver then; not before 2000, nor infinite */
+/* this transaction has deferred a message; the time is finite, after 2000 */
 extern void outbox_wake_when_due(TimestampTz due_at);
 
-/* something else has changed: wake the relay also while Redis is away */
+/* something else has changed: wake the relay even while it is deaf */
 extern void outbox_tell_at_commit(void);
 
-/* wake it now */
+/* the same, without waiting for the commit */
 extern void outbox_tell_now(void);
 
 #endif							/* OUTBOX_WAKE_H */
