@@ -102,6 +102,7 @@ static Relay *
 make_relay(const OutboxRelayArgs *args)
 {
 	Relay	   *relay = MemoryContextAllocZero(TopMemoryContext, sizeof(Relay));
+	ListCell   *lc;
 
 	relay->context = AllocSetContextCreate(TopMemoryContext, "outbox relay",
 										   ALLOCSET_DEFAULT_SIZES);
@@ -110,9 +111,14 @@ make_relay(const OutboxRelayArgs *args)
 										   ALLOCSET_DEFAULT_SIZES);
 	relay->slot = outbox_relay_attach(args);
 	relay->timeline = GetWALInsertionTimeLine();
-	relay->link = outbox_link_make(relay->context);
-	outbox_link_life_init(relay->link);
-	outbox_link_scripts_init(relay->link);
+	MemoryContextSwitchTo(relay->context);
+	relay->links = list_make1(outbox_link_make(relay->context));
+	foreach(lc, relay->links)
+	{
+		outbox_link_life_init(lfirst(lc));
+		outbox_link_wait_init(lfirst(lc));
+		outbox_link_scripts_init(lfirst(lc));
+	}
 	outbox_queues_init(relay);
 	outbox_batch_buffer_init(relay);
 	return relay;
@@ -140,6 +146,7 @@ static void
 take_reload(Relay *relay)
 {
 	static char *url = NULL;
+	ListCell   *lc;
 
 	if (ConfigReloadPending)
 	{
@@ -151,7 +158,8 @@ take_reload(Relay *relay)
 	if (url != NULL)
 	{
 		pfree(url);
-		outbox_link_has_moved(relay, relay->link);
+		foreach(lc, relay->links)
+			outbox_link_has_moved(relay, lfirst(lc));
 	}
 	url = MemoryContextStrdup(relay->context, outbox_redis_server->url);
 }
@@ -170,7 +178,7 @@ take_wake(Relay *relay)
 		outbox_catalog_forget();
 		outbox_look_for_resend();
 	}
-	if ((relay->link->state < LINK_READY || outbox_is_held()) &&
+	if ((outbox_best_link_state(relay) < LINK_READY || outbox_is_held()) &&
 		outbox_refresh(relay))
 		outbox_plan_is_made();
 }
@@ -184,7 +192,7 @@ deliver(Relay *relay, OutboxTime now)
 {
 	bool		done;
 
-	if (relay->link->state < LINK_READY || outbox_is_held() ||
+	if (outbox_best_link_state(relay) < LINK_READY || outbox_is_held() ||
 		!outbox_may_deliver(relay, now) || !outbox_begin_refreshed_step(relay))
 		return false;
 	done = outbox_deliver(relay, now);
@@ -203,7 +211,7 @@ deliver(Relay *relay, OutboxTime now)
 static bool
 chores(Relay *relay, OutboxTime now)
 {
-	bool		is_up = relay->link->state == LINK_UP;
+	bool		is_up = outbox_best_link_state(relay) == LINK_UP;
 	bool		more = false;
 
 	pg_atomic_write_u32(&relay->slot->census_wanted, 0);
@@ -244,18 +252,25 @@ static bool
 turn(Relay *relay, OutboxTime now)
 {
 	bool		worked;
+	ListCell   *lc;
 
 	take_wake(relay);
-	outbox_run_link(relay, relay->link, now);
+	foreach(lc, relay->links)
+		outbox_run_link(relay, lfirst(lc), now);
 	outbox_publish_waiting(relay);
 	outbox_stage_delayed(relay, now);
 	outbox_read_consumers(relay, now);
 	worked = deliver(relay, now);
-	if (relay->link->state == LINK_UP && !outbox_is_held())
+	if (outbox_best_link_state(relay) == LINK_UP && !outbox_is_held())
 		outbox_resend_requested(relay);
-	if (relay->link->state == LINK_READY && !outbox_is_held() &&
-		outbox_all_is_delivered(relay))
-		outbox_link_is_idle(relay, relay->link);
+	foreach(lc, relay->links)
+	{
+		Link	   *link = lfirst(lc);
+
+		if (link->state == LINK_READY && !outbox_is_held() &&
+			outbox_all_is_delivered(relay, link))
+			outbox_link_is_idle(relay, link);
+	}
 	return worked;
 }
 

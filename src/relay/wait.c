@@ -29,13 +29,13 @@
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
-/* the latch, the postmaster's death, a socket */
-#define MAX_EVENTS	3
+/* the latch and the postmaster's death */
+#define OTHER_EVENTS	2
+
+/* events that are dealt with at a time */
+#define MAX_EVENTS		16
 
 static WaitEventSet *set = NULL;
-static uint64 set_connection;	/* the connection that it waits on */
-static int	set_events;			/* what is waited for on its socket */
-static int	socket_pos;
 
 static uint32
 wait_event(void)
@@ -47,37 +47,76 @@ wait_event(void)
 	return event;
 }
 
-static void
-make_set(const RedisConnection *conn)
+void
+outbox_link_wait_init(Link *link)
 {
-	pgsocket	sock = outbox_connection_socket(conn);
-
-	set = outbox_create_wait_set(MAX_EVENTS);
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	set_connection = outbox_connection_number(conn);
-	set_events = outbox_connection_events(conn);
-	if (sock != PGINVALID_SOCKET)
-		socket_pos = AddWaitEventToSet(set, set_events, sock, NULL, NULL);
+	link->wait = MemoryContextAllocZero(link->context, sizeof(LinkWait));
 }
 
 static void
-prepare_set(const RedisConnection *conn)
+add_link(Link *link)
 {
-	int			events = outbox_connection_events(conn);
+	pgsocket	sock = outbox_connection_socket(link->connection);
+	LinkWait   *wait = link->wait;
 
-	if (set != NULL && set_connection != outbox_connection_number(conn))
+	wait->connection = outbox_connection_number(link->connection);
+	wait->events = outbox_connection_events(link->connection);
+	if (sock != PGINVALID_SOCKET)
+		wait->pos = AddWaitEventToSet(set, wait->events, sock, NULL, link);
+}
+
+static void
+make_set(Relay *relay)
+{
+	ListCell   *lc;
+
+	set = outbox_create_wait_set(OTHER_EVENTS + list_length(relay->links));
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	foreach(lc, relay->links)
+		add_link(lfirst(lc));
+}
+
+static bool
+sockets_have_changed(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->links)
+	{
+		Link	   *link = lfirst(lc);
+
+		if (link->wait->connection != outbox_connection_number(link->connection))
+			return true;
+	}
+	return false;
+}
+
+static void
+prepare_set(Relay *relay)
+{
+	ListCell   *lc;
+
+	if (set != NULL && sockets_have_changed(relay))
 	{
 		FreeWaitEventSet(set);
 		set = NULL;
 	}
 	if (set == NULL)
-		make_set(conn);
-	else if (outbox_connection_socket(conn) != PGINVALID_SOCKET &&
-			 set_events != events)
 	{
-		ModifyWaitEvent(set, socket_pos, events, NULL);
-		set_events = events;
+		make_set(relay);
+		return;
+	}
+	foreach(lc, relay->links)
+	{
+		Link	   *link = lfirst(lc);
+		int			events = outbox_connection_events(link->connection);
+
+		if (outbox_connection_socket(link->connection) == PGINVALID_SOCKET ||
+			link->wait->events == events)
+			continue;
+		ModifyWaitEvent(set, link->wait->pos, events, NULL);
+		link->wait->events = events;
 	}
 }
 
@@ -88,32 +127,52 @@ static long
 ms_until_due(Relay *relay, OutboxTime now)
 {
 	long		ms = outbox_ms_until_delayed(now);
+	ListCell   *lc;
 
-	ms = Min(ms, outbox_ms_until_connect(relay->link, now));
-	if (relay->link->state >= LINK_READY)
+	foreach(lc, relay->links)
+		ms = Min(ms, outbox_ms_until_connect(lfirst(lc), now));
+	if (outbox_best_link_state(relay) >= LINK_READY)
 		ms = Min(ms, outbox_ms_until_delivery(relay, now));
 	return Min(ms, outbox_ms_until_consumers(relay, now));
+}
+
+/*
+ * Is the next tick near?
+ */
+static bool
+may_plan_soon(Relay *relay)
+{
+	ListCell   *lc;
+
+	if (!outbox_plan_is_wanted())
+		return false;
+	foreach(lc, relay->links)
+	{
+		Link	   *link = lfirst(lc);
+
+		if (link->state >= LINK_READY && outbox_link_may_send(link))
+			return true;
+	}
+	return false;
 }
 
 void
 outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 {
-	Link	   *link = relay->link;
 	OutboxTime	now = outbox_now();
 	long		timeout = outbox_ms_until(now, chores_at);
 	WaitEvent	events[MAX_EVENTS];
 	int			n;
 
 	timeout = Min(timeout, ms_until_due(relay, now));
-	if (outbox_plan_is_wanted() && link->state >= LINK_READY &&
-		outbox_link_may_send(link))
+	if (may_plan_soon(relay))
 	{
-		/* the next tick is near: nobody needs to wake us for it */
+		/* nobody needs to wake us for it */
 		pg_atomic_write_u32(&relay->slot->deaf, 1);
 		timeout = Min(timeout, 1);
 	}
 
-	prepare_set(link->connection);
+	prepare_set(relay);
 	n = WaitEventSetWait(set, timeout, events, lengthof(events), wait_event());
 	for (int i = 0; i < n; i++)
 	{
@@ -123,7 +182,7 @@ outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 			outbox_want_plan(PLAN_WOKEN);
 		}
 		else
-			outbox_link_is_readable(link);
+			outbox_link_is_readable(events[i].user_data);
 	}
 }
 

@@ -18,7 +18,18 @@
 #include "outbox.h"
 
 #include "clock.h"
+#include "relay/base/link.h"
 #include "relay/base/state.h"
+
+/* what is waited for on a link's socket */
+typedef struct LinkWait
+{
+	uint64		connection;		/* outbox_connection_number() */
+	int			events;
+	int			pos;			/* in the set */
+} LinkWait;
+
+extern void outbox_link_wait_init(Link *link);
 
 /* until something happens or is due, chores at the latest */
 extern void outbox_wait_for_work(Relay *relay, OutboxTime chores_at);

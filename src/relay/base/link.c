@@ -147,6 +147,29 @@ outbox_link_fail(Link *link, const char *error)
 		outbox_clean_error(link->trouble, error, sizeof(link->trouble));
 }
 
+LinkState
+outbox_best_link_state(const Relay *relay)
+{
+	LinkState	best = LINK_DOWN;
+	ListCell   *lc;
+
+	foreach(lc, relay->links)
+		best = Max(best, ((Link *) lfirst(lc))->state);
+	return best;
+}
+
+/*
+ * A link whose connection fails meanwhile is found out on its next turn.
+ */
+void
+outbox_flush_links(const Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->links)
+		(void) outbox_connection_flush(((Link *) lfirst(lc))->connection);
+}
+
 bool
 outbox_link_may_send(const Link *link)
 {

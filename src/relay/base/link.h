@@ -91,8 +91,9 @@ typedef struct Link
 	TimestampTz answered_at;	/* when the last answer came */
 	char		trouble[OUTBOX_TEXT_SIZE];	/* why it must go down */
 
-	/* relay/connect.c, relay/deliver/script.c */
+	/* written by relay/connect.c, relay/wait.c, relay/deliver/script.c */
 	struct LinkLife *life;
+	struct LinkWait *wait;
 	struct LinkScripts *scripts;
 } Link;
 
@@ -117,6 +118,12 @@ extern void outbox_link_end(Link *link);
 
 /* the link must go down; the first reason counts */
 extern void outbox_link_fail(Link *link, const char *error);
+
+/* the state of the relay's best link */
+extern LinkState outbox_best_link_state(const Relay *relay);
+
+/* send what the links' sockets take */
+extern void outbox_flush_links(const Relay *relay);
 
 /* is there room for more requests? */
 extern bool outbox_link_may_send(const Link *link);

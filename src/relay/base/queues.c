@@ -150,7 +150,7 @@ outbox_add_queue(Relay *relay, const OutboxQueue *settings)
 	QueueById  *entry;
 
 	queue->context = context;
-	queue->link = relay->link;
+	queue->link = linitial(relay->links);
 	queue->listed = outbox_make_part(queue, sizeof(Listed));
 	listed = mine(queue);
 	queue->settings = &listed->settings;

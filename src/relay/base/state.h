@@ -66,7 +66,7 @@ typedef struct Relay
 	MemoryContext context;
 	MemoryContext scratch;
 	List	   *queues;			/* of RelayQueue; queues.c changes it */
-	struct Link *link;			/* today the one that all queues use */
+	List	   *links;			/* of Link; today one, which serves all queues */
 
 	/* written by attach.c */
 	char		source[OUTBOX_UUID_TEXT_LEN + 1];

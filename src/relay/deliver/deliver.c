@@ -160,7 +160,7 @@ outbox_deliver(Relay *relay, OutboxTime now)
 		make_plan(relay, &staging, now);
 	send_retries(relay, now);
 	send_batches(relay, &staging, now);
-	(void) outbox_connection_flush(relay->link->connection);
+	outbox_flush_links(relay);
 	outbox_staging_close(&staging);
 	return true;
 }
@@ -191,18 +191,20 @@ outbox_ms_until_delivery(Relay *relay, OutboxTime now)
 }
 
 bool
-outbox_all_is_delivered(Relay *relay)
+outbox_all_is_delivered(Relay *relay, const Link *link)
 {
 	ListCell   *lc;
 
 	/* a tick of the past may be empty, and the next one not */
-	if (outbox_plan_is_wanted() || relay->link->inflight > 0)
+	if (outbox_plan_is_wanted() || link->inflight > 0)
 		return false;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 		RelayQueueState state = queue->state->state;
 
+		if (queue->link != link)
+			continue;
 		if (state == QUEUE_UNKNOWN || state == QUEUE_ASKED ||
 			(state == QUEUE_FLOWING && !queue->plan->finished))
 			return false;

@@ -18,6 +18,7 @@
 #include "outbox.h"
 
 #include "clock.h"
+#include "relay/base/link.h"
 #include "relay/base/state.h"
 
 /* is there anything to plan or to send now? */
@@ -30,7 +31,7 @@ extern bool outbox_deliver(Relay *relay, OutboxTime now);
 extern long outbox_ms_until_delivery(Relay *relay, OutboxTime now);
 
 /* all cursors have been read, and nothing waits to be sent or answered */
-extern bool outbox_all_is_delivered(Relay *relay);
+extern bool outbox_all_is_delivered(Relay *relay, const Link *link);
 
 /* queues that have nothing under way have settled; once a second or so */
 extern void outbox_settle_idle_queues(Relay *relay);
