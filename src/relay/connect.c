@@ -59,7 +59,7 @@ end_link(Relay *relay, Link *link)
 	ListCell   *lc;
 
 	outbox_link_end(link);
-	mine(link)->is_told = false;
+	mine(link)->up_is_shown = false;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -130,26 +130,26 @@ outbox_link_has_moved(Relay *relay, Link *link)
  * The link is up: say so, once.
  */
 static void
-tell_that_it_is_up(Relay *relay, Link *link)
+show_that_link_is_up(Relay *relay, Link *link)
 {
 	LinkLife   *life = mine(link);
 
-	if (life->is_told)
+	if (life->up_is_shown)
 		return;
 	if (life->last_trouble[0] != '\0')
 		ereport(LOG, (errmsg("outbox is delivering to Redis again")));
 	life->last_trouble[0] = '\0';
 	life->backoff_ms = 0;
-	life->is_told = true;
+	life->up_is_shown = true;
 	set_state(relay, OUTBOX_RUNNING, "");
 }
 
 void
 outbox_link_is_idle(Relay *relay, Link *link)
 {
-	outbox_link_works(link);
+	outbox_link_is_up(link);
 	if (link->state == LINK_UP)
-		tell_that_it_is_up(relay, link);
+		show_that_link_is_up(relay, link);
 }
 
 static void
@@ -188,7 +188,7 @@ send_handshake(Link *link, const OutboxRedisUrl *url)
  * Move bytes and take answers.  Trouble is in link->trouble.
  */
 static void
-work(Relay *relay, Link *link, OutboxTime now)
+exchange(Relay *relay, Link *link, OutboxTime now)
 {
 	const RedisConnection *conn = link->connection;
 
@@ -233,7 +233,7 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 		begin_link(link, now);
 	}
 	if (link->trouble[0] == '\0')
-		work(relay, link, now);
+		exchange(relay, link, now);
 	if (link->trouble[0] != '\0')
 	{
 		take_down(relay, link, now);
@@ -243,7 +243,7 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 	if (outbox_is_held())
 		return;
 	if (link->state == LINK_UP)
-		tell_that_it_is_up(relay, link);
+		show_that_link_is_up(relay, link);
 	if (link->state >= LINK_READY)
 	{
 		pg_atomic_write_u32(&relay->slot->deaf, 0);

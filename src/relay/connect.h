@@ -27,7 +27,7 @@ typedef struct LinkLife
 	OutboxTime	retry_at;		/* while down: the next attempt */
 	OutboxTime	give_up_at;		/* while connecting */
 	int			backoff_ms;
-	bool		is_told;		/* "up" has been shown */
+	bool		up_is_shown;		/* "up" has been shown */
 	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */
 } LinkLife;
 

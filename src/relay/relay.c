@@ -86,7 +86,7 @@ relay_sigterm(SIGNAL_ARGS)
  * registers and totals as they are now.
  */
 static void
-write_last_words(int code, Datum arg)
+write_counts_at_exit(int code, Datum arg)
 {
 	Relay	   *relay = (Relay *) DatumGetPointer(arg);
 
@@ -295,7 +295,7 @@ outbox_relay_main(Datum main_arg)
 		outbox_wait_ms(LOCK_RETRY_MS);
 		CHECK_FOR_INTERRUPTS();
 	}
-	before_shmem_exit(write_last_words, PointerGetDatum(relay));
+	before_shmem_exit(write_counts_at_exit, PointerGetDatum(relay));
 
 	for (;;)
 	{

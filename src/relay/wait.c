@@ -182,7 +182,7 @@ outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 			outbox_want_plan(PLAN_WOKEN);
 		}
 		else
-			outbox_link_is_readable(events[i].user_data);
+			outbox_link_socket_is_ready(events[i].user_data);
 	}
 }
 

@@ -98,7 +98,7 @@ outbox_link_is_ready(Link *link)
 
 /* Redis does what it is asked */
 void
-outbox_link_works(Link *link)
+outbox_link_is_up(Link *link)
 {
 	if (link->state == LINK_READY)
 		link->state = LINK_UP;
@@ -118,7 +118,7 @@ free_request(Link *link, Request *request)
 
 		requests->inflight -= !of_consumer;
 		requests->consumer_reads -= of_consumer;
-		requests->unsure -= request->kind == REQUEST_SKIP ||
+		requests->skip_or_retry -= request->kind == REQUEST_SKIP ||
 			request->kind == REQUEST_RETRY;
 	}
 	outbox_snap_unref(request->to.prev);
@@ -195,7 +195,7 @@ outbox_link_io(Link *link)
 }
 
 void
-outbox_link_is_readable(Link *link)
+outbox_link_socket_is_ready(Link *link)
 {
 	link->socket_ready = true;
 }
@@ -225,7 +225,7 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 
 		requests->inflight += !of_consumer;
 		requests->consumer_reads += of_consumer;
-		requests->unsure += kind == REQUEST_SKIP || kind == REQUEST_RETRY;
+		requests->skip_or_retry += kind == REQUEST_SKIP || kind == REQUEST_RETRY;
 		if (kind == REQUEST_BATCH || kind == REQUEST_SKIP ||
 			kind == REQUEST_RETRY)
 			requests->last = kind;

@@ -101,7 +101,7 @@ typedef struct Link
 typedef struct QueueRequests
 {
 	int			inflight;		/* all but those of consumers' streams */
-	int			unsure;			/* of these: REQUEST_SKIP and REQUEST_RETRY */
+	int			skip_or_retry;			/* of these: REQUEST_SKIP and REQUEST_RETRY */
 	int			consumer_reads;
 	RequestKind last;			/* the last batch or retry that was sent */
 } QueueRequests;
@@ -113,7 +113,7 @@ extern void outbox_requests_init(RelayQueue *queue);
 extern bool outbox_link_begin(Link *link, const OutboxRedisUrl *url);
 extern void outbox_link_greet(Link *link);
 extern void outbox_link_is_ready(Link *link);
-extern void outbox_link_works(Link *link);
+extern void outbox_link_is_up(Link *link);
 extern void outbox_link_end(Link *link);
 
 /* the link must go down; the first reason counts */
@@ -132,7 +132,7 @@ extern bool outbox_link_may_send(const Link *link);
 extern bool outbox_link_io(Link *link);
 
 /* whoever waits has seen something happen on the socket */
-extern void outbox_link_is_readable(Link *link);
+extern void outbox_link_socket_is_ready(Link *link);
 
 /* where a command is to be written, and that its answer is awaited */
 extern StringInfo outbox_link_out(Link *link);

@@ -103,7 +103,7 @@ outbox_delivered(void)
 }
 
 void
-outbox_delivered_before(Relay *relay, uint64 delivered)
+outbox_set_delivered(Relay *relay, uint64 delivered)
 {
 	delivered_in_all = delivered;
 	pg_atomic_write_u64(&relay->slot->delivered, delivered);

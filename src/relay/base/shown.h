@@ -63,6 +63,6 @@ extern int64 outbox_shown_latency(RelayQueue *queue, TimestampTz now,
 
 /* messages delivered by all queues of the database, former relays included */
 extern uint64 outbox_delivered(void);
-extern void outbox_delivered_before(Relay *relay, uint64 delivered);
+extern void outbox_set_delivered(Relay *relay, uint64 delivered);
 
 #endif							/* OUTBOX_RELAY_SHOWN_H */

@@ -51,7 +51,7 @@ add_next(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 	OutboxMessage msg;
 	bool		found = outbox_fetch_planned(staging, entry, &msg);
 
-	if (!found && outbox_planned_is_gone(queue))
+	if (!found && outbox_planned_row_is_missing(queue))
 		return false;
 	if (found && outbox_must_skip(queue, &msg, batch->buffer->args.now))
 	{
@@ -66,7 +66,7 @@ add_next(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 			batch->oldest = msg.enqueued_at;
 		batch->newest = msg.enqueued_at;
 	}
-	outbox_planned_done(queue, found);
+	outbox_advance_plan(queue, found);
 	return true;
 }
 
@@ -87,7 +87,7 @@ encode(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 		;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(batch->buffer->scratch);
-	outbox_batch_is_made(queue);
+	outbox_check_end_of_plan(queue);
 }
 
 /*
@@ -112,7 +112,7 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 		.nargs = batch.buffer->args.count,
 		.args = &batch.buffer->args.data
 	});
-	request = outbox_batch_is_sent(relay, REQUEST_BATCH, queue);
+	request = outbox_expect_batch(relay, REQUEST_BATCH, queue);
 	request->count = batch.count;
 	request->oldest = batch.oldest;
 	request->newest = batch.newest;

@@ -229,7 +229,7 @@ outbox_settle_idle_queues(Relay *relay)
 			outbox_has_planned(queue))
 			continue;
 		/* what it stood still for is gone */
-		outbox_queue_is_well(queue);
+		outbox_queue_delivers(queue);
 		if (queue->cursor->settled != queue->plan->cur)
 			outbox_cursor_settled(queue, queue->plan->cur);
 	}

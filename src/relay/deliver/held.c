@@ -151,9 +151,9 @@ outbox_retry_is_due(RelayQueue *queue, TimestampTz due)
 }
 
 void
-outbox_look_for_retry_at(RelayQueue *queue, OutboxTime look_at)
+outbox_retry_not_before(RelayQueue *queue, OutboxTime not_before)
 {
-	mine(queue)->look_at = look_at;
+	mine(queue)->not_before = not_before;
 }
 
 void
@@ -171,7 +171,7 @@ outbox_forget_held(RelayQueue *queue)
 	held->count = 0;
 	held->evacuated = false;
 	held->retry_at = DT_NOEND;
-	held->look_at = 0;
+	held->not_before = 0;
 }
 
 void
@@ -219,11 +219,11 @@ outbox_find_next_retry(RelayQueue *queue)
 
 	/* a row without a time has been edited by hand, and is never due */
 	mine(queue)->retry_at = n > 0 ? outbox_result_int64(0, 1) : DT_NOEND;
-	mine(queue)->look_at = 0;
+	mine(queue)->not_before = 0;
 }
 
 void
-outbox_let_next_go(RelayQueue *queue, const uint64 *hashes, int n,
+outbox_retry_next_of_keys(RelayQueue *queue, const uint64 *hashes, int n,
 				   TimestampTz now)
 {
 	OutboxParam params[] = {

@@ -26,7 +26,7 @@ typedef struct QueueHeld
 	HTAB	   *keys;			/* of HeldKey; NULL: none is held */
 	int64		count;			/* messages skipped */
 	TimestampTz retry_at;		/* when one is due, as the tables say; 0: look */
-	OutboxTime	look_at;		/* ... and not to look before this */
+	OutboxTime	not_before;		/* ... and not to look before this */
 	bool		evacuated;		/* there may be evacuated rows */
 } QueueHeld;
 
@@ -47,7 +47,7 @@ extern void outbox_release_key(RelayQueue *queue, uint64 hash);
 
 /* a skipped message is due then */
 extern void outbox_retry_is_due(RelayQueue *queue, TimestampTz due);
-extern void outbox_look_for_retry_at(RelayQueue *queue, OutboxTime look_at);
+extern void outbox_retry_not_before(RelayQueue *queue, OutboxTime not_before);
 
 extern void outbox_note_evacuated(RelayQueue *queue, bool evacuated);
 
@@ -61,7 +61,7 @@ extern void outbox_read_held(RelayQueue *queue);
 extern void outbox_find_next_retry(RelayQueue *queue);
 
 /* SQL: the first message of each of these keys waits behind nobody any more */
-extern void outbox_let_next_go(RelayQueue *queue, const uint64 *hashes, int n,
+extern void outbox_retry_next_of_keys(RelayQueue *queue, const uint64 *hashes, int n,
 							   TimestampTz now);
 
 /* lock what failures are recorded in, if nobody is in the way */

@@ -164,7 +164,7 @@ outbox_fetch_planned(OutboxStaging *staging, const PlanEntry *entry,
  * entry on is planned again.
  */
 bool
-outbox_planned_is_gone(RelayQueue *queue)
+outbox_planned_row_is_missing(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 
@@ -177,7 +177,7 @@ outbox_planned_is_gone(RelayQueue *queue)
 }
 
 void
-outbox_planned_done(RelayQueue *queue, bool is_sent)
+outbox_advance_plan(RelayQueue *queue, bool is_sent)
 {
 	QueuePlan  *plan = mine(queue);
 
@@ -187,7 +187,7 @@ outbox_planned_done(RelayQueue *queue, bool is_sent)
 }
 
 void
-outbox_batch_is_made(RelayQueue *queue)
+outbox_check_end_of_plan(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 

@@ -111,13 +111,13 @@ extern bool outbox_fetch_planned(OutboxStaging *staging,
  * The next row isn't there.  True if the plan ends before it: it is found
  * again by the next plan.
  */
-extern bool outbox_planned_is_gone(RelayQueue *queue);
+extern bool outbox_planned_row_is_missing(RelayQueue *queue);
 
 /* the next row has been handed out; or it was none, with is_sent false */
-extern void outbox_planned_done(RelayQueue *queue, bool is_sent);
+extern void outbox_advance_plan(RelayQueue *queue, bool is_sent);
 
 /* a batch has been made of what was handed out */
-extern void outbox_batch_is_made(RelayQueue *queue);
+extern void outbox_check_end_of_plan(RelayQueue *queue);
 
 /* the position that batches of the tick move to, as text without the seq */
 extern const char *outbox_tick_text(const Relay *relay, RelayQueue *queue);

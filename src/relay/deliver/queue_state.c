@@ -66,7 +66,7 @@ static void
 stands_still(QueueState *state, TimestampTz since)
 {
 	if (state->still_since == 0)
-		state->still_at = outbox_now();
+		state->still_seen_at = outbox_now();
 	state->still_since = since;
 }
 
@@ -86,7 +86,7 @@ outbox_queue_flows(RelayQueue *queue)
 }
 
 void
-outbox_queue_is_well(RelayQueue *queue)
+outbox_queue_delivers(RelayQueue *queue)
 {
 	mine(queue)->failures = 0;
 	mine(queue)->still_since = 0;

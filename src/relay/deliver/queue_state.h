@@ -36,7 +36,7 @@ typedef struct QueueState
 	OutboxTime	retry_at;
 	int			failures;		/* in a row */
 	TimestampTz still_since;	/* when it began to stand still; 0: it doesn't */
-	OutboxTime	still_at;		/* the same, or when this relay saw it */
+	OutboxTime	still_seen_at;		/* the same, or when this relay saw it */
 	char		why[OUTBOX_QUEUE_TEXT_SIZE];	/* it is blocked */
 } QueueState;
 
@@ -49,7 +49,7 @@ extern void outbox_queue_is_asked(RelayQueue *queue);
 extern void outbox_queue_flows(RelayQueue *queue);
 
 /* it delivers what it is given: what it stood still for is over */
-extern void outbox_queue_is_well(RelayQueue *queue);
+extern void outbox_queue_delivers(RelayQueue *queue);
 
 /* its cursor has to be read again */
 extern void outbox_queue_is_unknown(RelayQueue *queue);

@@ -218,7 +218,7 @@ update_tables(RelayQueue *queue, const OutboxParam *params)
  * Of each key the first message may be tried, and no other.
  */
 static void
-let_first_go(const OutboxParam *params)
+retry_first_of_keys(const OutboxParam *params)
 {
 	run("UPDATE outbox.deferred AS r SET reason = 'behind', due_at = NULL"
 		" WHERE queue = $queue AND reason = 'retry' AND key IS NOT NULL"
@@ -260,7 +260,7 @@ reconcile(RelayQueue *queue, OutboxParam *params, bool older,
 	if (older)
 		keep_known(params);
 	update_tables(queue, params);
-	let_first_go(params);
+	retry_first_of_keys(params);
 	outbox_read_held(queue);
 	params[PARAM_SKIPS] = all;
 	*drop = find_needless(params, context, ndrop);

@@ -51,8 +51,8 @@ outbox_may_retry(const RelayQueue *queue, OutboxTime now)
 	const QueueHeld *held = queue->held;
 
 	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
-		held->count > 0 && queue->requests->unsure == 0 &&
-		queue->skipping->not_before <= now && held->look_at <= now &&
+		held->count > 0 && queue->requests->skip_or_retry == 0 &&
+		queue->skipping->not_before <= now && held->not_before <= now &&
 		held->retry_at <= GetCurrentTimestamp();
 }
 
@@ -60,7 +60,7 @@ long
 outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now)
 {
 	const QueueHeld *held = queue->held;
-	OutboxTime	not_before = Max(queue->skipping->not_before, held->look_at);
+	OutboxTime	not_before = Max(queue->skipping->not_before, held->not_before);
 	long		until_due;
 
 	if (held->count == 0 || held->retry_at == DT_NOEND)
@@ -242,7 +242,7 @@ add_due(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 		}
 	}
 	add_followers(queue, batch, now);
-	outbox_let_next_go(queue, expired, nexpired, now);
+	outbox_retry_next_of_keys(queue, expired, nexpired, now);
 	return all;
 }
 
@@ -254,7 +254,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 
 	if (!outbox_lock_failures())
 	{
-		outbox_look_for_retry_at(queue, outbox_in_ms(outbox_now(), LOOK_AGAIN_MS));
+		outbox_retry_not_before(queue, outbox_in_ms(outbox_now(), LOOK_AGAIN_MS));
 		return;
 	}
 	outbox_skip_batch_begin(&batch);
@@ -273,7 +273,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 	{
 		outbox_find_next_retry(queue);
 		if (!all)
-			outbox_look_for_retry_at(queue, outbox_in_ms(outbox_now(),
+			outbox_retry_not_before(queue, outbox_in_ms(outbox_now(),
 														 LOOK_AGAIN_MS));
 	}
 	SPI_finish();
@@ -379,7 +379,7 @@ record_retries(RelayQueue *queue, const Request *request,
 	nleft += record_refused(queue, refused, errors, nrefused, now, left + nleft);
 	for (int i = 0; i < nleft; i++)
 		outbox_release_key(queue, left[i]);
-	outbox_let_next_go(queue, left, nleft, now);
+	outbox_retry_next_of_keys(queue, left, nleft, now);
 	outbox_find_next_retry(queue);
 }
 

@@ -31,7 +31,7 @@ outbox_send_call(RelayQueue *queue, const ScriptCall *call)
 }
 
 Request *
-outbox_batch_is_sent(const Relay *relay, RequestKind kind, RelayQueue *queue)
+outbox_expect_batch(const Relay *relay, RequestKind kind, RelayQueue *queue)
 {
 	const QueuePlan *plan = queue->plan;
 	Request    *request = outbox_expect_answer(queue->link, kind, queue);
@@ -49,7 +49,7 @@ void
 outbox_batch_is_covered(RelayQueue *queue, const Request *request)
 {
 	outbox_cursor_moved(queue, request);
-	outbox_queue_is_well(queue);
+	outbox_queue_delivers(queue);
 	/* it had no room for another batch, and took no part in a plan */
 	if (queue->requests->inflight == OUTBOX_QUEUE_INFLIGHT)
 		outbox_want_plan(PLAN_MISSED);
@@ -59,7 +59,7 @@ void
 outbox_batch_is_applied(Relay *relay, RelayQueue *queue,
 						const Request *request, int count)
 {
-	outbox_link_works(queue->link);
+	outbox_link_is_up(queue->link);
 	outbox_cursor_applied(queue, count);
 	outbox_show_delivered(relay, queue, count, request->oldest,
 						  request->newest);

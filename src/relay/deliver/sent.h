@@ -28,7 +28,7 @@
 extern void outbox_send_call(RelayQueue *queue, const ScriptCall *call);
 
 /* a batch was sent that moves the cursor to where the queue is */
-extern Request *outbox_batch_is_sent(const Relay *relay, RequestKind kind,
+extern Request *outbox_expect_batch(const Relay *relay, RequestKind kind,
 									 RelayQueue *queue);
 
 /* Redis has moved the cursor to the batch's position */

@@ -88,7 +88,7 @@ add_next(RelayQueue *queue, SkipScan *scan)
 	bool		found = outbox_fetch_planned(scan->staging, entry, &msg);
 	bool		skip = found && outbox_must_skip(queue, &msg, scan->now);
 
-	if (!found && outbox_planned_is_gone(queue))
+	if (!found && outbox_planned_row_is_missing(queue))
 		return false;
 	if (skip)
 	{
@@ -103,7 +103,7 @@ add_next(RelayQueue *queue, SkipScan *scan)
 	}
 	else if (found)
 		outbox_skip_batch_add(queue, scan->batch, &msg, entry);
-	outbox_planned_done(queue, found);
+	outbox_advance_plan(queue, found);
 	return true;
 }
 
@@ -124,7 +124,7 @@ encode(RelayQueue *queue, OutboxStaging *staging, SkipBatch *batch)
 		;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(batch->buffer->scratch);
-	outbox_batch_is_made(queue);
+	outbox_check_end_of_plan(queue);
 	return scan.skipped;
 }
 
@@ -150,7 +150,7 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	outbox_skip_batch_call(queue, &batch, SCRIPT_SKIP,
 						   outbox_tick_text(relay, queue),
 						   queue->plan->sent_seq);
-	request = outbox_batch_is_sent(relay, REQUEST_SKIP, queue);
+	request = outbox_expect_batch(relay, REQUEST_SKIP, queue);
 	outbox_skip_batch_sent(request, &batch, skipped);
 }
 
@@ -191,7 +191,7 @@ record_failures(RelayQueue *queue, const Request *request,
 	if (nleft > 0 && queue->held->keys != NULL)
 	{
 		SPI_connect();
-		outbox_let_next_go(queue, left, nleft, now);
+		outbox_retry_next_of_keys(queue, left, nleft, now);
 		SPI_finish();
 		outbox_retry_is_due(queue, now);
 	}

@@ -58,7 +58,7 @@ outbox_backlog_init(RelayQueue *queue)
 }
 
 void
-outbox_count_from(uint64 xid)
+outbox_count_backlog_from(uint64 xid)
 {
 	count_from = xid;
 }

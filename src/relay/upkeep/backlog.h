@@ -31,7 +31,7 @@ typedef struct QueueBacklog
 extern void outbox_backlog_init(RelayQueue *queue);
 
 /* rows of transactions below this one were acknowledged by a former relay */
-extern void outbox_count_from(uint64 xid);
+extern void outbox_count_backlog_from(uint64 xid);
 
 /* count what became visible; false if somebody's lock is in the way */
 extern bool outbox_count_backlog(Relay *relay);

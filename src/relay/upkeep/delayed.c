@@ -32,7 +32,7 @@
 #define LOOK_AGAIN_MS	20
 
 static TimestampTz due_at = DT_NOEND;	/* of the next one; DT_NOEND: none */
-static OutboxTime look_at = 0;	/* not before */
+static OutboxTime not_before = 0;	/* not before */
 
 /*
  * SPI is connected.
@@ -112,7 +112,7 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 	bool		moved = false;
 
 	listen_to_commits(relay);
-	if (due_at == DT_NOEND || look_at > now || outbox_is_held())
+	if (due_at == DT_NOEND || not_before > now || outbox_is_held())
 		return;
 	wall = GetCurrentTimestamp();
 	if (due_at > wall)
@@ -126,7 +126,7 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 	if (moved)
 		outbox_want_plan(PLAN_STAGED);
 	else
-		look_at = outbox_in_ms(now, LOOK_AGAIN_MS);
+		not_before = outbox_in_ms(now, LOOK_AGAIN_MS);
 }
 
 long
@@ -137,5 +137,5 @@ outbox_ms_until_delayed(OutboxTime now)
 	if (due_at == DT_NOEND || outbox_is_held())
 		return LONG_MAX;
 	until_due = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due_at);
-	return Max(until_due, outbox_ms_until(now, look_at));
+	return Max(until_due, outbox_ms_until(now, not_before));
 }

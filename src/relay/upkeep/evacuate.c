@@ -66,7 +66,7 @@ outbox_evacuation_init(RelayQueue *queue)
 }
 
 void
-outbox_evacuated_table_is_gone(void)
+outbox_table_was_emptied(void)
 {
 	emptied++;
 }
@@ -75,7 +75,7 @@ outbox_evacuated_table_is_gone(void)
  * Not if the queue has gone on and looks for rows in staging only.
  */
 bool
-outbox_stands_still(const RelayQueue *queue)
+outbox_may_evacuate(const RelayQueue *queue)
 {
 	const QueueState *state = queue->state;
 	int64		ms = Min(STILL_MS, outbox_retention * INT64CONST(1000));
@@ -83,7 +83,7 @@ outbox_stands_still(const RelayQueue *queue)
 	return (state->state == QUEUE_PAUSED || state->state == QUEUE_BLOCKED ||
 			(state->still_since != 0 && queue->plan->ticks_behind > 0)) &&
 		queue->cursor->acked.prev != NULL && queue->requests->inflight == 0 &&
-		outbox_now() >= outbox_in_ms(state->still_at, ms);
+		outbox_now() >= outbox_in_ms(state->still_seen_at, ms);
 }
 
 static void
@@ -179,7 +179,7 @@ evacuate(Relay *relay, int table, bool rest)
 		RelayQueue *queue = lfirst(lc);
 		OutboxParam params[NPARAMS];
 
-		if (queue->listed->dropped || !outbox_stands_still(queue))
+		if (queue->listed->dropped || !outbox_may_evacuate(queue))
 			continue;
 		if (!rest)
 			done = copy_next_rows(queue, table);

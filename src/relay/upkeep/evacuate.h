@@ -31,7 +31,7 @@ typedef struct QueueEvacuation
 extern void outbox_evacuation_init(RelayQueue *queue);
 
 /* has the queue stood still for a while, so that its rows may be copied? */
-extern bool outbox_stands_still(const RelayQueue *queue);
+extern bool outbox_may_evacuate(const RelayQueue *queue);
 
 /*
  * Copy what queues that stand still have in a table: the next rows; or all
@@ -41,6 +41,6 @@ extern bool outbox_evacuate_some(Relay *relay, int table);
 extern bool outbox_evacuate_rest(Relay *relay, int table);
 
 /* the table that was copied has been emptied */
-extern void outbox_evacuated_table_is_gone(void);
+extern void outbox_table_was_emptied(void);
 
 #endif							/* OUTBOX_RELAY_EVACUATE_H */

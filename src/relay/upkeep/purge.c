@@ -38,7 +38,7 @@
 #define ROWS		1000
 #define ROWS_TEXT	CppAsString2(ROWS)
 
-static bool look_for_forgotten = true;
+static bool want_unskip = true;
 
 static QueuePurge *
 mine(const RelayQueue *queue)
@@ -66,9 +66,9 @@ outbox_purge_free(RelayQueue *queue)
 }
 
 void
-outbox_look_for_forgotten(void)
+outbox_want_unskip(void)
 {
-	look_for_forgotten = true;
+	want_unskip = true;
 }
 
 static bool
@@ -189,7 +189,7 @@ oldest_staged(OutboxStaging *staging)
  * Forget the dead letters of a queue whose rows have left staging.
  */
 static void
-forget_dead_letters_of(RelayQueue *queue, Datum oldest)
+unskip_dead_letters_of(RelayQueue *queue, Datum oldest)
 {
 	OutboxParam params[] = {
 		{"oldest", TEXTOID, oldest},
@@ -206,11 +206,11 @@ forget_dead_letters_of(RelayQueue *queue, Datum oldest)
 
 	if (n > 0)
 		send_unskip(queue);
-	look_for_forgotten |= n == ROWS;
+	want_unskip |= n == ROWS;
 }
 
 static void
-forget_dead_letters(OutboxStaging *staging)
+unskip_dead_letters(OutboxStaging *staging)
 {
 	OutboxParam params[] = {
 		{"oldest", TEXTOID, outbox_xid_text(oldest_staged(staging))}
@@ -218,7 +218,7 @@ forget_dead_letters(OutboxStaging *staging)
 	SPITupleTable *rows;
 	uint64		n;
 
-	look_for_forgotten = false;
+	want_unskip = false;
 	n = outbox_query("SELECT DISTINCT queue FROM outbox.dead_letter"
 					 " WHERE skipped AND " OUTBOX_DEAD_NUMBERED
 					 " AND xid < $oldest::xid8",
@@ -231,9 +231,9 @@ forget_dead_letters(OutboxStaging *staging)
 		RelayQueue *queue = outbox_find_queue(DatumGetInt32(id));
 
 		if (queue != NULL && queue->state->state == QUEUE_FLOWING)
-			forget_dead_letters_of(queue, params[0].value);
+			unskip_dead_letters_of(queue, params[0].value);
 		else
-			look_for_forgotten = true;
+			want_unskip = true;
 	}
 	outbox_query("DELETE FROM outbox.dead_letter WHERE ctid = ANY (ARRAY("
 				 "SELECT ctid FROM outbox.dead_letter"
@@ -259,10 +259,10 @@ outbox_purge(Relay *relay, OutboxTime now)
 		if (queue->held->evacuated && !queue->listed->dropped)
 			more |= purge_evacuated(queue, now);
 	}
-	if (look_for_forgotten &&
+	if (want_unskip &&
 		outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_STAGING_TABLES))
 	{
-		forget_dead_letters(&staging);
+		unskip_dead_letters(&staging);
 		outbox_staging_close(&staging);
 	}
 	SPI_finish();

@@ -36,6 +36,6 @@ extern void outbox_purge_free(RelayQueue *queue);
 extern bool outbox_purge(Relay *relay, OutboxTime now);
 
 /* staging has been emptied: dead letters may leave their skip lists */
-extern void outbox_look_for_forgotten(void);
+extern void outbox_want_unskip(void);
 
 #endif							/* OUTBOX_RELAY_PURGE_H */

@@ -47,8 +47,8 @@ outbox_read_registers(Relay *relay)
 	delivered_written = read_register("SELECT last_value FROM outbox.delivered");
 	applied_written = read_register("SELECT last_value FROM outbox.applied");
 	SPI_finish();
-	outbox_delivered_before(relay, delivered_written);
-	outbox_count_from(applied_written);
+	outbox_set_delivered(relay, delivered_written);
+	outbox_count_backlog_from(applied_written);
 	return true;
 }
 

@@ -30,19 +30,19 @@
 /* staged at a time */
 #define RESEND_ROWS		500
 
-static bool look = true;
-static bool waiting = false;	/* for queues to flow, or for a lock */
+static bool requests_wanted = true;
+static bool requests_wait = false;	/* for queues to flow, or for a lock */
 
 void
 outbox_look_for_resend(void)
 {
-	look = true;
+	requests_wanted = true;
 }
 
 void
 outbox_look_for_waiting_resend(void)
 {
-	look |= waiting;
+	requests_wanted |= requests_wait;
 }
 
 /*
@@ -139,7 +139,7 @@ do_one_request(void)
 		if (queue != NULL && (queue->state->state != QUEUE_FLOWING ||
 							  queue->plan->ticks_behind > 0))
 		{
-			waiting = true;
+			requests_wait = true;
 			continue;
 		}
 		request.value = outbox_result(i, 1, &isnull);
@@ -148,7 +148,7 @@ do_one_request(void)
 		outbox_query("DELETE FROM outbox.resend_request WHERE ctid = $request",
 					 &request, 1);
 		outbox_want_plan(PLAN_STAGED);
-		look = true;
+		requests_wanted = true;
 		return;
 	}
 }
@@ -164,12 +164,12 @@ outbox_resend_requested(Relay *relay)
 		{OUTBOX_REL_RESEND_REQUEST, true}
 	};
 
-	if (!look)
+	if (!requests_wanted)
 		return;
-	look = waiting = false;
+	requests_wanted = requests_wait = false;
 	if (!outbox_begin_locked_step(locks, lengthof(locks)))
 	{
-		waiting = true;
+		requests_wait = true;
 		return;
 	}
 	SPI_connect();

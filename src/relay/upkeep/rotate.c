@@ -74,7 +74,7 @@ search_visit(void *arg, const OutboxStagedEntry *entry)
 	/* rows of dropped queues wait for nothing */
 	if (queue == NULL || outbox_snap_sees(queue->cursor->settled, entry->xid))
 		return true;
-	*found = outbox_stands_still(queue) ? TABLE_STILL : TABLE_WAITED_FOR;
+	*found = outbox_may_evacuate(queue) ? TABLE_STILL : TABLE_WAITED_FOR;
 	return *found == TABLE_STILL;
 }
 
@@ -149,8 +149,8 @@ truncate_table(int table)
 	outbox_query(psprintf("TRUNCATE outbox.staging_%d", table + 1), NULL, 0);
 	SPI_finish();
 	tables[table].settled = false;
-	outbox_evacuated_table_is_gone();
-	outbox_look_for_forgotten();
+	outbox_table_was_emptied();
+	outbox_want_unskip();
 	ereport(DEBUG1, (errmsg_internal("outbox has emptied staging_%d", table + 1)));
 }
 
