@@ -40,6 +40,9 @@
 /* an empty buffer that is larger than this is given back */
 #define BUFFER_KEEP		(1024 * 1024)
 
+/* longer error texts are cut */
+#define ERROR_SIZE		256
+
 typedef enum ConnectionState
 {
 	CONNECTION_CLOSED,
@@ -56,7 +59,7 @@ struct RedisConnection
 	StringInfoData out;
 	int			sent;			/* bytes of out */
 	uint64		number;
-	char		error[256];
+	char		error[ERROR_SIZE];
 };
 
 RedisConnection *

@@ -17,7 +17,7 @@
 static void
 append_prefix(StringInfo out, char prefix, size_t n)
 {
-	char		buf[24];
+	char		buf[OUTBOX_UINT64_SIZE + 3];	/* prefix, digits, \r\n */
 	char	   *p = buf + sizeof(buf);
 
 	*--p = '\n';

@@ -26,8 +26,8 @@
 #include "relay/deliver/recover.h"
 #include "relay/deliver/script.h"
 
-#define CONNECT_TIMEOUT_MS	5000
-#define ANSWER_TIMEOUT_MS	10000
+#define CONNECT_TIMEOUT_S	5
+#define ANSWER_TIMEOUT_S	10
 #define BACKOFF_MIN_MS		50
 #define BACKOFF_MAX_MS		2000
 
@@ -156,7 +156,7 @@ static void
 begin_link(Link *link, OutboxTime now)
 {
 	if (outbox_link_begin(link, outbox_redis_server))
-		mine(link)->give_up_at = outbox_in_ms(now, CONNECT_TIMEOUT_MS);
+		mine(link)->give_up_at = outbox_in_ms(now, CONNECT_TIMEOUT_S * 1000);
 }
 
 /*
@@ -199,7 +199,7 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 	if (!outbox_connection_is_open(conn))
 	{
 		if (now >= mine(link)->give_up_at)
-			outbox_link_fail(link, "no connection within 5 s");
+			outbox_link_fail(link, "no connection within " CppAsString2(CONNECT_TIMEOUT_S) " s");
 		return;
 	}
 	if (link->state == LINK_CONNECTING)
@@ -212,8 +212,8 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 	 * dealing with an answer may itself have taken long.
 	 */
 	if (link->inflight > 0 &&
-		now >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_MS))
-		outbox_link_fail(link, "no answer within 10 s");
+		now >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_S * 1000))
+		outbox_link_fail(link, "no answer within " CppAsString2(ANSWER_TIMEOUT_S) " s");
 }
 
 void

@@ -34,8 +34,18 @@
 /* requests under way, of all queues together */
 #define MAX_INFLIGHT	16
 
+StaticAssertDecl(OUTBOX_QUEUE_INFLIGHT <= MAX_INFLIGHT,
+				 "a queue may have its requests under way");
+
 /* bytes that Redis hasn't taken yet */
 #define MAX_UNSENT		(512 * 1024)
+
+/* the kinds that count apart are the last ones */
+static bool
+is_of_consumer(RequestKind kind)
+{
+	return kind >= REQUEST_CONSUMER_CHECK;
+}
 
 static QueueRequests *
 mine(const RelayQueue *queue)
@@ -107,7 +117,7 @@ outbox_link_is_up(Link *link)
 static void
 free_request(Link *link, Request *request)
 {
-	bool		of_consumer = request->kind >= REQUEST_CONSUMER_CHECK;
+	bool		of_consumer = is_of_consumer(request->kind);
 
 	dlist_delete(&request->node);
 	link->inflight--;
@@ -211,7 +221,7 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 {
 	Request    *request = MemoryContextAllocZero(link->context,
 												 sizeof(Request));
-	bool		of_consumer = kind >= REQUEST_CONSUMER_CHECK;
+	bool		of_consumer = is_of_consumer(kind);
 
 	request->kind = kind;
 	request->queue = queue;

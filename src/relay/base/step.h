@@ -21,6 +21,9 @@
 
 #include "catalog.h"
 
+/* what is locked, or can't be done yet, is looked at again after this */
+#define OUTBOX_LOOK_AGAIN_MS	20
+
 typedef struct StepLock
 {
 	OutboxRelation relation;

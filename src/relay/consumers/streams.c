@@ -166,17 +166,17 @@ load_positions(RelayQueue *queue)
 {
 	static const StepLock locks[] = {{OUTBOX_REL_CONSUMER_POSITION, false}};
 	QueueConsumer *consumer = mine(queue);
+	OutboxParam params[2];
 	uint64		n;
 
 	if (!outbox_begin_locked_step(locks, lengthof(locks)))
 		return false;
 	SPI_connect();
+	params[0] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
+	params[1] = (OutboxParam) {"key", TEXTOID, CStringGetTextDatum(queue->settings->redis_key)};
 	n = outbox_query("SELECT retry_id, dead_id FROM outbox.consumer_position"
 					 " WHERE queue = $queue AND redis_key = $key",
-					 (OutboxParam[]) {
-						 {"queue", INT4OID, Int32GetDatum(queue->settings->id)},
-						 {"key", TEXTOID, CStringGetTextDatum(queue->settings->redis_key)}
-					 }, 2);
+					 params, lengthof(params));
 	for (int i = 0; n > 0 && i < OUTBOX_CONSUMER_STREAMS; i++)
 		(void) parse_entry_id(SPI_getvalue(SPI_tuptable->vals[0],
 										   SPI_tuptable->tupdesc, i + 1),

@@ -51,6 +51,7 @@
 
 /* entries of all plans together, about: 32 MB */
 #define PLAN_LIMIT		(2 * 1024 * 1024)
+StaticAssertDecl(sizeof(PlanEntry) == 16, "an entry of a plan has 16 bytes");
 #define PLAN_LIMIT_MIN	1024
 #define PLAN_KEEP		1024	/* a plan that small isn't given back */
 

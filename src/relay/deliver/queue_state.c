@@ -48,6 +48,8 @@
 #define RETRY_DELAY_MS		250
 #define RETRY_MAX_DELAY_MS	10000
 #define RETRY_MAX_DOUBLINGS 6
+StaticAssertDecl((RETRY_DELAY_MS << RETRY_MAX_DOUBLINGS) >= RETRY_MAX_DELAY_MS,
+				 "enough doublings reach the longest delay");
 
 static QueueState *
 mine(const RelayQueue *queue)

@@ -36,14 +36,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* what is not covered yet, or locked, is looked at again after this */
-#define LOOK_AGAIN_MS	20
-
 /* messages that are due, read at once: all of them fit into a batch */
-#define DUE_ROWS		256
-#define DUE_ROWS_TEXT	CppAsString2(DUE_ROWS)
-StaticAssertDecl(DUE_ROWS <= OUTBOX_BATCH_MESSAGES,
-				 "messages that are due fit into a batch");
+#define DUE_ROWS		OUTBOX_BATCH_MESSAGES
+
+/* messages of one key read at once, its first one included; and of all keys */
+#define KEY_ROWS		65
+#define KEYS_ROWS		512
 
 bool
 outbox_may_retry(const RelayQueue *queue, OutboxTime now)
@@ -102,7 +100,7 @@ select_due(RelayQueue *queue, TimestampTz now, OutboxMessage **messages)
 
 	outbox_query("SELECT * FROM outbox.deferred WHERE queue = $queue"
 				 " AND reason = 'retry' AND due_at <= $now"
-				 " ORDER BY due_at, seq LIMIT " DUE_ROWS_TEXT,
+				 " ORDER BY due_at, seq LIMIT " CppAsString2(DUE_ROWS),
 				 params, lengthof(params));
 	return take_messages(true, messages);
 }
@@ -125,7 +123,8 @@ select_of_keys(RelayQueue *queue, const uint64 *hashes, int nhashes,
 				 " (SELECT * FROM outbox.deferred AS b WHERE b.queue = $queue"
 				 " AND " OUTBOX_KEY_HASH("b.key") " = k.hash"
 				 " AND b.reason IN " OUTBOX_REASONS_SKIPPED
-				 " ORDER BY b.seq LIMIT 65) AS f LIMIT 512",
+				 " ORDER BY b.seq LIMIT " CppAsString2(KEY_ROWS) ") AS f"
+				 " LIMIT " CppAsString2(KEYS_ROWS),
 				 params, lengthof(params));
 	return take_messages(true, messages);
 }
@@ -223,6 +222,7 @@ add_due(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 	OutboxMessage *messages;
 	int			n = select_due(queue, now, &messages);
 
+	Assert(n <= DUE_ROWS);
 	for (int i = 0; i < n && !outbox_batch_is_full(batch->buffer, batch->count); i++)
 	{
 		OutboxMessage *msg = &messages[i];
@@ -254,7 +254,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 
 	if (!outbox_lock_failures())
 	{
-		outbox_retry_not_before(queue, outbox_in_ms(outbox_now(), LOOK_AGAIN_MS));
+		outbox_retry_not_before(queue, outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS));
 		return;
 	}
 	outbox_skip_batch_begin(&batch);
@@ -274,7 +274,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 		outbox_find_next_retry(queue);
 		if (!all)
 			outbox_retry_not_before(queue, outbox_in_ms(outbox_now(),
-														 LOOK_AGAIN_MS));
+														 OUTBOX_LOOK_AGAIN_MS));
 	}
 	SPI_finish();
 }
@@ -358,6 +358,7 @@ record_retries(RelayQueue *queue, const Request *request,
 	int			nleft;
 	int			f = 0;
 
+	Assert(request->count <= OUTBOX_BATCH_MESSAGES);
 	for (int i = 0; i < request->count; i++)
 	{
 		uint64		seq = request->entries[i].seq;

@@ -42,9 +42,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* a lock that is in the way is tried again after this */
-#define LOOK_AGAIN_MS	20
-
 bool
 outbox_may_skip(const RelayQueue *queue, OutboxTime now)
 {
@@ -140,7 +137,7 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 
 	if (!outbox_lock_failures())
 	{
-		outbox_skip_not_before(queue, outbox_in_ms(outbox_now(), LOOK_AGAIN_MS));
+		outbox_skip_not_before(queue, outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS));
 		return;
 	}
 	skipped = encode(queue, staging, &batch);
@@ -167,6 +164,7 @@ record_failures(RelayQueue *queue, const Request *request,
 	int			nleft = 0;
 	int			i = 0;
 
+	Assert(request->count <= OUTBOX_BATCH_MESSAGES);
 	for (int n = 0; n < nfailed; n++)
 	{
 		uint64		seq = outbox_failed_seq(reply, n);
@@ -177,7 +175,7 @@ record_failures(RelayQueue *queue, const Request *request,
 			i++;
 		if (i == request->count)
 			elog(ERROR, "the script has refused what it was not sent");
-		if (!outbox_fetch_planned(staging, &request->entries[i], &msg))
+		if (!outbox_fetch_planned(staging, &request->entries[i++], &msg))
 			elog(ERROR, "a staged message of queue \"%s\" has vanished",
 				 queue->settings->name);
 		if (error[0] == '\0')

@@ -28,9 +28,6 @@
 /* moved in one transaction */
 #define MOVE_ROWS		500
 
-/* what is due, but locked, is looked at again after this */
-#define LOOK_AGAIN_MS	20
-
 static TimestampTz due_at = DT_NOEND;	/* of the next one; DT_NOEND: none */
 static OutboxTime not_before = 0;	/* not before */
 
@@ -126,7 +123,7 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 	if (moved)
 		outbox_want_plan(PLAN_STAGED);
 	else
-		not_before = outbox_in_ms(now, LOOK_AGAIN_MS);
+		not_before = outbox_in_ms(now, OUTBOX_LOOK_AGAIN_MS);
 }
 
 long

@@ -49,6 +49,18 @@
 #define LEFT_BEHIND "FROM outbox.staging_%d AS s WHERE queue = $queue" \
 	" AND (xid, seq) > ($xid::xid8, $seq) AND NOT " OUTBOX_COVERED("s")
 
+/* parameters of all statements here */
+enum
+{
+	PARAM_QUEUE,
+	PARAM_PREV,
+	PARAM_CUR,
+	PARAM_LAST,
+	PARAM_XID,
+	PARAM_SEQ,
+	NPARAMS
+};
+
 static uint64 emptied = 0;		/* tables, so far */
 static uint64 emptied_when_begun = 0;
 
@@ -91,15 +103,13 @@ set_params(const RelayQueue *queue, uint64 xid, uint64 seq, OutboxParam *params)
 {
 	const OutboxPosition *acked = &queue->cursor->acked;
 
-	params[0] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
-	params[1] = (OutboxParam) {"prev", TEXTOID, outbox_snap_text(acked->prev)};
-	params[2] = (OutboxParam) {"cur", TEXTOID, outbox_snap_text(acked->cur)};
-	params[3] = (OutboxParam) {"last", INT8OID, Int64GetDatum((int64) acked->seq)};
-	params[4] = (OutboxParam) {"xid", TEXTOID, outbox_xid_text(xid)};
-	params[5] = (OutboxParam) {"seq", INT8OID, Int64GetDatum((int64) seq)};
+	params[PARAM_QUEUE] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
+	params[PARAM_PREV] = (OutboxParam) {"prev", TEXTOID, outbox_snap_text(acked->prev)};
+	params[PARAM_CUR] = (OutboxParam) {"cur", TEXTOID, outbox_snap_text(acked->cur)};
+	params[PARAM_LAST] = (OutboxParam) {"last", INT8OID, Int64GetDatum((int64) acked->seq)};
+	params[PARAM_XID] = (OutboxParam) {"xid", TEXTOID, outbox_xid_text(xid)};
+	params[PARAM_SEQ] = (OutboxParam) {"seq", INT8OID, Int64GetDatum((int64) seq)};
 }
-
-#define NPARAMS 6
 
 /*
  * Copy rows behind what has been copied, all or the next ones.
