@@ -14,13 +14,13 @@ COMMENT ON SCHEMA outbox IS
 'tables and views of the outbox extension';
 
 /*
- * Queues. The id is what staged messages refer to; it is never used again.
+ * Queues. Messages refer to a queue by its id, which is never used again.
  */
 
 CREATE SEQUENCE outbox.queue_id AS integer;
 REVOKE ALL ON SEQUENCE outbox.queue_id FROM PUBLIC;
 COMMENT ON SEQUENCE outbox.queue_id IS
-'numbers of queues';
+'ids of queues';
 
 CREATE TABLE outbox.queue (
     id          integer NOT NULL DEFAULT nextval('outbox.queue_id'),
@@ -61,48 +61,48 @@ REVOKE ALL ON TABLE outbox.queue FROM PUBLIC;
 COMMENT ON TABLE outbox.queue IS
 'queues: named destinations with their settings';
 COMMENT ON COLUMN outbox.queue.id IS
-'what staged messages refer to';
+'number by which messages refer to the queue';
 COMMENT ON COLUMN outbox.queue.name IS
-'what outbox_enqueue() is called with';
+'name of the queue, as outbox_enqueue() is called with it';
 COMMENT ON COLUMN outbox.queue.target IS
 'how a message becomes Redis commands: stream (XADD), list (RPUSH), publish (PUBLISH), asynq, watermill, commands, function';
 COMMENT ON COLUMN outbox.queue.redis_key IS
-'the stream, list, channel, asynq queue or Watermill topic in Redis';
+'name of the stream, list, channel, asynq queue or Watermill topic in Redis';
 COMMENT ON COLUMN outbox.queue.format IS
-'for list and publish: json, one object with id, type, key, payload, headers; or raw, the payload''s bytes';
+'for list and publish: json sends one object with id, type, key, payload and headers; raw sends the payload''s bytes';
 COMMENT ON COLUMN outbox.queue.maxlen IS
-'for stream and watermill: trim to about this many entries';
+'for stream and watermill: the stream is trimmed to about this many entries; null for no limit';
 COMMENT ON COLUMN outbox.queue.on_failure IS
-'when Redis refuses a message: block, the queue stands still; retry, it is tried again later; dead_letter, it is set aside';
+'what happens when Redis refuses a message: block, the queue stands still; retry, the message is tried again later; dead_letter, the message is set aside';
 COMMENT ON COLUMN outbox.queue.max_attempts IS
-'for retry: after that many attempts it is a dead letter';
+'for retry: after this many attempts a message becomes a dead letter';
 COMMENT ON COLUMN outbox.queue.retry_delay IS
-'for retry: the first delay';
+'for retry: delay before the second attempt';
 COMMENT ON COLUMN outbox.queue.retry_backoff IS
-'for retry: each delay is that many times the one before';
+'for retry: factor by which the delay grows with each attempt';
 COMMENT ON COLUMN outbox.queue.retry_max_delay IS
-'for retry: no delay is longer';
+'for retry: maximum of the delay';
 COMMENT ON COLUMN outbox.queue.expires_after IS
-'a message older than this when its turn comes is a dead letter; or null';
+'a message that is older than this when its turn comes becomes a dead letter; null for never';
 COMMENT ON COLUMN outbox.queue.paused_at IS
-'since when nothing is delivered; or null';
+'when the queue was paused; null if it is not paused';
 COMMENT ON COLUMN outbox.queue.created_at IS
 'when the queue was created';
 COMMENT ON COLUMN outbox.queue.options IS
-'for asynq: what its tasks have that say nothing else; for commands: the commands; for function: its source; or null';
+'for asynq: defaults of the tasks options; for commands: the commands; for function: the source of the function; else null';
 COMMENT ON COLUMN outbox.queue.consumer_retry IS
-'for stream: consumers return messages in the streams <redis_key>:retry and <redis_key>:dead';
+'for stream: consumers may return messages in the streams <redis_key>:retry and <redis_key>:dead';
 COMMENT ON INDEX outbox.queue_consumer_key IS
-'what consumers of a stream return is one queue''s';
+'consumers of a stream return messages to one queue only';
 
 /*
- * Staging: append-only, emptied by TRUNCATE, so there is nothing to vacuum.
+ * Staging: append-only and emptied by TRUNCATE, so there is nothing to vacuum.
  */
 
 CREATE SEQUENCE outbox.seq CACHE 1;
 REVOKE ALL ON SEQUENCE outbox.seq FROM PUBLIC;
 COMMENT ON SEQUENCE outbox.seq IS
-'numbers of messages; within a tick they are the order of delivery';
+'numbers of messages; within a tick messages are delivered in the order of their numbers';
 
 CREATE TABLE outbox.staging_1 (
     xid         xid8 NOT NULL,
@@ -128,11 +128,11 @@ CREATE INDEX staging_2_xid_seq ON outbox.staging_2 (xid, seq) INCLUDE (queue);
 
 REVOKE ALL ON TABLE outbox.staging_1, outbox.staging_2 FROM PUBLIC;
 COMMENT ON TABLE outbox.staging_1 IS
-'messages that wait, and delivered ones for outbox.retention; append-only, written by outbox_enqueue()';
+'messages that wait, and delivered ones that are kept for outbox.retention; append-only';
 COMMENT ON TABLE outbox.staging_2 IS
-'like staging_1; new messages go to one of them until the other one is empty';
+'like outbox.staging_1; new messages are inserted into one of the two tables until the other one is empty';
 COMMENT ON COLUMN outbox.staging_1.xid IS
-'the top transaction that enqueued the message';
+'id of the top transaction that enqueued the message';
 COMMENT ON COLUMN outbox.staging_1.seq IS
 'the message''s number';
 COMMENT ON COLUMN outbox.staging_1.enqueued_at IS
@@ -144,9 +144,9 @@ COMMENT ON COLUMN outbox.staging_1.queue IS
 COMMENT ON COLUMN outbox.staging_1.timeline IS
 'the timeline on which the row was written';
 COMMENT ON COLUMN outbox.staging_1.attempts IS
-'how often its delivery has failed, or its consumer has returned it';
+'how often Redis has refused the message or a consumer has returned it';
 COMMENT ON COLUMN outbox.staging_1.kind IS
-'what the payload was given as: b bytea, j jsonb, t text';
+'type of the payload when it was enqueued: b for bytea, j for jsonb, t for text';
 COMMENT ON COLUMN outbox.staging_1.type IS
 'the message''s type, or null';
 COMMENT ON COLUMN outbox.staging_1.key IS
@@ -156,18 +156,18 @@ COMMENT ON COLUMN outbox.staging_1.headers IS
 COMMENT ON COLUMN outbox.staging_1.payload IS
 'the payload as Redis gets it; text and jsonb are UTF-8';
 COMMENT ON COLUMN outbox.staging_1.history IS
-'of a message replayed: what happened to it before; else null';
+'for a message that is delivered again: what happened to it before; else null';
 COMMENT ON COLUMN outbox.staging_1.options IS
-'for asynq: what the task has, in seconds; else null';
+'for asynq: the tasks options, with times in seconds; else null';
 COMMENT ON INDEX outbox.staging_1_xid_seq IS
-'what ticks are planned from';
+'to find the messages of a tick';
 COMMENT ON INDEX outbox.staging_2_xid_seq IS
-'what ticks are planned from';
+'to find the messages of a tick';
 
 /*
- * Deferred: messages that can't just wait in staging. The indexes are partial,
- * so that a row pays only for those that its reason needs. A key is indexed by
- * its hash, as it may be longer than an index takes.
+ * Deferred: messages that cannot wait in staging. The indexes are partial, so
+ * that a row is only in those that its reason needs. A key is indexed by its
+ * hash, as it may be too long for an index.
  */
 
 CREATE TABLE outbox.deferred (
@@ -195,25 +195,25 @@ CREATE INDEX deferred_restored ON outbox.deferred (seq)
     WHERE reason = 'restored';
 REVOKE ALL ON TABLE outbox.deferred FROM PUBLIC;
 COMMENT ON TABLE outbox.deferred IS
-'messages that can''t just wait in staging';
+'messages that cannot wait in staging, because they are delayed, refused, behind a refused one, evacuated or restored; and delivered ones of these that are kept';
 COMMENT ON COLUMN outbox.deferred.reason IS
-'delayed: goes at due_at; retry: refused, tried again at due_at; behind: waits behind a refused one of its key; evacuated: its queue stands still and staging had to be emptied; applied: delivered at due_at, kept for outbox.retention; restored: out of a dump, waits for outbox_resume()';
+'delayed: is staged at due_at; retry: was refused and is tried again at due_at; behind: waits behind a refused message with the same key; evacuated: its queue stands still and staging had to be emptied; applied: was delivered at due_at and is kept for outbox.retention; restored: came out of a dump and waits for outbox_resume()';
 COMMENT ON COLUMN outbox.deferred.due_at IS
-'when it may go, see reason';
+'a time whose meaning depends on reason; or null';
 COMMENT ON INDEX outbox.deferred_due IS
-'delayed messages, the next one first';
+'to find delayed messages that are due';
 COMMENT ON INDEX outbox.deferred_id IS
 'for outbox_cancel()';
 COMMENT ON INDEX outbox.deferred_xid_seq IS
-'what ticks are planned from, like those of staging';
+'to find the messages of a tick, like the indexes of staging';
 COMMENT ON INDEX outbox.deferred_queue_seq IS
-'a message is here once';
+'to find a message, which has one row only';
 COMMENT ON INDEX outbox.deferred_retry IS
-'refused messages, the next one first';
+'to find refused messages that are due';
 COMMENT ON INDEX outbox.deferred_key IS
-'who waits behind whom';
+'to find refused messages and those behind them by key';
 COMMENT ON INDEX outbox.deferred_applied IS
-'what has been kept long enough';
+'to find delivered messages that have been kept long enough';
 COMMENT ON INDEX outbox.deferred_restored IS
 'for outbox_resume()';
 
@@ -242,27 +242,27 @@ CREATE INDEX dead_letter_skipped ON outbox.dead_letter (xid)
     WHERE skipped OR gone_at IS NOT NULL;
 REVOKE ALL ON TABLE outbox.dead_letter FROM PUBLIC;
 COMMENT ON TABLE outbox.dead_letter IS
-'messages given up on; see view outbox.dead_letters';
+'messages that were given up; see view outbox.dead_letters';
 COMMENT ON COLUMN outbox.dead_letter.reason IS
-'refused: by Redis, as often as the queue''s policy says; expired: older than the queue''s expires_after; consumer: its consumer has given up, or returned it as often as the policy says';
+'refused: Redis refused it as often as the queue''s policy allows; expired: it was older than the queue''s expires_after; consumer: a consumer gave it up, or returned it as often as the policy allows';
 COMMENT ON COLUMN outbox.dead_letter.error IS
-'what Redis, or the consumer, said last';
+'last error, of Redis or a consumer';
 COMMENT ON COLUMN outbox.dead_letter.dead_at IS
-'when it was given up on';
+'when the message was given up';
 COMMENT ON COLUMN outbox.dead_letter.skipped IS
-'its number is still in the skip list of the queue''s cursor';
+'whether its number is still in the skip list of the queue''s cursor';
 COMMENT ON COLUMN outbox.dead_letter.gone_at IS
-'when it was replayed or discarded; the row is kept until staging has forgotten the message';
+'when it was replayed or discarded; the row is kept as long as staging may have the message; else null';
 COMMENT ON INDEX outbox.dead_letter_queue_seq IS
-'a message is here once; not those out of a dump, which have timeline 0';
+'to find a message, which has one row only; dead letters out of a dump have timeline 0';
 COMMENT ON INDEX outbox.dead_letter_xid_seq IS
-'what ticks are planned from, like those of staging';
+'to find the messages of a tick, like the indexes of staging';
 COMMENT ON INDEX outbox.dead_letter_id IS
 'for outbox_replay() and outbox_discard()';
 COMMENT ON INDEX outbox.dead_letter_queue IS
-'for outbox_replay_queue(), the oldest first';
+'for outbox_replay_queue(), in its order';
 COMMENT ON INDEX outbox.dead_letter_skipped IS
-'what may be forgotten with the rows of staging';
+'to find rows whose purpose ends with the rows of staging';
 
 /*
  * Requests to deliver again, and totals of queues.
@@ -274,11 +274,11 @@ CREATE TABLE outbox.resend_request (
 );
 REVOKE ALL ON TABLE outbox.resend_request FROM PUBLIC;
 COMMENT ON TABLE outbox.resend_request IS
-'what outbox_resend() has asked for and the relay not yet done';
+'requests of outbox_resend() that the relay has not carried out yet';
 COMMENT ON COLUMN outbox.resend_request.queue IS
 'the queue''s id';
 COMMENT ON COLUMN outbox.resend_request.since IS
-'messages enqueued from then on';
+'messages that were enqueued since then are delivered again';
 
 CREATE TABLE outbox.queue_total (
     queue       integer NOT NULL,
@@ -296,9 +296,9 @@ COMMENT ON COLUMN outbox.queue_total.queue IS
 COMMENT ON COLUMN outbox.queue_total.delivered IS
 'messages delivered';
 COMMENT ON COLUMN outbox.queue_total.failed IS
-'attempts refused, by Redis or consumers';
+'attempts that failed: refused by Redis, or returned by a consumer';
 COMMENT ON COLUMN outbox.queue_total.dead_lettered IS
-'messages given up on, expired ones included';
+'messages given up, expired ones included';
 COMMENT ON COLUMN outbox.queue_total.expired IS
 'messages that were too old when their turn came';
 
@@ -315,15 +315,15 @@ CREATE TABLE outbox.consumer_position (
 ) WITH (fillfactor = 20);
 REVOKE ALL ON TABLE outbox.consumer_position FROM PUBLIC;
 COMMENT ON TABLE outbox.consumer_position IS
-'how far the streams have been read in which consumers return messages; written with what was read';
+'how far the relay has read the streams in which consumers return messages; updated in the transaction that records what was read';
 COMMENT ON COLUMN outbox.consumer_position.queue IS
 'the queue''s id';
 COMMENT ON COLUMN outbox.consumer_position.redis_key IS
 'the queue''s stream';
 COMMENT ON COLUMN outbox.consumer_position.retry_id IS
-'the last entry read of <redis_key>:retry';
+'id of the last entry read from <redis_key>:retry';
 COMMENT ON COLUMN outbox.consumer_position.dead_id IS
-'the last entry read of <redis_key>:dead';
+'id of the last entry read from <redis_key>:dead';
 
 CREATE SEQUENCE outbox.returned_n;
 REVOKE ALL ON SEQUENCE outbox.returned_n FROM PUBLIC;
@@ -344,29 +344,29 @@ CREATE INDEX returned_id ON outbox.returned (queue, id, n);
 CREATE INDEX returned_due ON outbox.returned (due_at);
 REVOKE ALL ON TABLE outbox.returned FROM PUBLIC;
 COMMENT ON TABLE outbox.returned IS
-'what consumers have returned, until a day after it was delivered again or given up';
+'messages that consumers have returned; a row is kept until a day after the message was delivered again or given up';
 COMMENT ON COLUMN outbox.returned.n IS
-'of several rows of a message the last one counts';
+'number of the row; if a message has several rows, the last one counts';
 COMMENT ON COLUMN outbox.returned.queue IS
 'the queue''s id';
 COMMENT ON COLUMN outbox.returned.id IS
 'the message''s id';
 COMMENT ON COLUMN outbox.returned.attempts IS
-'the attempt that was returned last; 0: it has been replayed since';
+'the attempt that was returned last; 0 if the message has been replayed since';
 COMMENT ON COLUMN outbox.returned.digest IS
-'a hash of the payload: another message may have the same id';
+'a hash of the payload, as another message may have the same id';
 COMMENT ON COLUMN outbox.returned.due_at IS
-'when it is delivered again, or was given up';
+'when the message is delivered again, or was given up';
 COMMENT ON COLUMN outbox.returned.history IS
-'what happened to it so far';
+'what has happened to the message so far';
 COMMENT ON INDEX outbox.returned_id IS
-'what is known of a message';
+'to find the rows of a message';
 COMMENT ON INDEX outbox.returned_due IS
-'what may be forgotten';
+'to find rows that have been kept long enough';
 
 /*
- * What the relay knows of this database. Not in dumps; a copy of the database
- * has another oid.
+ * What the relay knows about this database. It is not in dumps, and a copy of
+ * the database has another oid, so the relay notices both.
  */
 
 CREATE TABLE outbox.relay_state (
@@ -375,11 +375,11 @@ CREATE TABLE outbox.relay_state (
 );
 REVOKE ALL ON TABLE outbox.relay_state FROM PUBLIC;
 COMMENT ON TABLE outbox.relay_state IS
-'whose messages these are: one row, made by the first relay';
+'identity of the source of these messages: one row, made by the first relay';
 COMMENT ON COLUMN outbox.relay_state.source IS
-'part of the names of the cursors in Redis';
+'random id, part of the names of the cursors in Redis';
 COMMENT ON COLUMN outbox.relay_state.database IS
-'the database that the source belongs to';
+'oid of the database that the source belongs to';
 
 CREATE SEQUENCE outbox.delivered MINVALUE 0;
 REVOKE ALL ON SEQUENCE outbox.delivered FROM PUBLIC;
@@ -392,10 +392,10 @@ COMMENT ON SEQUENCE outbox.applied IS
 'register: messages of transactions below this one have been delivered';
 
 /*
- * Dumps hold queues, messages, dead letters and what consumers have returned. A restored
- * message waits in outbox.deferred until outbox_resume(); a restored dead
- * letter stays one. Those that are gone are in it, as their messages may be in
- * staging still, and would look as if they waited.
+ * Dumps have queues, messages, dead letters and what consumers have returned. A
+ * restored message waits in outbox.deferred until outbox_resume(); a restored
+ * dead letter stays one. Dead letters that were replayed or discarded are dumped,
+ * too: their messages may still be in staging, and would seem to wait there.
  */
 
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue', '');
@@ -412,7 +412,7 @@ CREATE FUNCTION outbox.hold_restored() RETURNS trigger
     AS 'MODULE_PATHNAME', 'outbox_hold_restored';
 REVOKE ALL ON FUNCTION outbox.hold_restored() FROM PUBLIC;
 COMMENT ON FUNCTION outbox.hold_restored() IS
-'trigger: a message out of a dump waits in outbox.deferred, a dead letter is marked';
+'trigger: have a message out of a dump wait in outbox.deferred; mark a dead letter out of a dump';
 
 CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.staging_1
     FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
@@ -434,25 +434,25 @@ CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.dead_letter
     FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
 ALTER TABLE outbox.dead_letter ENABLE ALWAYS TRIGGER hold_restored;
 COMMENT ON TRIGGER hold_restored ON outbox.dead_letter IS
-'a dead letter out of a dump has a number that is not ours';
+'a dead letter out of a dump is marked, as its number is not ours';
 
 CREATE FUNCTION outbox.queue_changed() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_queue_changed';
 REVOKE ALL ON FUNCTION outbox.queue_changed() FROM PUBLIC;
 COMMENT ON FUNCTION outbox.queue_changed() IS
-'trigger: sessions and the relay read queues again';
+'trigger: have sessions and the relay read outbox.queue again';
 
 CREATE TRIGGER queue_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.queue
     FOR EACH STATEMENT EXECUTE FUNCTION outbox.queue_changed();
 ALTER TABLE outbox.queue ENABLE ALWAYS TRIGGER queue_changed;
 COMMENT ON TRIGGER queue_changed ON outbox.queue IS
-'sessions and the relay read queues again';
+'sessions and the relay read outbox.queue again';
 
 /*
- * Queues: create, alter, pause, resume, drop. With the owner's rights, so that
- * EXECUTE is all that has to be granted.
+ * Queues: create, alter, pause, resume, drop. The functions have their owner's
+ * rights, so a user needs EXECUTE and nothing else.
  */
 
 CREATE FUNCTION @extschema@.outbox_create_queue(
@@ -475,7 +475,7 @@ CREATE FUNCTION @extschema@.outbox_create_queue(
     AS 'MODULE_PATHNAME', 'outbox_create_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean) IS
-'create a queue; redis_key defaults to its name';
+'create a queue; redis_key defaults to the queue''s name';
 
 CREATE FUNCTION @extschema@.outbox_alter_queue(
     name text,
@@ -494,7 +494,7 @@ CREATE FUNCTION @extschema@.outbox_alter_queue(
     AS 'MODULE_PATHNAME', 'outbox_alter_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean) IS
-'change settings of a queue; null leaves one as it is, expires_after and maxlen 0 and options {} mean none';
+'change settings of a queue; null leaves a setting as it is; expires_after 0, maxlen 0 and options {} mean none';
 
 CREATE FUNCTION @extschema@.outbox_pause_queue(
     name text)
@@ -504,7 +504,7 @@ CREATE FUNCTION @extschema@.outbox_pause_queue(
     AS 'MODULE_PATHNAME', 'outbox_pause_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_pause_queue(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_pause_queue(text) IS
-'deliver nothing of a queue from now on; enqueueing goes on';
+'stop the delivery of a queue; messages can still be enqueued';
 
 CREATE FUNCTION @extschema@.outbox_resume_queue(
     name text)
@@ -514,7 +514,7 @@ CREATE FUNCTION @extschema@.outbox_resume_queue(
     AS 'MODULE_PATHNAME', 'outbox_resume_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_resume_queue(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_resume_queue(text) IS
-'deliver a paused queue again';
+'resume the delivery of a paused queue';
 
 CREATE FUNCTION @extschema@.outbox_drop_queue(
     name text,
@@ -525,10 +525,10 @@ CREATE FUNCTION @extschema@.outbox_drop_queue(
     AS 'MODULE_PATHNAME', 'outbox_drop_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) IS
-'drop a queue; with force also if messages wait or it has dead letters, which are given up';
+'drop a queue; with force even if it has waiting messages or dead letters, which are lost';
 
 /*
- * Enqueue: jsonb, text (what an untyped literal becomes) and bytea.
+ * Enqueue: jsonb, text (the type of an untyped literal) and bytea.
  */
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
@@ -546,7 +546,7 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     AS 'MODULE_PATHNAME', 'outbox_enqueue_jsonb';
 REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
-'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
+'enqueue a message, which is delivered if this transaction commits, and not before delay or deliver_at; returns the message''s id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
     queue text,
@@ -563,7 +563,7 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     AS 'MODULE_PATHNAME', 'outbox_enqueue_text';
 REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
-'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
+'enqueue a message, which is delivered if this transaction commits, and not before delay or deliver_at; returns the message''s id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
     queue text,
@@ -580,7 +580,7 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     AS 'MODULE_PATHNAME', 'outbox_enqueue_bytea';
 REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
-'enqueue a message, to be delivered if this transaction commits, and not before delay or deliver_at; returns its id';
+'enqueue a message, which is delivered if this transaction commits, and not before delay or deliver_at; returns the message''s id';
 
 CREATE FUNCTION @extschema@.outbox_cancel(
     id uuid)
@@ -590,14 +590,14 @@ CREATE FUNCTION @extschema@.outbox_cancel(
     AS 'MODULE_PATHNAME', 'outbox_cancel';
 REVOKE ALL ON FUNCTION @extschema@.outbox_cancel(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_cancel(uuid) IS
-'take back a message that is not due yet; false if there is none';
+'cancel a message that is not due yet; returns false if there is none';
 
 /*
- * Jobs of other systems, for queues with target commands. What a function
- * returns is the part of the message that says what to do. Under which id, in
- * which queue and when is known at delivery, and is in the queue's commands,
- * see outbox_commands(): there begins the JSON object that ends here. So none of
- * it has to be said twice, and the message's id is the job's.
+ * Jobs of other systems, for queues with target commands. A function returns
+ * the end of a JSON object, with what to do. The object's beginning is in the
+ * queue's commands, see outbox_commands(): id, queue and time, which are filled
+ * in at delivery. So the message's id is the job's, and a caller says nothing
+ * twice.
  */
 
 CREATE FUNCTION @extschema@.outbox_celery_task(
@@ -791,9 +791,9 @@ COMMENT ON FUNCTION @extschema@.outbox_dramatiq_message(text, jsonb, jsonb, json
 'a message for Dramatiq, as payload for a queue with outbox_commands(''dramatiq'')';
 
 /*
- * Numbers of seconds with a fraction are understood by every Sidekiq, whole
- * milliseconds since 8 only. RQ takes an empty field for one that isn't there.
- * A delivery_tag must be another one if a task is sent again.
+ * Every Sidekiq understands times in seconds with a fraction, but only 8 and
+ * later understand milliseconds. To RQ an empty field is an absent one. If a
+ * task is sent again, its delivery_tag must be a new one.
  */
 
 CREATE FUNCTION @extschema@.outbox_commands(
@@ -851,7 +851,7 @@ COMMENT ON FUNCTION @extschema@.outbox_commands(text) IS
 'options for a queue with target commands, so that workers of celery, dramatiq, rq or sidekiq take its messages';
 
 /*
- * Dead letters, and delivering again.
+ * Dead letters, and messages that are delivered again.
  */
 
 CREATE FUNCTION @extschema@.outbox_replay(
@@ -862,7 +862,7 @@ CREATE FUNCTION @extschema@.outbox_replay(
     AS 'MODULE_PATHNAME', 'outbox_replay';
 REVOKE ALL ON FUNCTION @extschema@.outbox_replay(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_replay(uuid) IS
-'enqueue a dead letter again, with its id; false if there is none';
+'enqueue a dead letter again, with its id; returns false if there is none';
 
 CREATE FUNCTION @extschema@.outbox_replay_queue(
     queue text,
@@ -883,7 +883,7 @@ CREATE FUNCTION @extschema@.outbox_discard(
     AS 'MODULE_PATHNAME', 'outbox_discard';
 REVOKE ALL ON FUNCTION @extschema@.outbox_discard(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_discard(uuid) IS
-'forget a dead letter; false if there is none';
+'discard a dead letter; returns false if there is none';
 
 CREATE FUNCTION @extschema@.outbox_resend(
     queue text,
@@ -894,13 +894,13 @@ CREATE FUNCTION @extschema@.outbox_resend(
     AS 'MODULE_PATHNAME', 'outbox_resend';
 REVOKE ALL ON FUNCTION @extschema@.outbox_resend(text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_resend(text, timestamptz) IS
-'deliver again what was enqueued since then and is still retained';
+'deliver messages again that were enqueued since then and are still retained';
 
 /*
  * Changes of tables, and Watermill's forwarder. Triggers are made with the
- * caller's rights, who needs those on the table, on the trigger's function and
- * on outbox_enqueue(). The functions of the triggers lie beside the others, as
- * users' dumps name them.
+ * caller's rights: a caller needs those on the table, on the trigger's function
+ * and on outbox_enqueue(). The triggers' functions are in the extension's schema,
+ * as users' dumps name them.
  */
 
 CREATE FUNCTION @extschema@.outbox_capture_row() RETURNS trigger
@@ -908,7 +908,7 @@ CREATE FUNCTION @extschema@.outbox_capture_row() RETURNS trigger
     AS 'MODULE_PATHNAME', 'outbox_capture_row';
 REVOKE ALL ON FUNCTION @extschema@.outbox_capture_row() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_capture_row() IS
-'trigger: enqueue what has changed in a row; arguments are queue, columns, key, see outbox_capture()';
+'trigger: enqueue the change of a row; arguments are queue, columns and key, see outbox_capture()';
 
 CREATE FUNCTION @extschema@.outbox_capture(
     table_name regclass,
@@ -922,7 +922,7 @@ CREATE FUNCTION @extschema@.outbox_capture(
     AS 'MODULE_PATHNAME', 'outbox_capture';
 REVOKE ALL ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[]) IS
-'enqueue each change of a table''s rows; columns defaults to all, key to the primary key''s';
+'have each change of a table''s rows enqueued; columns defaults to all columns, key to those of the primary key';
 
 CREATE FUNCTION @extschema@.outbox_uncapture(
     table_name regclass,
@@ -932,14 +932,14 @@ CREATE FUNCTION @extschema@.outbox_uncapture(
     AS 'MODULE_PATHNAME', 'outbox_uncapture';
 REVOKE ALL ON FUNCTION @extschema@.outbox_uncapture(regclass, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_uncapture(regclass, text) IS
-'enqueue a table''s changes to this queue no more';
+'end the capture of a table''s changes for a queue';
 
 CREATE FUNCTION @extschema@.outbox_forward_watermill_row() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_forward_watermill_row';
 REVOKE ALL ON FUNCTION @extschema@.outbox_forward_watermill_row() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_forward_watermill_row() IS
-'trigger: enqueue what is in an envelope of Watermill''s forwarder, and store no row';
+'trigger: enqueue the message in an envelope of Watermill''s forwarder, and store no row';
 
 CREATE FUNCTION @extschema@.outbox_forward_watermill(
     topic_table regclass)
@@ -948,7 +948,7 @@ CREATE FUNCTION @extschema@.outbox_forward_watermill(
     AS 'MODULE_PATHNAME', 'outbox_forward_watermill';
 REVOKE ALL ON FUNCTION @extschema@.outbox_forward_watermill(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_forward_watermill(regclass) IS
-'enqueue what Watermill''s forwarder publisher inserts into a topic table, to the queues called as the destination topics';
+'have messages enqueued that Watermill''s forwarder publisher inserts into a topic table, each to the queue with the name of its destination topic';
 
 CREATE FUNCTION @extschema@.outbox_unforward_watermill(
     topic_table regclass)
@@ -957,7 +957,7 @@ CREATE FUNCTION @extschema@.outbox_unforward_watermill(
     AS 'MODULE_PATHNAME', 'outbox_unforward_watermill';
 REVOKE ALL ON FUNCTION @extschema@.outbox_unforward_watermill(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_unforward_watermill(regclass) IS
-'leave a topic table to Watermill''s own forwarder again';
+'end the forwarding of a topic table, for example to use Watermill''s own forwarder again';
 
 /*
  * Databases that were restored, copied, set back or superseded.
@@ -993,35 +993,35 @@ CREATE FUNCTION outbox.relay_status(
     AS 'MODULE_PATHNAME', 'outbox_relay_status';
 REVOKE ALL ON FUNCTION outbox.relay_status() FROM PUBLIC;
 COMMENT ON FUNCTION outbox.relay_status() IS
-'the relay of this database, as view outbox.status shows it';
+'state of this database''s relay, for view outbox.status';
 
 CREATE VIEW outbox.status AS
     SELECT * FROM outbox.relay_status();
 REVOKE ALL ON outbox.status FROM PUBLIC;
 COMMENT ON VIEW outbox.status IS
-'one row: how the delivery of this database''s messages is';
+'state of the delivery of this database''s messages, one row';
 COMMENT ON COLUMN outbox.status.state IS
-'running, waiting for redis, held, fenced, starting, not running';
+'running, waiting for redis, held, fenced, starting or not running';
 COMMENT ON COLUMN outbox.status.since IS
-'since when it is in this state';
+'when the relay got into this state';
 COMMENT ON COLUMN outbox.status.why IS
-'the reason, where there is one';
+'the reason, if there is one';
 COMMENT ON COLUMN outbox.status.pid IS
-'the relay''s process';
+'process id of the relay';
 COMMENT ON COLUMN outbox.status.waiting IS
-'messages committed and not delivered yet, counted about once a second';
+'number of messages that are committed and not delivered yet, counted about once a second';
 COMMENT ON COLUMN outbox.status.oldest IS
-'how long the oldest of them has waited, about';
+'how long the oldest waiting message has waited, approximately';
 COMMENT ON COLUMN outbox.status.delivered IS
-'messages delivered in all';
+'total of messages delivered';
 COMMENT ON COLUMN outbox.status.last_error IS
-'what Redis or the network last refused with';
+'last error of Redis or the network';
 COMMENT ON COLUMN outbox.status.last_error_at IS
-'when that was';
+'when last_error happened';
 COMMENT ON COLUMN outbox.status.last_success IS
 'when Redis last acknowledged a message';
 COMMENT ON COLUMN outbox.status.summary IS
-'in one line: what is wrong and since when';
+'what is wrong and since when, in one line';
 
 CREATE FUNCTION outbox.queue_stats(
     OUT queue integer,
@@ -1047,12 +1047,12 @@ CREATE FUNCTION outbox.queue_stats(
     AS 'MODULE_PATHNAME', 'outbox_queue_stats';
 REVOKE ALL ON FUNCTION outbox.queue_stats() FROM PUBLIC;
 COMMENT ON FUNCTION outbox.queue_stats() IS
-'what the relay last published about queues, for view outbox.queue_status';
+'figures that the relay has published about queues, for view outbox.queue_status';
 
 /*
- * While the relay isn't running as it should, that is each queue's state too,
- * but for those that are paused. Without one the totals are those that it last
- * wrote.
+ * While the relay is not running as it should, its state is shown as the state
+ * of each queue that is not paused. Without a relay the totals are those that
+ * the last one wrote.
  */
 
 CREATE VIEW outbox.queue_status AS
@@ -1087,48 +1087,48 @@ CREATE VIEW outbox.queue_status AS
     LEFT JOIN outbox.queue_total AS t ON t.queue = q.id;
 REVOKE ALL ON outbox.queue_status FROM PUBLIC;
 COMMENT ON VIEW outbox.queue_status IS
-'one row for each queue: how the delivery of its messages is';
+'state of the delivery of each queue''s messages, one row for each queue';
 COMMENT ON COLUMN outbox.queue_status.queue IS
 'the queue''s name';
 COMMENT ON COLUMN outbox.queue_status.state IS
-'flowing, blocked, paused, starting; or the relay''s state while that isn''t running; null if it is not known';
+'flowing, blocked, paused or starting; the relay''s state while the relay is not running; null if it is not known';
 COMMENT ON COLUMN outbox.queue_status.since IS
-'since when it is in this state';
+'when the queue got into this state';
 COMMENT ON COLUMN outbox.queue_status.why IS
-'the reason, where there is one';
+'the reason, if there is one';
 COMMENT ON COLUMN outbox.queue_status.enqueued IS
-'messages in all, replayed ones and those returned by consumers again: those delivered, waiting, held, deferred and given up on';
+'total of messages: delivered, waiting, held, deferred and given up; a message that was replayed or returned by a consumer counts again';
 COMMENT ON COLUMN outbox.queue_status.delivered IS
-'messages delivered in all';
+'total of messages delivered';
 COMMENT ON COLUMN outbox.queue_status.failed IS
-'attempts refused in all, by Redis or consumers';
+'total of attempts that failed: refused by Redis, or returned by a consumer';
 COMMENT ON COLUMN outbox.queue_status.dead_lettered IS
-'messages given up on in all, expired ones included';
+'total of messages given up, expired ones included';
 COMMENT ON COLUMN outbox.queue_status.expired IS
-'messages that were too old when their turn came, in all';
+'total of messages that were too old when their turn came';
 COMMENT ON COLUMN outbox.queue_status.waiting IS
-'messages committed whose turn has not come; this and the next three are counted about once a second';
+'number of messages that are committed and whose turn has not come; this column and the next three are counted about once a second';
 COMMENT ON COLUMN outbox.queue_status.deferred IS
-'messages that are not due yet';
+'number of messages that are not due yet';
 COMMENT ON COLUMN outbox.queue_status.held IS
-'messages that were refused and are tried again, and those of the same key that wait behind them';
+'number of messages that were refused and are tried again, and of those with the same key that wait behind them';
 COMMENT ON COLUMN outbox.queue_status.dead_letters IS
-'dead letters now';
+'number of dead letters';
 COMMENT ON COLUMN outbox.queue_status.oldest IS
-'how long the oldest of those waiting has waited, about';
+'how long the oldest waiting message has waited, approximately';
 COMMENT ON COLUMN outbox.queue_status.last_error IS
-'what Redis last refused with';
+'error with which Redis last refused a message';
 COMMENT ON COLUMN outbox.queue_status.last_error_at IS
-'when that was';
+'when last_error happened';
 COMMENT ON COLUMN outbox.queue_status.last_success IS
 'when Redis last acknowledged a message';
 COMMENT ON COLUMN outbox.queue_status.latency_p50 IS
-'of messages delivered recently: half took no longer from enqueueing, in seconds';
+'median of the seconds from enqueueing to delivery, of messages that were delivered recently';
 COMMENT ON COLUMN outbox.queue_status.latency_p99 IS
-'of messages delivered recently: 99 of 100 took no longer, in seconds';
+'99th percentile of the seconds from enqueueing to delivery, of messages that were delivered recently';
 
 /*
- * Dead letters as users see them. They have payloads, so pg_monitor may not.
+ * Dead letters for users. They have payloads, so pg_monitor may not read them.
  */
 
 CREATE VIEW outbox.dead_letters AS
@@ -1154,7 +1154,7 @@ CREATE VIEW outbox.dead_letters AS
     WHERE d.gone_at IS NULL;
 REVOKE ALL ON outbox.dead_letters FROM PUBLIC;
 COMMENT ON VIEW outbox.dead_letters IS
-'messages given up on, until they are replayed or discarded';
+'messages that were given up and neither replayed nor discarded';
 COMMENT ON COLUMN outbox.dead_letters.id IS
 'the message''s id, for outbox_replay() and outbox_discard()';
 COMMENT ON COLUMN outbox.dead_letters.queue IS
@@ -1164,34 +1164,34 @@ COMMENT ON COLUMN outbox.dead_letters.type IS
 COMMENT ON COLUMN outbox.dead_letters.key IS
 'the message''s key, or null';
 COMMENT ON COLUMN outbox.dead_letters.payload IS
-'the payload as Redis was to get it';
+'the payload as Redis would have got it';
 COMMENT ON COLUMN outbox.dead_letters.payload_text IS
-'the same as text, if it was given as text or jsonb';
+'the payload as text, if it was enqueued as text or jsonb; else null';
 COMMENT ON COLUMN outbox.dead_letters.headers IS
 'an object of strings, or null';
 COMMENT ON COLUMN outbox.dead_letters.why IS
-'refused, by Redis; consumer, by its consumer; or expired, older than the queue''s expires_after';
+'refused: by Redis; consumer: by a consumer; expired: it was older than the queue''s expires_after';
 COMMENT ON COLUMN outbox.dead_letters.error IS
-'what Redis, or the consumer, said last';
+'last error, of Redis or a consumer';
 COMMENT ON COLUMN outbox.dead_letters.attempts IS
-'how often its delivery has failed, or its consumer has returned it';
+'how often Redis has refused the message or a consumer has returned it';
 COMMENT ON COLUMN outbox.dead_letters.enqueued_at IS
-'when it was enqueued; one that was delayed, when it was due; one that a consumer has returned, when it did';
+'when the message was enqueued; if it was delayed, when it was due; if a consumer has returned it, when that happened';
 COMMENT ON COLUMN outbox.dead_letters.first_failed_at IS
-'when it first failed';
+'when the message first failed';
 COMMENT ON COLUMN outbox.dead_letters.last_failed_at IS
-'when it last failed';
+'when the message last failed';
 COMMENT ON COLUMN outbox.dead_letters.dead_at IS
-'when it was given up on';
+'when the message was given up';
 COMMENT ON COLUMN outbox.dead_letters.history IS
-'what happened to it: objects with at, reason (refused, consumer, expired, replayed), queue, and of failed attempts attempt and error';
+'what has happened to the message: objects with at, reason (refused, consumer, expired, replayed) and queue; for failed attempts also attempt and error';
 
 GRANT USAGE ON SCHEMA outbox TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats() TO pg_monitor;
 GRANT SELECT ON outbox.status, outbox.queue_status TO pg_monitor;
 
 /*
- * Start the relay when this commits, or warn that there is none.
+ * Start the relay when this transaction commits, or warn that there is none.
  */
 
 CREATE FUNCTION outbox.request_relay() RETURNS void
