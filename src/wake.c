@@ -5,8 +5,8 @@
  *
  * Design notes
  *
- * Each backend has a flag, which a transaction callback reads that is registered
- * once.  At XACT_EVENT_COMMIT the transaction's rows are visible to a new
+ * Each backend has a flag, and a transaction callback, registered once, that
+ * reads it.  At XACT_EVENT_COMMIT the transaction's rows are visible to a new
  * snapshot, so a relay that is woken finds them.  The callback may not fail: it
  * reads shared memory and sets a latch.
  *

@@ -3,7 +3,7 @@
  * args.h
  *	  Arguments of functions that are not strict.
  *
- * Purpose: a null where there must be a value is an error, not silence.
+ * Purpose: read arguments, with an error for a null where a value is needed.
  * Process: backend.
  * Transaction: the caller's.
  * Memory: results are palloc'ed in the current context.
@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+/* an error if the argument is null */
 static inline void
 outbox_need_arg(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -29,6 +30,7 @@ outbox_need_arg(FunctionCallInfo fcinfo, int n, const char *what)
 				 errmsg("%s must not be null", what)));
 }
 
+/* returns the argument; an error if it is null */
 static inline char *
 outbox_needed_text_arg(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -36,6 +38,7 @@ outbox_needed_text_arg(FunctionCallInfo fcinfo, int n, const char *what)
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* returns the argument, or NULL if it is null */
 static inline char *
 outbox_text_arg(FunctionCallInfo fcinfo, int n)
 {

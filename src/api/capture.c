@@ -6,31 +6,27 @@
  * Design notes
  *
  * outbox_capture() makes AFTER ROW triggers of this function.  It stages a
- * message for each row as outbox_enqueue() does, with nobody's rights: that
- * its user may enqueue was asked when the trigger was made, and the writer of
- * the table need not know of outbox.
+ * message for each row as outbox_enqueue() does, but checks no rights: whoever
+ * made the trigger was allowed to enqueue, and the writer of the table need not
+ * know of outbox.
  *
- * What can be known before the first row (columns, how they are written, the
- * part of the payload that is the same in all) is worked out once for each
- * statement and table, and hangs on the function call's info, which the
- * executor keeps as long.  So a row costs its JSON and its row in staging, and
- * no plan, no query and no catalog.
+ * What does not depend on the row (columns, how they are written, the beginning
+ * of the payload) is computed once for each statement and table.  It is kept in
+ * the function call's info, which the executor keeps for the statement.  So a
+ * row costs its JSON and its row in staging, but no plan, query or catalog
+ * lookup.
  *
- * Names are looked up then, not when the trigger was made, so that a dump can
- * be restored, a partition may have its columns in another order, and a column
- * that is gone is an error and not a hole in what consumers get.
+ * On a partition the trigger is a clone of a partitioned table's trigger, and
+ * the message has the partitioned table's name.
  *
- * On a partition this is a clone of the trigger of a partitioned table, and
- * says that table's name.
+ * A value has changed if its bytes have.  A value that is stored out of line
+ * and was not touched by an update has the same pointer, and is not fetched to
+ * be compared.
  *
- * A value has changed if its bytes have.  One that is stored out of line and
- * wasn't touched by an update is the same pointer, and isn't fetched to learn
- * that.
- *
- * Values are written as to_json() writes them.  In the message's key, times
- * are in UTC: it must not depend on who changes the row.  So values of which
- * the session's settings might decide how they look (a range of times, bytes)
- * are written there with settings of our own.
+ * Values are written as to_json() writes them.  The message's key must not
+ * depend on the session that changes the row.  So times in the key are in UTC,
+ * and values whose form depends on other settings (a range of times, bytes) are
+ * written with settings of our own.
  *
  *-------------------------------------------------------------------------
  */
@@ -70,24 +66,24 @@ static const char *const operation_names[OPERATIONS] = {
 	[DELETED] = "delete"
 };
 
-/* what is known before the first row */
+/* what does not depend on the row */
 typedef struct CaptureState
 {
 	char	   *queue;
 	char	   *schema;
 	char	   *table;
 	OutboxCapture *capture;
-	bool	   *changed;		/* by column, for the row at hand */
-	bool		key_depends;	/* ... on settings, if they aren't set */
-	char	   *head[OPERATIONS];	/* how the payload begins */
+	bool	   *changed;		/* by column, for the current row */
+	bool		key_depends;	/* the key needs settings of our own */
+	char	   *head[OPERATIONS];	/* the payload's beginning */
 	struct varlena *type[OPERATIONS];
 } CaptureState;
 
 PG_FUNCTION_INFO_V1(outbox_capture_row);
 
 /*
- * The table that a trigger was made on: a clone says which trigger it is one
- * of.
+ * Returns the table that a trigger was made on.  For a clone that is the table
+ * of its topmost parent.
  */
 static Oid
 captured_relation(const Trigger *trigger, Oid relid)
@@ -132,7 +128,7 @@ payload_head(const CaptureState *state, const char *operation)
 }
 
 /*
- * May a session's settings say how a value of the key is written?
+ * Does the form of a value of the key depend on the session's settings?
  */
 static bool
 key_depends(const OutboxCapture *capture)
@@ -184,8 +180,8 @@ make_state(TriggerData *data)
 }
 
 /*
- * The state belongs to the call's info, which serves one trigger of one table
- * during one statement.
+ * The state belongs to the function call's info, which serves one trigger of
+ * one table during one statement.
  */
 static CaptureState *
 get_state(FunctionCallInfo fcinfo)
@@ -221,7 +217,7 @@ same_value(const OutboxJsonColumn *col, TupleTableSlot *a, TupleTableSlot *b)
 }
 
 /*
- * Note which columns an update has changed.  False if none.
+ * Note which columns an update has changed.  Returns false if none.
  */
 static bool
 find_changes(CaptureState *state, TupleTableSlot *old, TupleTableSlot *new)
@@ -297,9 +293,8 @@ append_changed(StringInfo buf, const CaptureState *state)
 }
 
 /*
- * The payload; made where it lies, with room for the header in front.  Type
- * and key are of names and values that are in it too, so if this has a UTF-8
- * form then they have.
+ * Returns the payload.  Type and key consist of names and values that the
+ * payload has, too, so this conversion to UTF-8 is the check for all three.
  */
 static struct varlena *
 make_payload(const CaptureState *state, Operation operation,
@@ -321,7 +316,7 @@ make_payload(const CaptureState *state, Operation operation,
 }
 
 /*
- * Until AtEOXact_GUC().
+ * The settings are in effect until AtEOXact_GUC().
  */
 static int
 set_key_settings(void)
@@ -339,7 +334,7 @@ set_key_settings(void)
 }
 
 /*
- * The value of the key's one column as text, or an array of the values.
+ * Returns the value of a key of one column as text, else a JSON array.
  */
 static struct varlena *
 write_key(const OutboxCapture *capture, TupleTableSlot *slot)
@@ -371,7 +366,7 @@ write_key(const OutboxCapture *capture, TupleTableSlot *slot)
 }
 
 /*
- * The message's key.  NULL if it has none.
+ * Returns the message's key, or NULL if it has none.
  */
 static struct varlena *
 make_key(const CaptureState *state, TupleTableSlot *slot)

@@ -6,10 +6,10 @@
  * Design notes
  *
  * A capture's trigger has names of columns as its arguments.  They are looked
- * up when outbox_capture() is called, so that it refuses wrong ones, and again
- * in each statement that fires the trigger.  So a dump can be restored, and a
- * partition may have its columns in another order.  A column that is gone is
- * an error, as consumers would miss it otherwise.
+ * up when outbox_capture() is called, to refuse wrong ones, and again in each
+ * statement that fires the trigger.  So a dump can be restored, and a partition
+ * may have its columns in another order.  If a column is gone the statement
+ * fails, as consumers would miss the column otherwise.
  *
  *-------------------------------------------------------------------------
  */

@@ -5,21 +5,22 @@
  *
  * Design notes
  *
- * A trigger is made by CREATE TRIGGER and removed by DROP TRIGGER, as the
- * caller: so the server asks for the rights on the table and on the trigger's
- * function, tells event triggers, clones on partitions, dumps and depends.
- * There is nothing else that would know of it, and so nothing that could be
- * out of step: the trigger's arguments are all there is, and pg_dump has them.
+ * Triggers are made by CREATE TRIGGER and removed by DROP TRIGGER, with the
+ * caller's rights.  So the server checks the rights on the table and on the
+ * trigger's function, calls event triggers, clones triggers to partitions and
+ * records dependencies.  A capture is its triggers and their arguments and
+ * nothing else, so no other record can disagree with them, and pg_dump dumps
+ * them.
  *
- * Who has a trigger enqueue must be allowed to do so himself.  Later on nobody
- * asks: as with any trigger, it is there for whoever writes to the table.
+ * Whoever makes such a trigger must be allowed to enqueue.  Later no right is
+ * checked: like any trigger, it runs for everybody who writes to the table.
  *
- * Each operation has a trigger of its own, because a condition may say NEW of
- * inserts and OLD of deletes, but not the other way round.  So operations can
- * also be captured one by one, each with a condition that suits it.
+ * Each operation has a trigger of its own, because the condition of an insert
+ * cannot refer to OLD, nor that of a delete to NEW.  So operations can also be
+ * captured by several calls, each with its own condition.
  *
- * A condition gets into the command as text.  It is parsed alone before, and
- * must be one expression.
+ * A condition becomes part of the command as text.  So it is parsed alone
+ * first, and must be one expression.
  *
  *-------------------------------------------------------------------------
  */
@@ -93,7 +94,7 @@ relation_name(Relation rel)
 }
 
 /*
- * The trigger function that lies beside the function that was called.
+ * Returns the trigger function, which is in the called function's schema.
  */
 static Oid
 trigger_function(FunctionCallInfo fcinfo, const char *name)
@@ -145,13 +146,13 @@ check_may_enqueue(FunctionCallInfo fcinfo, Oid payload)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function outbox_enqueue"),
-				 errdetail("Who has a trigger enqueue needs EXECUTE on outbox_enqueue() with a payload of type %s.",
+				 errdetail("To make a trigger that enqueues, you need EXECUTE on outbox_enqueue() with a payload of type %s.",
 						   format_type_be(payload))));
 }
 
 /*
- * Open a table to make a trigger on it.  It isn't locked for somebody who may
- * not do that.
+ * Open a table to make a trigger on it.  The right to do that is checked before
+ * the table is locked.
  */
 static Relation
 open_table(Oid relid)
@@ -165,7 +166,7 @@ open_table(Oid relid)
 }
 
 /*
- * Does the trigger capture for this queue?
+ * Does the trigger capture changes for this queue?
  */
 static bool
 captures(const Trigger *trigger, Oid function, const char *queue)
@@ -176,8 +177,8 @@ captures(const Trigger *trigger, Oid function, const char *queue)
 }
 
 /*
- * The name of an operation's trigger: the queue's is part of it, shortened if
- * it is too long, and then told from others by a hash.
+ * Returns the name of an operation's trigger.  The queue's name is part of it;
+ * if that is too long, it is cut and a hash makes the name unique.
  */
 static char *
 trigger_name(const char *operation, const char *queue)
@@ -226,7 +227,7 @@ read_operations(FunctionCallInfo fcinfo)
 }
 
 /*
- * A list of names as the trigger's argument; empty if it isn't given.
+ * Returns a list of names as an argument of the trigger; empty if it is null.
  */
 static char *
 names_argument(FunctionCallInfo fcinfo, int n)
@@ -236,7 +237,7 @@ names_argument(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * An error in the condition points into the condition.
+ * Have an error in the condition point into the condition.
  */
 static void
 say_condition(void *arg)
@@ -372,8 +373,8 @@ outbox_capture(PG_FUNCTION_ARGS)
 }
 
 /*
- * Commands that drop a table's triggers of a function.  Not those that a
- * partition has from its parent, which go with that one's.
+ * Returns commands that drop a table's triggers with this function.  A clone on
+ * a partition is left out, as it is dropped with its parent's trigger.
  */
 static List *
 drop_commands(Oid relid, Oid function, const char *queue)
@@ -430,7 +431,7 @@ outbox_uncapture(PG_FUNCTION_ARGS)
 }
 
 /*
- * Is there a column that envelopes can be read from?
+ * Has the table a column with envelopes?
  */
 static void
 check_topic_table(Relation rel)

@@ -1,26 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * dead_letters.c
- *	  What users do with messages that are set aside: cancel, replay, discard;
- *	  and have delivered ones delivered again.
+ *	  What users can do with messages: cancel delayed ones, replay or discard
+ *	  dead letters, have delivered ones sent again.
  *
  * Design notes
  *
- * A replayed message is staged again under its own id and with a new number,
- * and travels like any other.  Its dead letter isn't deleted but marked: a
- * cursor may still have the old number among those it skipped, and the relay
- * needs the row to know that it is not lost.  The relay deletes it later.
+ * A replayed message is staged again with its own id and a new number, and is
+ * delivered like any other.  Its dead letter is not deleted but marked: the old
+ * number may still be in a cursor's skip list, and from the row the relay knows
+ * that this message is not lost.  The relay deletes the row later.
  *
- * Where consumers return messages, a replay says what they have returned
- * before, so that it isn't forgotten, and that attempts begin anew; see
- * returned.c.
+ * If consumers of the queue return messages, a replay inserts a row into
+ * outbox.returned, with the message's history and the number of attempts reset;
+ * see returned.c.
  *
- * Replaying takes the share lock on the queue that enqueueing takes, and
- * before the locks on its dead letters: dropping the queue takes them in this
- * order too.
+ * Replaying takes the share lock on the queue that enqueueing takes, before the
+ * locks on the queue's dead letters.  Dropping a queue locks in this order, too.
  *
- * Ids are the users': there may be several dead letters with the same one, and
- * what is done to an id is done to all of them.
+ * Users choose ids, so several dead letters may have the same id.  A function
+ * that is called with an id applies to all of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +40,7 @@ PG_FUNCTION_INFO_V1(outbox_replay_queue);
 PG_FUNCTION_INFO_V1(outbox_resend);
 
 /*
- * Run a command about an id ($1).  Are there such rows?
+ * Run a command with an id as $1.  Returns whether it has processed rows.
  */
 static bool
 execute_for_id(const char *command, Datum id)
@@ -91,7 +90,7 @@ outbox_discard(PG_FUNCTION_ARGS)
 #define REPLAYED_HISTORY(name) "coalesce(history, '[]') || jsonb_build_object(" \
 	"'at', now(), 'reason', 'replayed', 'queue', " name ")"
 
-/* what becomes of dead letters that are replayed */
+/* the commands that mark dead letters ($1: their ctids) as replayed */
 #define SETTLE \
 	"UPDATE outbox.dead_letter SET gone_at = now() WHERE ctid = ANY ($1)"
 #define SETTLE_AND_TELL \
@@ -103,8 +102,9 @@ outbox_discard(PG_FUNCTION_ARGS)
 	" SELECT FROM gone"
 
 /*
- * Stage dead letters of a queue again: those with an id, or all (NULL), but no
- * more than max if it isn't negative.  The oldest go first.  SPI is connected.
+ * Stage dead letters of a queue again, the oldest first: those with this id, or
+ * all if id is NULL, and no more than max unless it is negative.  SPI is
+ * connected.  Returns the number of messages.
  */
 static int64
 replay(const char *name, const pg_uuid_t *id, int64 max)
@@ -129,7 +129,7 @@ replay(const char *name, const pg_uuid_t *id, int64 max)
 						  4, types, values, nulls,
 						  queue->consumer_retry ? SETTLE_AND_TELL : SETTLE);
 	if (n > 0)
-		outbox_tell_at_commit();	/* which wakes it for the messages too */
+		outbox_tell_at_commit();	/* this also wakes the relay for the messages */
 	return n;
 }
 

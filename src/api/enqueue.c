@@ -5,16 +5,16 @@
  *
  * Design notes
  *
- * This runs in the caller's transaction, and what can be refused is refused
- * here, where somebody can be told: once staged, a message will be sent.  So
- * all text is checked to be UTF-8 for Redis, sizes are limited, and headers
- * are an object of strings.
+ * This runs in the caller's transaction.  A message that cannot be sent is
+ * refused here, while the caller can be told; a staged message will be sent.
+ * So all text must have a form in UTF-8, sizes are limited, and headers must be
+ * an object of strings.
  *
  * The payload is staged as the bytes that Redis will get.  Type, key and
  * headers stay in the server's encoding, to be readable in the tables.
  *
- * A message for later goes to outbox.deferred, from where the relay stages it
- * when it is due.  One that is due already never gets there.
+ * A delayed message is inserted into outbox.deferred, and the relay stages it
+ * when it is due.  A message that is due already is staged at once.
  *
  * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 12 bits of
  * the fraction of one, the rest random.
@@ -64,8 +64,8 @@ PG_FUNCTION_INFO_V1(outbox_enqueue_jsonb);
 PG_FUNCTION_INFO_V1(outbox_enqueue_text);
 
 /*
- * Eight random bytes.  They are drawn in advance, as asking for few costs as
- * much as asking for many.
+ * Write eight random bytes.  They are drawn in advance, since a call for few
+ * bytes costs as much as a call for many.
  */
 static void
 take_random(unsigned char *dst)
@@ -144,7 +144,7 @@ optional_text(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		return NULL;
 	t = PG_GETARG_TEXT_PP(n);
-	(void) outbox_text_to_utf8(t);		/* can it be? */
+	(void) outbox_text_to_utf8(t);	/* an error if it has no such form */
 	return t;
 }
 
@@ -170,7 +170,7 @@ check_size(const OutboxMessage *msg)
 }
 
 /*
- * What has to be done with any message before it can be staged or deferred.
+ * Complete and check a message before it is staged or deferred.
  */
 static void
 prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
@@ -245,7 +245,7 @@ delayed_by(Interval *delay, TimestampTz now)
 }
 
 /*
- * When the message may go.  0 if that is now.
+ * Returns the time at which the message is due; 0 for now.
  */
 static TimestampTz
 due_argument(FunctionCallInfo fcinfo)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * enqueue.h
- *	  Enqueueing from C: what outbox_enqueue() does, and triggers do.
+ *	  Enqueueing from C, for outbox_enqueue() and for triggers.
  *
  * Purpose: check a message and stage it.
  * Process: backend.
@@ -9,7 +9,8 @@
  * Memory: results are palloc'ed in the current context.
  * Errors: PROGRAM_LIMIT_EXCEEDED, INVALID_PARAMETER_VALUE, those of encoding
  *	  conversion and of staging.
- * Locks: those of staging; the queue's is the caller's, see outbox_queue_use().
+ * Locks: those of staging.  The caller has locked the queue, see
+ *	  outbox_queue_use().
  *
  *-------------------------------------------------------------------------
  */
@@ -20,14 +21,14 @@
 
 #include "utils/jsonb.h"
 
-/* an error unless this is an object of strings, and each has a UTF-8 form */
+/* an error unless this is an object of strings that have a form in UTF-8 */
 extern void outbox_check_headers(Jsonb *headers);
 
 /*
  * Complete the message's options and check its size, give it an id if it has
  * none (the nil UUID), stage it and have the relay woken at commit.  The caller
- * has filled in kind, payload, type, key, headers, all checked to have a UTF-8
- * form, and options as they were given.
+ * has filled in kind, payload, type, key and headers, whose text must have a
+ * form in UTF-8, and the options as they were given.
  */
 extern void outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg);
 

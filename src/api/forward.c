@@ -8,18 +8,18 @@
  * A Go service that publishes through forwarder.NewPublisher() over the SQL
  * publisher inserts an envelope into a topic table, in its own transaction; a
  * forwarder then polls that table.  With this trigger on the table no forwarder
- * is needed: the envelope is opened here, and what was in it is enqueued to the
- * queue that is called as the destination topic.  The row itself isn't stored
- * (the publisher doesn't ask how many were), so the table doesn't grow.
+ * is needed: the envelope is opened here, and its message is enqueued to the
+ * queue that has the destination topic's name.  The row itself is not stored
+ * (the publisher does not ask how many rows were), so the table does not grow.
  *
- * What isn't an envelope, or has nowhere to go, would be lost or stick for
- * ever if it were taken; so it is refused, and fails its transaction.
+ * A row that is no envelope, or whose destination has no queue, could never be
+ * delivered.  So it is refused, and its transaction fails.
  *
- * A message's id is what consumers know it by, and here it is a UUID, so the
- * one in the envelope must be one, written as it will arrive.
+ * Consumers know a message by its id.  An id in outbox is a UUID, so the UUID in
+ * the envelope must be one, in the spelling in which it will arrive.
  *
- * The parser's errors quote what they couldn't read, and payloads don't belong
- * in logs.  It touches nothing but memory, so its errors can be caught here.
+ * The JSON parser's errors quote the text, and payloads do not belong in logs.
+ * The parser touches nothing but memory, so its errors can be caught here.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,7 +49,7 @@ not_an_envelope(const char *detail)
 }
 
 /*
- * Text as jsonb.  NULL if it can't be.
+ * Returns text as jsonb, or NULL if it is no JSON.
  */
 static Jsonb *
 parse_jsonb(const char *json)
@@ -88,7 +88,7 @@ to_jsonb_value(Datum value, Oid type)
 }
 
 /*
- * What the column "payload" has.
+ * Returns the object in the column "payload".
  */
 static Jsonb *
 read_envelope(const TriggerData *data)
@@ -122,7 +122,7 @@ read_envelope(const TriggerData *data)
 }
 
 /*
- * A member of the envelope.  NULL if it isn't there or null.
+ * Returns a member of the envelope, or NULL if it is absent or null.
  */
 static JsonbValue *
 member(Jsonb *envelope, const char *name)
@@ -134,7 +134,7 @@ member(Jsonb *envelope, const char *name)
 }
 
 /*
- * A member that is a string.  NULL if it isn't there.
+ * The same for a member that must be a string.
  */
 static char *
 string_member(Jsonb *envelope, const char *name)
@@ -165,8 +165,8 @@ destination(Jsonb *envelope)
 }
 
 /*
- * Lower-case hexadecimal digits and hyphens, as UUIDs are shown; and not all
- * zeros, which is none.
+ * Is this a UUID as PostgreSQL shows it, in lower case?  The nil UUID is not
+ * accepted, as it stands for no id.
  */
 static bool
 is_uuid(const char *s)
@@ -211,7 +211,7 @@ read_payload(Jsonb *envelope)
 }
 
 /*
- * The metadata.  NULL if there is none.
+ * Returns the metadata, or NULL if there is none.
  */
 static struct varlena *
 read_metadata(Jsonb *envelope)
@@ -249,7 +249,7 @@ say_where(void *arg)
 }
 
 /*
- * Trigger on a topic table: enqueue what is in the envelope, store no row.
+ * Trigger on a topic table: enqueue the message in the envelope, store no row.
  */
 Datum
 outbox_forward_watermill_row(PG_FUNCTION_ARGS)

@@ -7,14 +7,15 @@
  *
  * A message must not get into a queue that is being dropped: it would be
  * committed and never sent.  Enqueueing holds a share lock on the queue until
- * its transaction ends, dropping needs the exclusive one.  It doesn't wait for
- * it, as those who enqueue would wait behind it: it says that the queue is in
- * use.  With the lock held, the relay is asked to count what still waits: it
- * alone knows what has been delivered of the rows in staging.
+ * its transaction ends, and dropping needs the exclusive lock.  Dropping does
+ * not wait for the lock, as others who enqueue would have to wait behind it; it
+ * fails with an error that the queue is in use.  When it has the lock, it asks
+ * the relay to count the waiting messages: only the relay knows which rows of
+ * staging have been delivered.
  *
- * The caller's snapshot may be older than that lock.  So all here is done with
- * a new one, whatever the isolation level: what was committed before the lock
- * was had must be seen, and go.
+ * The caller's snapshot may be older than that lock.  So all commands run with
+ * a new one, whatever the isolation level is: they must see and remove
+ * everything that was committed before the lock was granted.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +33,7 @@
 #include "utils/snapmgr.h"
 #include "wake.h"
 
-/* hundredths of a second that the relay has to answer in */
+/* hundredths of a second that the relay has to answer */
 #define CENSUS_TRIES 300
 
 PG_FUNCTION_INFO_V1(outbox_drop_queue);
@@ -54,7 +55,7 @@ lock_queue(const OutboxQueue *queue)
 }
 
 /*
- * Run a command about a queue ($1) with a snapshot of now.
+ * Run a command with a queue's id as $1 and a new snapshot.
  */
 static void
 execute(const char *command, int32 queue)
@@ -82,8 +83,8 @@ count_rows(const char *command, int32 queue)
 }
 
 /*
- * Ask the relay how many messages of a queue wait.  -1 if it doesn't say
- * within some seconds.
+ * Ask the relay how many messages of a queue wait.  Returns -1 if it does not
+ * answer within some seconds.
  */
 static int64
 ask_waiting(int32 queue)
@@ -95,7 +96,7 @@ ask_waiting(int32 queue)
 	if (slot == NULL)
 		return -1;
 
-	/* a count under way may not have seen the last commits: wait for two */
+	/* a count that has begun may miss the last commits: wait for two */
 	before = pg_atomic_read_u64(&slot->censuses);
 	for (int i = 0; pg_atomic_read_u64(&slot->censuses) < before + 2; i++)
 	{

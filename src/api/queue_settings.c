@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * queue_settings.c
- *	  A queue's settings: create, alter, pause, resume.
+ *	  Create, alter, pause and resume queues.
  *
  * Design notes
  *
- * All of these write outbox.queue and leave it to its trigger to tell sessions
- * and relay, so they take effect at commit, and a rollback takes them back.
+ * These functions write outbox.queue, and its trigger tells sessions and relay.
+ * So they take effect at commit, and a rollback undoes them.
  *
- * What can't be is refused here, with words that help.  The table's
- * constraints say the same for those who write it by other means.
+ * Wrong settings are refused here, with hints.  The table's constraints refuse
+ * them, too, if somebody writes the table by other means.
  *
- * outbox_alter_queue() leaves alone what is null, so there must be other words
- * for "none": zero, for the two settings that may be missing, and {}.
+ * outbox_alter_queue() leaves settings alone for which null is given.  So
+ * "none" has other values: 0 for expires_after and maxlen, {} for options.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/* arguments that both functions have, one after the other in this order */
+/* arguments that create and alter have in common, in this order */
 enum
 {
 	POLICY_ON_FAILURE,
@@ -181,7 +181,7 @@ check_max_attempts(int max_attempts)
 static void
 check_backoff(double backoff)
 {
-	/* written so that it holds for NaN too */
+	/* written so that NaN is refused, too */
 	if (!(backoff >= 1 && backoff <= 100))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -199,7 +199,7 @@ check_delay(const char *name, const Interval *delay)
 }
 
 /*
- * Check the arguments from this one on that are there.
+ * Check the arguments of the policy that are not null; "first" is the first.
  */
 static void
 check_policy(FunctionCallInfo fcinfo, int first)
@@ -227,7 +227,7 @@ check_policy(FunctionCallInfo fcinfo, int first)
 }
 
 /*
- * A new queue needs all of its policy but for the last.
+ * A new queue needs all arguments of the policy but expires_after.
  */
 static void
 check_new_policy(FunctionCallInfo fcinfo)
@@ -437,7 +437,7 @@ set_paused(FunctionCallInfo fcinfo, const char *function, const char *command)
 }
 
 /*
- * outbox_pause_queue(name).  A queue that is paused stays so since when it was.
+ * outbox_pause_queue(name).  A queue that is paused already keeps paused_at.
  */
 Datum
 outbox_pause_queue(PG_FUNCTION_ARGS)

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * queue_status.c
- *	  How each queue is, out of shared memory.
+ *	  The state of each queue, from shared memory.
  *
  * Design notes
  *
- * What the relay last published is copied under the lock and shown after it.
- * Names and settings are the view's part, which reads outbox.queue with its
- * owner's rights.  What a relay that has ended had published is old, and not
- * shown: the view has the totals from outbox.queue_total then.
+ * The figures that the relay has published are copied while the lock is held.
+ * The view adds names and settings, reading outbox.queue with its owner's
+ * rights.  The figures of a relay that has ended are old and are not shown; the
+ * view shows the totals in outbox.queue_total then.
  *
  *-------------------------------------------------------------------------
  */
@@ -105,7 +105,7 @@ fill_row(const OutboxPublished *queue, Datum *values, bool *nulls)
 }
 
 /*
- * outbox.queue_stats(): what the relay has published about queues
+ * outbox.queue_stats(): the figures that the relay has published
  */
 Datum
 outbox_queue_stats(PG_FUNCTION_ARGS)

@@ -1,15 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *	  Messages out of a dump: held, and released.
+ *	  Messages out of a dump: hold them, release them.
  *
  * Design notes
  *
- * Rows that get into our tables by INSERT or COPY come out of a dump: their
- * transaction ids and numbers are another server's, and their messages may
- * have been delivered from there.  A trigger sees to it that they are never
- * taken for our own: it makes them "restored", and the relay holds everything
- * until somebody calls outbox_resume().
+ * Rows that are inserted into our tables by INSERT or COPY come out of a dump.
+ * Their transaction ids and numbers are another database's, and that database
+ * may have delivered their messages.  A trigger marks them as "restored", and
+ * the relay holds everything until somebody calls outbox_resume().
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +33,7 @@ PG_FUNCTION_INFO_V1(outbox_hold_restored);
 PG_FUNCTION_INFO_V1(outbox_resume);
 
 /*
- * A row for a staging table becomes one of outbox.deferred instead.
+ * Insert a row of staging into outbox.deferred instead.
  */
 static HeapTuple
 hold_staged(HeapTuple tup, TupleDesc desc)
@@ -59,9 +58,9 @@ hold_staged(HeapTuple tup, TupleDesc desc)
 }
 
 /*
- * A deferred row waits for outbox_resume().  A delayed message keeps due_at;
- * the time at which a message would be tried again means nothing here, and
- * would put it behind those that waited for it.
+ * Have a deferred row wait for outbox_resume().  Only a delayed message keeps
+ * due_at.  For a refused message due_at is the time of its next attempt, which
+ * would put it behind the messages that wait for it.
  */
 static HeapTuple
 hold_deferred(HeapTuple tup, TupleDesc desc)
@@ -79,7 +78,7 @@ hold_deferred(HeapTuple tup, TupleDesc desc)
 }
 
 /*
- * A dead letter stays one.  But timeline 0 says that its number isn't ours.
+ * A dead letter stays one, with timeline 0, as its number is not ours.
  */
 static HeapTuple
 hold_dead_letter(HeapTuple tup, TupleDesc desc)
@@ -135,9 +134,10 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 }
 
 /*
- * A message that failed or was evacuated may have been in staging too when the
- * dump was made, and came out of it twice: what knows most of it counts, and
- * a dead letter is one, replayed and discarded ones included.
+ * When the dump was made, a message that had failed or was evacuated may have
+ * been in staging, too, so the dump has it twice.  Keep the row with most
+ * attempts and the longest history.  If the message is a dead letter, even one
+ * that was replayed or discarded, keep no other row.
  */
 static void
 drop_restored_twice(void)
@@ -156,7 +156,7 @@ drop_restored_twice(void)
 }
 
 /*
- * Restored messages whose time has not come are delayed, as they were.
+ * Restored messages that are not due yet are delayed again.
  */
 static void
 delay_restored(void)
@@ -176,7 +176,7 @@ delay_restored(void)
 }
 
 /*
- * outbox_resume(): release what is held
+ * outbox_resume(): release held messages
  */
 Datum
 outbox_resume(PG_FUNCTION_ARGS)
@@ -187,7 +187,7 @@ outbox_resume(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("outbox_resume()");
 	SPI_connect();
-	/* new cursors: with the old ones this would go on being held */
+	/* a new source has new cursors; with the old ones the relay would hold again */
 	SPI_execute(held ? "DELETE FROM outbox.relay_state" :
 				"DELETE FROM outbox.relay_state WHERE database <>"
 				" (SELECT oid FROM pg_database"

@@ -3,7 +3,7 @@
  * row.h
  *	  Columns of rows that functions return.
  *
- * Purpose: what shared memory has no value for is null.
+ * Purpose: set columns; a value that shared memory does not have is null.
  * Process: backend.  Transaction: the caller's.
  * Memory: values are palloc'ed in the current context.
  * Errors: none thrown.  Locks: none.
@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+/* an empty string is null */
 static inline void
 outbox_set_text(Datum *values, bool *nulls, int n, const char *s)
 {
@@ -26,6 +27,7 @@ outbox_set_text(Datum *values, bool *nulls, int n, const char *s)
 		values[n] = CStringGetTextDatum(s);
 }
 
+/* 0 is null */
 static inline void
 outbox_set_time(Datum *values, bool *nulls, int n, TimestampTz t)
 {
@@ -33,6 +35,7 @@ outbox_set_time(Datum *values, bool *nulls, int n, TimestampTz t)
 	values[n] = TimestampTzGetDatum(t);
 }
 
+/* the time from then to now; 0 is null */
 static inline void
 outbox_set_age(Datum *values, bool *nulls, int n, TimestampTz since)
 {

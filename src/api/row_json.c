@@ -5,14 +5,14 @@
  *
  * Design notes
  *
- * The JSON of a value is what to_json() says it is.  But that looks up the
+ * A value is written as to_json() writes it.  But to_json() looks up the
  * value's type and its output function each time, which for a row of plain
- * columns is most of the work.  So the types that tables are mostly made of
- * are written here, in the same way, and all others are left to it.  (The
- * regression test compares the two.)
+ * columns is most of the work.  So the most common types are written here, in
+ * the same way, and to_json() is called for all others.  (The regression test
+ * compares the two.)
  *
- * to_json() learns of its argument's type from the expression that it is
- * called in, so each column has a small one.
+ * to_json() takes its argument's type from the expression that it is called in,
+ * so each column has a small expression.
  *
  *-------------------------------------------------------------------------
  */
@@ -103,7 +103,7 @@ append_integer(StringInfo buf, int64 value)
 }
 
 /*
- * NaN and infinities are no numbers in JSON, and end in a letter.
+ * NaN and infinities are no numbers in JSON.  They end in a letter.
  */
 static void
 append_number(StringInfo buf, const char *number)

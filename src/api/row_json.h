@@ -3,11 +3,12 @@
  * row_json.h
  *	  Columns of a user's row as JSON.
  *
- * Purpose: what to_json() makes of a value, without looking its type up again
- *	  for each row.
+ * Purpose: write a value as to_json() does, without looking up its type for
+ *	  each row.
  * Process: backend.  Transaction: the caller's.
  * Memory: a column's state is palloc'ed in the context that is current when it
- *	  is made; appending leaves behind what output functions do.
+ *	  is made; appending leaves the garbage of output functions in the current
+ *	  context.
  * Errors: those of output functions.
  * Locks: none.
  *
@@ -32,8 +33,8 @@ typedef enum OutboxJsonStyle
 	OUTBOX_JSON_NUMBER,			/* its output, quoted if not finite */
 	OUTBOX_JSON_DATETIME,
 	OUTBOX_JSON_TEXT,
-	OUTBOX_JSON_OUTPUT,			/* its output, nothing in it needs an escape */
-	OUTBOX_JSON_ANY				/* to_json() knows */
+	OUTBOX_JSON_OUTPUT,			/* its output, which never needs escapes */
+	OUTBOX_JSON_ANY				/* by to_json() */
 } OutboxJsonStyle;
 
 typedef struct OutboxJsonColumn
@@ -49,13 +50,14 @@ typedef struct OutboxJsonColumn
 	FmgrInfo	to_json;		/* for OUTBOX_JSON_ANY */
 } OutboxJsonColumn;
 
+/* fill in how a column is written */
 extern void outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att);
 
-/* with utc, times with time zone don't depend on the session's */
+/* append a value as JSON; with utc, timestamptz is in UTC for all sessions */
 extern void outbox_json_value(StringInfo buf, OutboxJsonColumn *col,
 							  Datum value, bool isnull, bool utc);
 
-/* the same as text, not as JSON */
+/* returns a value as text instead, in UTC */
 extern char *outbox_json_text(OutboxJsonColumn *col, Datum value);
 
 #endif							/* OUTBOX_ROW_JSON_H */

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * status.c
- *	  How delivery is, out of shared memory into views.
+ *	  The state of delivery, from shared memory.
  *
  * Design notes
  *
- * What the views show is what the relay last published: counts are made about
- * once a second, "delivered" and "last_success" as answers arrive.  No
- * messages are read for it, so looking costs the same at any backlog.  Shared
- * memory has no names of queues: for the one that the summary names,
- * outbox.queue is read, without asking for rights on it.
+ * The views show the figures that the relay has published: the relay counts
+ * about once a second, and updates "delivered" and "last_success" when answers
+ * arrive.  No messages are read, so a view costs the same at any backlog.
+ * Shared memory has no names of queues.  For the one that the summary names
+ * outbox.queue is read, without checking rights on it.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,11 +52,11 @@ static const char *const state_names[] = {
 	[OUTBOX_FENCED] = "fenced"
 };
 
-/* the queues that stand still, and dead letters */
+/* what the summary says about queues */
 typedef struct Trouble
 {
-	int			nqueues;
-	OutboxPublished queue;		/* the first; of those blocked, if there are */
+	int			nqueues;		/* blocked or paused */
+	OutboxPublished queue;		/* the first blocked one, else the first */
 	int64		dead;
 } Trouble;
 
@@ -124,7 +124,7 @@ append_queues(StringInfo buf, const Trouble *trouble)
 }
 
 /*
- * What is wrong and since when, in one line.
+ * Returns one line: what is wrong and since when.
  */
 static char *
 summarize(OutboxRelayState state, TimestampTz since, const char *why,
@@ -183,7 +183,7 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 }
 
 /*
- * There is no slot.
+ * The status of a database that has no slot.
  */
 static void
 fill_no_status(Datum *values, bool *nulls)
@@ -225,7 +225,7 @@ outbox_relay_status(PG_FUNCTION_ARGS)
 }
 
 /*
- * outbox.request_relay(): what CREATE EXTENSION ends with
+ * outbox.request_relay(): the last step of CREATE EXTENSION
  */
 Datum
 outbox_request_relay_start(PG_FUNCTION_ARGS)

@@ -6,11 +6,11 @@
  * Design notes
  *
  * The delay before attempt n + 1 is retry_delay * retry_backoff ^ (n - 1), at
- * most retry_max_delay, give or take a tenth: messages that were refused
- * together need not come back together.
+ * most retry_max_delay, give or take a tenth, so that messages that were refused
+ * together are not all tried again together.
  *
- * A queue whose policy is block has no skipped messages of its own making.  If
- * it was altered while it had some, they are tried on and never given up.
+ * With the policy "block" a queue skips no messages.  If it has some from an
+ * earlier policy, they are tried again and never given up.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@ outbox_retry_delay(const OutboxQueue *queue, int attempts, double chance)
 	double		delay = queue->retry_delay *
 		pow(queue->retry_backoff, Max(attempts - 1, 0));
 
-	/* infinity is more than any maximum, too */
+	/* the power may be infinite */
 	delay = Min(delay, (double) queue->retry_max_delay);
 	return (int64) (delay * (0.9 + 0.2 * chance));
 }

@@ -3,8 +3,8 @@
  * policy.h
  *	  What a queue does with a message that Redis refuses, or that is old.
  *
- * Purpose: decisions of a queue's settings.
- * Process: relay. Pure: no catalog, no socket; clock and chance are arguments.
+ * Purpose: decide according to a queue's settings.
+ * Process: relay.  Pure: no catalog, no socket; clock and chance are arguments.
  * Transaction: none needed.
  * Memory: none.
  * Errors: none.
@@ -17,15 +17,17 @@
 
 #include "outbox.h"
 
-/* is a message to be given up, after so many attempts? */
+/* is a message given up after this number of attempts? */
 extern bool outbox_gives_up(const OutboxQueue *queue, int attempts);
 
 /*
- * Microseconds until the next attempt, after so many; chance is in [0, 1).
+ * Returns the microseconds until the next attempt, after this number of
+ * attempts.  chance is in [0, 1).
  */
 extern int64 outbox_retry_delay(const OutboxQueue *queue, int attempts,
 								double chance);
 
+/* is a message too old to be delivered? */
 extern bool outbox_is_expired(const OutboxQueue *queue,
 							  TimestampTz enqueued_at, TimestampTz now);
 

@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  A queue's settings: look up.
+ *	  Look up a queue's settings.
  *
  * Design notes
  *
  * Every enqueue needs its queue's settings, so a backend caches them by name.
- * A statement trigger on outbox.queue sends a relation cache invalidation for
- * whoever changes it (these functions, a restore, a superuser's own UPDATE),
- * and wakes the relay at commit.
+ * A change of outbox.queue begins a new epoch of the catalog (queue_changed.c),
+ * and the cache is read anew.
  *
  * A message must not get into a queue that is being dropped: it would be
  * committed and never sent.  Enqueueing holds a share lock on the queue until
- * its transaction ends, dropping needs the exclusive one (queue_drop.c).
+ * its transaction ends, and dropping needs the exclusive lock (queue_drop.c).
  *
  * The column "name" has collation C, so an index scan finds it whatever the
  * database's collation is.
@@ -82,12 +81,9 @@ const OutboxTargetInfo outbox_targets[] = {
 	[OUTBOX_TARGET_FUNCTION] = {"function", OUTBOX_TARGET_FUNCTION, false, false}
 };
 
-/* some 36,000 years: with the time of day it still is a time */
+/* some 36,000 years: the sum of any time and this does not overflow */
 #define LONGEST_INTERVAL (INT64CONST(1) << 60)
 
-/*
- * What there is to know about a target.  NULL if there is no such target.
- */
 const OutboxTargetInfo *
 outbox_target_info(const char *name)
 {
@@ -98,8 +94,7 @@ outbox_target_info(const char *name)
 }
 
 /*
- * An interval in microseconds.  A month has thirty days, as where PostgreSQL
- * compares intervals.  What is longer than any queue lives is cut off.
+ * A month has thirty days, as in PostgreSQL's comparison of intervals.
  */
 int64
 outbox_interval_us(const Interval *interval)
@@ -139,8 +134,8 @@ read_policy(const Datum *values, const bool *nulls, OutboxQueue *queue)
 }
 
 /*
- * What the text columns mean.  Rows may have been written by other means than
- * outbox_create_queue(), so unknown words are errors here too.
+ * Read a row.  Rows may have been written by other means than
+ * outbox_create_queue(), so an unknown target is an error here, too.
  */
 static void
 read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
@@ -198,7 +193,7 @@ reset_cache(void)
 }
 
 /*
- * Read a queue's row into the cache.  NULL if there is none.
+ * Read a queue's row into the cache.  Returns NULL if there is none.
  */
 static const OutboxQueue *
 load_queue(const char *name)
@@ -240,9 +235,6 @@ load_queue(const char *name)
 	}
 }
 
-/*
- * The settings of a queue.  NULL if there is no such queue.
- */
 const OutboxQueue *
 outbox_queue_find(const char *name)
 {
@@ -269,13 +261,10 @@ outbox_queue_find_or_error(const char *name)
 	return queue;
 }
 
-/*
- * The settings of a queue that can't be dropped before this transaction ends.
- */
 const OutboxQueue *
 outbox_queue_use(const char *name)
 {
-	/* the lock taken last: messages tend to come in rows */
+	/* the lock taken last: often the next message is for the same queue */
 	static LocalTransactionId locked_lxid = InvalidLocalTransactionId;
 	static SubTransactionId locked_subxid = InvalidSubTransactionId;
 	static int32 locked_queue = 0;
@@ -285,7 +274,7 @@ outbox_queue_use(const char *name)
 		const OutboxQueue *queue = outbox_queue_find_or_error(name);
 		uint64		epoch = outbox_catalog_epoch();
 
-		/* a subtransaction's lock goes with it */
+		/* the end of a subtransaction may release its lock */
 		if (locked_queue == queue->id && locked_lxid == outbox_my_lxid() &&
 			locked_subxid == GetCurrentSubTransactionId())
 			return queue;
@@ -299,13 +288,10 @@ outbox_queue_use(const char *name)
 			locked_subxid = GetCurrentSubTransactionId();
 			return queue;
 		}
-		/* it may have been dropped before we had the lock: look again */
+		/* the queue may have been dropped before we had the lock: look again */
 	}
 }
 
-/*
- * All queues, in no order.
- */
 List *
 outbox_queue_list(void)
 {

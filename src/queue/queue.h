@@ -1,17 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * queue.h
- *	  A queue's settings: look up.
+ *	  Look up a queue's settings.
  *
- * Purpose: the rows of outbox.queue, cached.  They are written by
- *	  queue_settings.c and queue_drop.c, which nobody calls but SQL.
- * Process: backend; outbox_queue_list() the relay.
+ * Purpose: read the rows of outbox.queue, with a cache.  (The functions in api
+ *	  write them.)
+ * Process: backend; outbox_queue_list() the relay, too.
  * Transaction: the caller's.
- * Memory: looked-up queues live until the next invalidation, so for the
- *	  calling function; a list is palloc'ed in the current context.
- * Errors: UNDEFINED_OBJECT, INVALID_PARAMETER_VALUE for a row that can't be.
- * Locks: outbox_queue_use() takes a lock on the queue, held to the end of the
- *	  transaction, that outbox_drop_queue() conflicts with.
+ * Memory: a queue from the cache is valid until the next invalidation, so in the
+ *	  calling function only; a list is palloc'ed in the current context.
+ * Errors: UNDEFINED_OBJECT; INVALID_PARAMETER_VALUE for a row with an unknown
+ *	  target.
+ * Locks: outbox_queue_use() takes a lock on the queue, kept to the end of the
+ *	  transaction, that conflicts with outbox_drop_queue().
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +23,7 @@
 
 #include "nodes/pg_list.h"
 
-/* what queues with a target can have */
+/* a target, and the settings that its queues can have */
 typedef struct OutboxTargetInfo
 {
 	const char *name;
@@ -34,12 +35,22 @@ typedef struct OutboxTargetInfo
 /* by OutboxTarget */
 extern const OutboxTargetInfo outbox_targets[];
 
+/* returns a target, or NULL if there is none with this name */
 extern const OutboxTargetInfo *outbox_target_info(const char *name);
+
+/* returns microseconds; a month has thirty days, and very long is cut off */
 extern int64 outbox_interval_us(const Interval *interval);
 
+/* returns a queue, or NULL if there is none with this name */
 extern const OutboxQueue *outbox_queue_find(const char *name);
+
+/* the same; an error if there is none */
 extern const OutboxQueue *outbox_queue_find_or_error(const char *name);
+
+/* the same; the queue is locked and cannot be dropped in this transaction */
 extern const OutboxQueue *outbox_queue_use(const char *name);
+
+/* returns all queues (OutboxQueue *), in no order */
 extern List *outbox_queue_list(void);
 
 #endif							/* OUTBOX_QUEUE_H */

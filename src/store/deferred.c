@@ -1,24 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.c
- *	  Messages that can't just wait in staging: in, held, out again.
+ *	  Messages that cannot wait in staging: insert them, stage them again.
  *
  * Design notes
  *
- * Rows get into outbox.deferred through outbox_defer(), in the caller's
- * transaction or the relay's.  Who enqueues has no rights on the table, so the
- * saved plan runs with those of the table's owner, as a foreign key's checks
- * do.  All names in it are qualified: the search path is the caller's.  If it
- * fails, the abort gives the caller's user back.
+ * Rows are inserted into outbox.deferred by outbox_defer(), in a caller's
+ * transaction or the relay's.  Callers have no rights on the table, so the
+ * saved plan runs with the rights of the table's owner, as a foreign key's
+ * checks do.  All names in the plan are qualified, since the search path is the
+ * caller's.  If it fails, the abort restores the caller's user.
  *
- * Rows that get into our tables in any other way come out of a dump, see
- * api/restore.c.  The trigger there tells them from ours by a flag, set while we
- * insert.
+ * Rows that are inserted in any other way come out of a dump, see
+ * api/restore.c.  A flag that is set while we insert tells the trigger there
+ * that a row is ours.
  *
- * Rows get out by being staged again with a new identity, a chunk at a time:
- * a chunk's rows are locked as they are read, so that they can be found again
- * by where they lie, and dealt with before the next chunk is read.  So memory
- * is bounded, and nobody who uses the table otherwise waits.
+ * Rows leave the table by being staged again with a new identity, a chunk at a
+ * time.  A chunk's rows are locked when they are read, so that their ctids stay
+ * valid, and removed before the next chunk is read.  So memory is bounded, and
+ * nobody else who uses the table has to wait.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* rows that are staged again at a time */
+/* rows in a chunk */
 #define CHUNK_ROWS 1000
 
 bool		outbox_deferring = false;
@@ -60,7 +60,7 @@ reason_text(char reason)
 		case OUTBOX_APPLIED:
 			return "applied";
 	}
-	elog(ERROR, "no reason to defer a message: %d", reason);
+	elog(ERROR, "unknown reason to defer a message: %d", reason);
 	return NULL;
 }
 
@@ -92,9 +92,6 @@ insert_plan(void)
 	return plan;
 }
 
-/*
- * A message's values for SPI; those of further columns aren't null.
- */
 void
 outbox_row_values(const OutboxMessage *msg, Datum *values, char *nulls, int n)
 {
@@ -209,7 +206,7 @@ outbox_stage_result(void)
 }
 
 /*
- * Stage a chunk, and run the command for its rows.
+ * Stage a chunk, and run "settle" for its rows.
  */
 static void
 stage_chunk(const SPITupleTable *chunk, int n, const char *settle)

@@ -5,20 +5,20 @@
  *
  * Design notes
  *
- * Sequence numbers are drawn before commit, so "all numbers up to n have been
- * sent" can't be said of them: a transaction that drew an earlier number may
- * commit later.  What can be said is which transactions had ended when a
- * snapshot was taken.  A tick is the difference of two such sets, and within a
- * tick the numbers do give the order: what a transaction enqueued after
- * another's commit has the greater numbers.
+ * Sequence numbers are drawn before commit, so a position cannot be a number n,
+ * "all up to n have been sent": a transaction that drew a lower number may
+ * commit later.  But a snapshot says which transactions had ended when it was
+ * taken.  A tick is the difference of two such sets.  Within a tick the numbers
+ * give the order: messages that were enqueued after another transaction's
+ * commit have greater numbers than that transaction's.
  *
  * A position is therefore a pair of snapshots and a number.  Its text,
  *
  *		timeline lsn prev cur		1 0/16B3748 740:742:740 740:745:740,743
  *
- * is compared in Redis as bytes, so one position has exactly one spelling:
- * snapshots are written as pg_snapshot writes them (xmin:xmax:xip,...), the
- * list sorted, xmin being derived.
+ * is compared in Redis as bytes, so a position must have exactly one spelling:
+ * snapshots are written in the form of pg_snapshot (xmin:xmax:xip,...), with
+ * xip sorted, and xmin the first of xip or else xmax.
  *
  * Everything here is a function of its arguments.
  *
@@ -28,9 +28,6 @@
 
 #include "lib/qunique.h"
 
-/*
- * Make a snapshot.  xip must be sorted and below xmax.
- */
 OutboxSnap *
 outbox_snap_make(uint64 xmax, int nxip, const uint64 *xip)
 {
@@ -55,8 +52,7 @@ outbox_compare_xids(const void *a, const void *b)
 }
 
 /*
- * Make a snapshot of a list in any order.  While a transaction is being
- * prepared PostgreSQL may list it twice.
+ * While a transaction is being prepared PostgreSQL may list it twice.
  */
 OutboxSnap *
 outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip)
@@ -66,9 +62,6 @@ outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip)
 	return outbox_snap_make(xmax, nxip, xip);
 }
 
-/*
- * A copy that sees nothing from "below" on: those ids will be given out again.
- */
 OutboxSnap *
 outbox_snap_clip(const OutboxSnap *snap, uint64 below)
 {
@@ -93,9 +86,6 @@ outbox_snap_unref(OutboxSnap *snap)
 		pfree(snap);
 }
 
-/*
- * Had this transaction ended when the snapshot was taken?
- */
 bool
 outbox_snap_sees(const OutboxSnap *snap, uint64 xid)
 {
@@ -126,9 +116,6 @@ outbox_position_covers(const OutboxPosition *pos, uint64 xid, uint64 seq)
 		(seq <= pos->seq && outbox_snap_sees(pos->cur, xid));
 }
 
-/*
- * Append a snapshot as pg_snapshot writes it.
- */
 void
 outbox_snap_print(StringInfo out, const OutboxSnap *snap)
 {
@@ -139,9 +126,6 @@ outbox_snap_print(StringInfo out, const OutboxSnap *snap)
 						 snap->xip[i]);
 }
 
-/*
- * Append a position without its seq, which the cursor keeps beside it.
- */
 void
 outbox_position_print(StringInfo out, TimeLineID timeline, XLogRecPtr lsn,
 					  const OutboxSnap *prev, const OutboxSnap *cur)
@@ -204,9 +188,6 @@ parse_snap(const char **s, char after)
 	return xmin == (n > 0 ? snap->xip[0] : xmax) ? snap : NULL;
 }
 
-/*
- * Read a position and its seq.  False if this isn't one of ours.
- */
 bool
 outbox_position_parse(const char *pos, const char *seq,
 					  OutboxPosition *result)

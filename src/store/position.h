@@ -4,17 +4,18 @@
  *	  Snapshots as sets of transactions, and the cursor's position.
  *
  * Purpose: decide what a position covers; read and write it as text.
- * Process: relay. Pure: no catalog, no socket, no clock.
+ * Process: relay.  Pure: no catalog, no socket, no clock.
  * Transaction: none needed.
  * Memory: snapshots are reference-counted in the memory context that was
  *	  current when they were made; text goes into the caller's StringInfo.
- * Errors: outbox_position_parse() returns false for what it can't read.
+ * Errors: none; outbox_position_parse() returns false for a text that is no
+ *	  position.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef OUTBOX_TICK_H
-#define OUTBOX_TICK_H
+#ifndef OUTBOX_POSITION_H
+#define OUTBOX_POSITION_H
 
 #include "outbox.h"
 
@@ -22,9 +23,9 @@
 #include "lib/stringinfo.h"
 
 /*
- * The transactions that have ended, as a snapshot saw them: all below xmax
- * except those in xip.  xip is sorted and holds top transactions only, as
- * staged rows carry the top transaction's id.
+ * The set of transactions that had ended when a snapshot was taken: all below
+ * xmax except those in xip.  xip is sorted and holds top transactions only, as
+ * staged rows have the top transaction's id.
  */
 typedef struct OutboxSnap
 {
@@ -35,8 +36,8 @@ typedef struct OutboxSnap
 } OutboxSnap;
 
 /*
- * How far a queue has got: everything visible in prev, and what is visible in
- * cur up to and including seq.
+ * How far a queue has got: it covers all messages that are visible in prev, and
+ * those visible in cur up to and including seq.
  */
 typedef struct OutboxPosition
 {
@@ -47,33 +48,41 @@ typedef struct OutboxPosition
 	uint64		seq;
 } OutboxPosition;
 
-/* a snapshot of a sorted list; of one in any order, which is sorted then */
+/* returns a snapshot; xip must be sorted and below xmax */
 extern OutboxSnap *outbox_snap_make(uint64 xmax, int nxip, const uint64 *xip);
+
+/* the same from a list in any order, which gets sorted */
 extern OutboxSnap *outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip);
+
+/* compares two uint64, for qsort() and bsearch() */
 extern int	outbox_compare_xids(const void *a, const void *b);
 
-/* a copy that sees nothing from "below" on: those ids will be given out again */
+/* returns a copy that does not see "below" and later ids, which will be reused */
 extern OutboxSnap *outbox_snap_clip(const OutboxSnap *snap, uint64 below);
+
+/* count a reference; returns snap */
 extern OutboxSnap *outbox_snap_ref(OutboxSnap *snap);
+
+/* drop a reference, and with the last one the snapshot; snap may be NULL */
 extern void outbox_snap_unref(OutboxSnap *snap);
 
 /* had this transaction ended when the snapshot was taken? */
 extern bool outbox_snap_sees(const OutboxSnap *snap, uint64 xid);
 
-/* append it as pg_snapshot writes it */
+/* append a snapshot in the form of type pg_snapshot */
 extern void outbox_snap_print(StringInfo out, const OutboxSnap *snap);
 
-/* is this message within the position? */
+/* does the position cover this message? */
 extern bool outbox_position_covers(const OutboxPosition *pos, uint64 xid,
 								   uint64 seq);
 
-/* append it without its seq, which the cursor keeps beside it */
+/* append a position without its seq, which the cursor has in another field */
 extern void outbox_position_print(StringInfo out, TimeLineID timeline,
 								  XLogRecPtr lsn, const OutboxSnap *prev,
 								  const OutboxSnap *cur);
 
-/* false if this is not a position of ours */
+/* read a position and its seq; returns false if the text is no position */
 extern bool outbox_position_parse(const char *pos, const char *seq,
 								  OutboxPosition *result);
 
-#endif							/* OUTBOX_TICK_H */
+#endif							/* OUTBOX_POSITION_H */

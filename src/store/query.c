@@ -5,12 +5,12 @@
  *
  * Design notes
  *
- * Names are replaced by numbers before PostgreSQL sees the statement.  $ and a
- * letter is a parameter nowhere in PostgreSQL's own syntax; statements here
- * have no dollar-quoted strings.
+ * Names are replaced by numbers before PostgreSQL sees the statement.  In
+ * PostgreSQL's syntax $ followed by a letter can only begin a dollar-quoted
+ * string, and our statements have none.
  *
- * Nothing here is read only to SPI: a statement has to see what those before
- * it in the same transaction have done.
+ * SPI runs all statements as not read-only, so that a statement sees the
+ * effects of those before it in the same transaction.
  *
  *-------------------------------------------------------------------------
  */

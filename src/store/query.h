@@ -3,14 +3,14 @@
  * query.h
  *	  SQL with named parameters, by SPI.
  *
- * Purpose: run a statement and read what it returns.
+ * Purpose: run a statement and read its result.
  * Process: backend and relay.
  * Transaction: the caller's.  SPI is connected.
  * Memory: SPI's context, until SPI_finish().
- * Errors: those of the statement; a failed call of SPI is one, too.
+ * Errors: those of the statement; a failed call of SPI is an error, too.
  * Locks: those of the statement.
  *
- * A parameter is written $name.  A parameter that no one names is no error, so
+ * A parameter is written $name.  A statement need not use all parameters, so
  * several statements may share a list.
  *
  *-------------------------------------------------------------------------
@@ -31,24 +31,24 @@ typedef struct OutboxParam
 	bool		is_null;
 } OutboxParam;
 
-/* the statement sees what the transaction has done; returns SPI_processed */
+/* run a statement; it sees what the transaction has done.  Returns the rows */
 extern uint64 outbox_query(const char *sql, const OutboxParam *params,
 						   int nparams);
 
-/* a cursor over a query, to be fetched from and closed by SPI */
+/* returns a cursor over a query, for SPI to fetch from and to close */
 extern Portal outbox_query_cursor(const char *sql, const OutboxParam *params,
 								  int nparams);
 
-/* a column, counted from 1, of a row that the last statement has returned */
+/* returns a column, counted from 1, of a row of the last statement's result */
 extern Datum outbox_result(uint64 row, int column, bool *isnull);
 
-/* the same, as a number; 0 if it is null */
+/* returns the same as a number; 0 for null */
 extern int64 outbox_result_int64(uint64 row, int column);
 
-/* numbers as an array of bigint */
+/* returns an array of bigint */
 extern Datum outbox_int8_array(const uint64 *numbers, int n);
 
-/* a transaction id as text, to be cast to xid8 */
+/* returns a transaction id as text, to be cast to xid8 */
 extern Datum outbox_xid_text(uint64 xid);
 
 #endif							/* OUTBOX_QUERY_H */

@@ -6,22 +6,23 @@
  * Design notes
  *
  * A row is inserted once and never updated or deleted.  The relay empties a
- * table by TRUNCATE when it may (rotate.c).  So nothing here leaves dead rows
- * but transactions that roll back, and those go with the TRUNCATE.
+ * table by TRUNCATE when it may (rotate.c).  So only transactions that roll back
+ * leave dead rows, and the TRUNCATE removes these.
  *
  * A message is inserted as a catalog row is: heap tuple and index entries, no
- * parser, planner or executor.  Privileges on the tables are not asked for:
- * who may execute outbox_enqueue() may stage.  Rows that arrive by INSERT or
- * COPY, which only a restore has reason to do, meet a trigger instead, see
+ * parser, planner or executor.  Privileges on the tables are not checked:
+ * EXECUTE on outbox_enqueue() is the privilege to stage.  For rows that are
+ * inserted by INSERT or COPY, as a restore does, there is a trigger, see
  * outbox_hold_restored().
  *
- * Which of the tables takes new rows is known in shared memory and nowhere
- * else: it is no more than advice.  A row is delivered wherever it lies, and
- * a table is truncated only when it is locked and all in it is covered.
+ * Which table takes new rows is in shared memory only, as it is no more than
+ * advice.  A row is delivered whichever table it is in, and a table is
+ * truncated only when it is locked and all its rows are covered.
  *
  * The transaction id is assigned before the number is drawn.  Otherwise a
- * transaction could draw, another one begin, draw and commit, and a snapshot
- * taken then would call the first one's id "not yet given".
+ * transaction could draw a number, another one begin, draw and commit, and in
+ * a snapshot taken then the first transaction would not have begun yet: its
+ * lower number would belong to a later tick.
  *
  * The index is on (xid, seq) with the queue included.  The relay plans ticks
  * from the index alone.
@@ -116,9 +117,9 @@ outbox_staging_values(const OutboxMessage *msg, Datum *values, bool *nulls)
 }
 
 /*
- * Insert a row and its index entry.  What the indexes of a catalog are opened
- * for with every row is known here beforehand; a staging table to which
- * somebody has added an index takes the general way.
+ * Insert a row and its index entry.  CatalogTupleInsert() would read the
+ * description of the index for each row, but here it is known.  A staging table
+ * to which somebody has added an index takes that general way.
  */
 static void
 insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
@@ -157,9 +158,6 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 	list_free(indexes);
 }
 
-/*
- * Give a message its number and what the transaction says of it.
- */
 void
 outbox_staging_identify(OutboxMessage *msg)
 {
@@ -169,9 +167,6 @@ outbox_staging_identify(OutboxMessage *msg)
 	msg->enqueued_at = GetCurrentTimestamp();
 }
 
-/*
- * Stage a message in the caller's transaction.
- */
 void
 outbox_staging_insert(OutboxMessage *msg)
 {
@@ -193,10 +188,6 @@ outbox_staging_insert(OutboxMessage *msg)
 	table_close(rel, NoLock);
 }
 
-/*
- * Open the first so many tables.  False if somebody holds a lock that
- * conflicts.
- */
 bool
 outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
 {
@@ -234,10 +225,6 @@ outbox_staging_close(OutboxStaging *staging)
 	}
 }
 
-/*
- * Visit the entries of transactions from "from" on and below "below", by the
- * index alone: rows of transactions that rolled back are among them.
- */
 void
 outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
 					uint64 below, OutboxStagedVisit visit, void *arg)
@@ -275,7 +262,7 @@ outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
 	index_endscan(scan);
 }
 
-/* the first entry of a scan with these keys, in this direction */
+/* get the xid of the first entry of a scan; returns false if there is none */
 static bool
 one_xid(OutboxStaging *staging, int table, ScanKey keys, int nkeys,
 		ScanDirection direction, uint64 *xid)
@@ -296,10 +283,6 @@ one_xid(OutboxStaging *staging, int table, ScanKey keys, int nkeys,
 	return found;
 }
 
-/*
- * The least transaction id in a table from this one on.  False if there is
- * none.
- */
 bool
 outbox_staging_first_xid(OutboxStaging *staging, int table, uint64 from,
 						 uint64 *xid)
@@ -311,18 +294,12 @@ outbox_staging_first_xid(OutboxStaging *staging, int table, uint64 from,
 	return one_xid(staging, table, &key, 1, ForwardScanDirection, xid);
 }
 
-/*
- * The greatest transaction id in a table.  False if it is empty.
- */
 bool
 outbox_staging_last_xid(OutboxStaging *staging, int table, uint64 *xid)
 {
 	return one_xid(staging, table, NULL, 0, BackwardScanDirection, xid);
 }
 
-/*
- * Is there an entry of this message in a table?
- */
 bool
 outbox_staging_has(OutboxStaging *staging, int table, uint64 xid, uint64 seq)
 {
@@ -337,8 +314,8 @@ outbox_staging_has(OutboxStaging *staging, int table, uint64 xid, uint64 seq)
 }
 
 /*
- * Fetch the row at a place into the slot.  As an index scan does: rows of one
- * page come one after the other, and the page stays pinned meanwhile.
+ * Fetch the row at a place into the slot, as an index scan does: the page stays
+ * pinned, and often the next row is on the same page.
  */
 static bool
 fetch_row(OutboxStaging *staging, int table, ItemPointerData tid)
@@ -350,9 +327,6 @@ fetch_row(OutboxStaging *staging, int table, ItemPointerData tid)
 								   &again, NULL);
 }
 
-/*
- * Is there a row behind an entry, and since when?
- */
 bool
 outbox_staging_visible(OutboxStaging *staging, const OutboxStagedEntry *entry,
 					   TimestampTz *enqueued_at)
@@ -377,7 +351,7 @@ get_varlena(TupleTableSlot *slot, int column)
 }
 
 /*
- * Why a message is where it is: the reason's first letter.
+ * Returns the reason's first letter; 0 for a row of staging.
  */
 static char
 get_reason(TupleTableSlot *slot, int table)
@@ -392,10 +366,6 @@ get_reason(TupleTableSlot *slot, int table)
 	return *VARDATA_ANY(reason);
 }
 
-/*
- * Fetch one message.  False if its transaction rolled back (and perhaps its
- * place has been used again since, so the number is compared).
- */
 bool
 outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 					 uint64 seq, OutboxMessage *msg)

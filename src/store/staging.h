@@ -3,7 +3,7 @@
  * staging.h
  *	  The append-only tables where committed messages wait.
  *
- * Purpose: insert a message; scan what is there; fetch one message.
+ * Purpose: insert a message; scan the tables by index; fetch one message.
  * Process: outbox_staging_insert() and outbox_staging_identify() backend and
  *	  relay, the rest the relay.
  * Transaction: the caller's; an open OutboxStaging must be closed in the
@@ -74,7 +74,7 @@ typedef struct OutboxStaging
 	Snapshot	snapshot;
 } OutboxStaging;
 
-/* where a row lies, as the index knows it */
+/* an entry of an index, and where its row lies */
 typedef struct OutboxStagedEntry
 {
 	uint64		xid;
@@ -84,40 +84,60 @@ typedef struct OutboxStagedEntry
 	ItemPointerData tid;
 } OutboxStagedEntry;
 
-/* false ends the scan */
+/* called for each entry of a scan; false ends the scan */
 typedef bool (*OutboxStagedVisit) (void *arg, const OutboxStagedEntry *entry);
 
-/* their types, and a message's values for them; both have Natts_staging */
-extern const Oid outbox_staging_types[];
+/* the types of the columns of staging */
+extern const Oid outbox_staging_types[Natts_staging];
+
+/* fill in a message's Natts_staging values and nulls */
 extern void outbox_staging_values(const OutboxMessage *msg, Datum *values,
 								  bool *nulls);
 
-/* fills in xid, seq, timeline and enqueued_at of the message */
+/* fill in the message's xid, seq, timeline and enqueued_at, which are new */
 extern void outbox_staging_identify(OutboxMessage *msg);
 
-/* so does this */
+/* do the same, and insert the message into the current table */
 extern void outbox_staging_insert(OutboxMessage *msg);
 
+/*
+ * Open the first ntables tables.  Returns false, and opens none, if somebody
+ * holds a lock that conflicts.
+ */
 extern bool outbox_staging_open(OutboxStaging *staging, Snapshot snapshot,
 								int ntables);
+
 extern void outbox_staging_close(OutboxStaging *staging);
+
+/*
+ * Visit the entries of transactions from "from" on and below "below".  Only the
+ * index is read, so entries of transactions that rolled back are among them.
+ */
 extern void outbox_staging_scan(OutboxStaging *staging, int table,
 								uint64 from, uint64 below,
 								OutboxStagedVisit visit, void *arg);
+/* get the least xid in a table, not below "from"; returns false if none */
 extern bool outbox_staging_first_xid(OutboxStaging *staging, int table,
 									 uint64 from, uint64 *xid);
+/* get the greatest xid in a table; returns false if the table is empty */
 extern bool outbox_staging_last_xid(OutboxStaging *staging, int table,
 									uint64 *xid);
+/* has a table an entry of this message? */
 extern bool outbox_staging_has(OutboxStaging *staging, int table, uint64 xid,
 							   uint64 seq);
+/* get the time of an entry's row; returns false if no row is visible */
 extern bool outbox_staging_visible(OutboxStaging *staging,
 								   const OutboxStagedEntry *entry,
 								   TimestampTz *enqueued_at);
+/*
+ * Fetch one message.  Returns false if its transaction rolled back.  (The place
+ * may have been used again since then, so the number is compared.)
+ */
 extern bool outbox_staging_fetch(OutboxStaging *staging, int table,
 								 ItemPointer tid, uint64 seq,
 								 OutboxMessage *msg);
 
-/* which table new rows go to; a hint, see the design notes */
+/* returns the table that takes new rows; it is only advice, see staging.c */
 extern int	outbox_staging_current(void);
 extern void outbox_staging_set_current(int table);
 

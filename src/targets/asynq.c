@@ -5,32 +5,32 @@
  *
  * Design notes
  *
- * What asynq's own client writes for queue Q, read in asynq 0.26; workers from
- * 0.22 on understand it (groups from 0.23, headers from 0.26):
+ * These are the keys that the client of asynq 0.26 writes for a queue Q; workers
+ * from 0.22 on understand them (groups from 0.23, headers from 0.26):
  *
  *		asynq:{Q}:t:<id>		hash: msg, state and, by state, pending_since,
  *								group, unique_key
  *		asynq:{Q}:pending		list of ids, pushed left
- *		asynq:{Q}:scheduled		sorted set of ids by the time they are for
- *		asynq:{Q}:g:<group>		sorted set of ids by when they came
+ *		asynq:{Q}:scheduled		sorted set of ids by the time at which they are due
+ *		asynq:{Q}:g:<group>		sorted set of ids by the time of their arrival
  *		asynq:{Q}:groups		set of groups
- *		<the lock's name>		the id, while a unique task isn't done
+ *		<the lock's name>		the id, until a unique task is done
  *
- * The script gets for each message its state, id, msg, and the time that this
- * state calls for: since when it is pending in nanoseconds, or in seconds what
- * it is scheduled for or when it came into its group.  Then, as far as they
- * are needed, the group, the lock's name and how long it lives in seconds.
+ * The script gets for each message its state, id, msg and a time, which depends
+ * on the state: pending since, in nanoseconds; or scheduled for, or arrived in
+ * its group at, in seconds.  Then, if they are needed, the group, the lock's
+ * name and the seconds that the lock lives.
  *
  * msg is protocol buffers, asynq.TaskMessage; fields with the default value
  * are left out (https://protobuf.dev/programming-guides/encoding/):
  *
  *		1 type, 2 payload, 3 id, 4 queue: strings
- *		5 how often it is retried at most, 8 timeout in seconds, 9 deadline in
- *			seconds since 1970, 12 retention in seconds: integers
+ *		5 maximum of retries, 8 timeout in seconds, 9 deadline in seconds since
+ *			1970, 12 retention in seconds: integers
  *		10 name of the lock, 14 group: strings
  *		15 headers: messages of 1 name and 2 value
  *
- * A task with a time is scheduled, whatever its group: asynq does the same.
+ * A task that is due later is scheduled, whatever its group, as in asynq.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,7 +42,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/* how protocol buffers tell what follows a field's number */
+/* the type of a field's value, in the bits below its number */
 #define WIRE_VARINT	0
 #define WIRE_BYTES	2
 
@@ -63,7 +63,7 @@ append_integer(StringInfo out, int field, int64 n)
 	append_varint(out, (uint64) n);
 }
 
-/* an element of a map may be empty, and is there */
+/* an element of a map is written even if it is empty */
 static void
 append_element(StringInfo out, int field, OutboxBytes bytes)
 {

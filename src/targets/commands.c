@@ -1,39 +1,40 @@
 /*-------------------------------------------------------------------------
  *
  * commands.c
- *	  Commands of a queue's own, with places for a message's parts.
+ *	  A queue's own commands, with placeholders for a message's parts.
  *
  * Design notes
  *
  * A queue of target "commands" has in its options an array of commands, each
- * an array of arguments.  In an argument these stand for a part of the
- * message, or of the moment at which it is handed to Redis:
+ * an array of arguments.  An argument may have placeholders, for a part of the
+ * message or for the time at which the message is sent to Redis:
  *
  *		{id} {type} {key} {payload}
  *		{headers}					as JSON; {} if there are none
- *		{header.NAME}				one of them
+ *		{header.NAME}				one header
  *		{queue} {redis_key}			the queue's
  *		{attempt}					1 for the first
  *		{now_s} {now_ms} {now_ns}	since 1970
  *		{now_iso}					2026-01-31T23:59:59.000000Z
  *
- * What isn't there is empty.  {{ and }} are braces.  All else is as it is, and
- * what is filled in isn't looked at again: a payload is one argument, or part
- * of one, whatever is in it.
+ * A part that the message does not have is empty.  {{ and }} are braces.  All
+ * other text is literal.  What is filled in is not read again: a payload is one
+ * argument, or part of one, whatever is in it.
  *
- * The commands of a message run in one script, in their order, up to one that
- * fails.  Those before it stay done, and are done again when the message is
- * tried again.  So the one that makes the message visible should come last,
- * and the others should be such that doing them twice is no harm.
+ * The commands of a message run in one script, in their order, until one of
+ * them fails.  The commands before it are not undone, and run again when the
+ * message is tried again.  So the command that makes the message visible should
+ * come last, and running the others twice should do no harm.
  *
- * A message may be there many times in its commands.  What gets too large to be
- * sent is refused by the script, so that the queue's policy knows what to do.
+ * A message's commands can be much larger than the message.  If they get too
+ * large to be sent, the script refuses the message, so that the queue's policy
+ * applies.
  *
- * Which commands there are, and how many arguments they take, is known here
- * and not asked of Redis, as it may be down when a queue is created: those
- * that write, of Redis 6.2, and any of a module's, which have a dot.  A number
- * of arguments below zero is the least, as in Redis's COMMAND; the command's
- * name counts.
+ * The names of commands and their numbers of arguments are a table here.  Redis
+ * is not asked, as it may be down when a queue is created.  The table has the
+ * commands of Redis 6.2 that write; a name with a dot is a module's command and
+ * is accepted.  A negative number of arguments is the least number, as in
+ * Redis's COMMAND; the command's name counts.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,11 +50,11 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-/* a script passes that many arguments to a command without a doubt */
+/* well below what a script can pass to one command */
 #define MAX_ARGUMENTS	1000
 #define MAX_COMMANDS	100
 
-/* Redis takes no argument that is longer, and we no more in all */
+/* of a message's commands in all; Redis takes no longer argument */
 #define MAX_BYTES		(512 * 1024 * 1024)
 
 typedef enum PieceKind
@@ -71,7 +72,7 @@ typedef enum PieceKind
 	PIECE_NOW_MS,
 	PIECE_NOW_NS,
 	PIECE_NOW_ISO,
-	PIECE_HEADER				/* the only one that has a name of its own */
+	PIECE_HEADER				/* its name is in the piece's text */
 } PieceKind;
 
 static const char *const piece_names[] = {
@@ -94,7 +95,7 @@ static const char *const piece_names[] = {
 typedef struct Piece
 {
 	PieceKind	kind;
-	OutboxBytes text;			/* literal: UTF-8; header: its name */
+	OutboxBytes text;			/* literal in UTF-8, or a header's name */
 } Piece;
 
 typedef struct Argument
@@ -135,7 +136,7 @@ static const struct
 	{"ZREMRANGEBYSCORE", 4}
 };
 
-/* what a compilation has found wrong */
+/* why commands cannot be compiled */
 typedef struct Fault
 {
 	const char *error;
@@ -185,7 +186,7 @@ add_placeholder(Argument *arg, const char *name, size_t len, Fault *f)
 }
 
 /*
- * Take an argument apart.
+ * Split an argument into literals and placeholders.
  */
 static bool
 compile_argument(Argument *arg, const char *text, size_t len, Fault *f)
@@ -222,7 +223,7 @@ compile_argument(Argument *arg, const char *text, size_t len, Fault *f)
 }
 
 /*
- * Is there such a command, and may it have so many arguments?
+ * Is the command known, and may it have this number of arguments?
  */
 static bool
 check_command(const Command *command, Fault *f)
@@ -401,7 +402,7 @@ append_piece(StringInfo out, const Piece *piece, const OutboxArgs *args,
 }
 
 /*
- * An argument of a message's commands.  False if they get too large with it.
+ * Append one argument.  Returns false if the message's commands get too large.
  */
 static bool
 expand_argument(OutboxArgs *args, StringInfo value, int start,
@@ -420,8 +421,7 @@ expand_argument(OutboxArgs *args, StringInfo value, int start,
 }
 
 /*
- * The commands of a message, each the number of its arguments and these.  A
- * number of 0 says that they are too large: then there is nothing else.
+ * A single 0 in place of the commands says that they are too large.
  */
 void
 outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,

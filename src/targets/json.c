@@ -7,9 +7,9 @@
  *
  *		{"id":"...","type":"...","key":"...","payload":...,"headers":{...}}
  *
- * Absent members are left out.  A jsonb payload is nested as it is, text is a
- * string, bytea is base64 (RFC 4648, one line, padded) and called
- * "payload_base64".  All is UTF-8.
+ * Absent members are left out.  A jsonb payload is nested, a text payload is a
+ * string, a bytea payload is base64 (RFC 4648, one line, padded) and called
+ * "payload_base64".  Everything is UTF-8.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,8 +19,8 @@
 #include "utils/json.h"
 
 /*
- * Append bytes as a JSON string.  escape_json() wants a terminated string;
- * text can't hold a zero byte.
+ * Append text as a JSON string.  escape_json() needs a zero byte at the end;
+ * text has none in it.
  */
 static void
 append_string(StringInfo out, OutboxBytes bytes)

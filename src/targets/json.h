@@ -4,10 +4,10 @@
  *	  A message as one JSON object, for lists and channels.
  *
  * Purpose: encode messages for targets list and publish.
- * Process: relay. Pure: no catalog, no socket.
+ * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.
- * Memory: appends to the caller's batch; scratch in the current context.
- * Errors: none of their own; what can't be sent was refused at enqueue.
+ * Memory: appends to the caller's arguments; scratch in the current context.
+ * Errors: none of its own; what cannot be sent was refused at enqueue.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -19,6 +19,7 @@
 
 #include "targets/message_args.h"
 
+/* append the object, one argument */
 extern void outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg);
 
 #endif							/* OUTBOX_JSON_H */

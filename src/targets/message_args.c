@@ -5,8 +5,8 @@
  *
  * Design notes
  *
- * Encoders are functions of the message alone: what they need of it, and where
- * they write it to, is here.
+ * Encoders read a message and append arguments; this file has what several of
+ * them need for both.
  *
  *-------------------------------------------------------------------------
  */

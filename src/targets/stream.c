@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stream.c
- *	  A message as a stream entry.
+ *	  A message as an entry of a stream.
  *
  * Design notes
  *
@@ -11,20 +11,20 @@
  *		type
  *		key
  *		payload		the bytes
- *		attempt		if its consumers may return it (streams.c): 1 for the first
- *		error		... what was said of the one before
+ *		attempt		if consumers may return messages: 1 for the first attempt
+ *		error		... why the attempt before has failed
  *		h:<name>	one for each header
  *
- * For Watermill (watermill-redisstream 1.4, its default marshaller) they are
- * _watermill_message_uuid, metadata (the headers as a msgpack map) and payload,
- * and all of them have to be there.
+ * For Watermill (watermill-redisstream 1.4, its default marshaller) the fields
+ * are _watermill_message_uuid, metadata (the headers as a msgpack map) and
+ * payload, and none may be absent.
  *
  * The script gets runs of messages with the same fields: the run's shape, its
  * number of messages, then their values.  The names of the fields are in the
- * script.  The shape is made of a letter for each field but the id: "p", "tp",
- * "kp", "tkp"; "w" is Watermill's.  Entries with headers or attempts, and those
- * that trim the stream, have the shape "g": for each the number of arguments,
- * then all that follows the key in its XADD.
+ * script.  The shape has a letter for each field but the id: "p", "tp", "kp",
+ * "tkp"; "w" is Watermill's.  Entries with headers or attempts, and those that
+ * trim the stream, have the shape "g": for each entry the number of arguments,
+ * then everything that follows the key in its XADD.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +37,7 @@ enum
 {
 	SHAPE_TYPE = 1,
 	SHAPE_KEY = 2,
-	SHAPE_PLAIN = 4,			/* so that no shape is 0 */
+	SHAPE_PLAIN = 4,			/* a shape is never 0, which is no run */
 	SHAPE_WATERMILL = 8,
 	SHAPE_GENERAL = 16
 };
@@ -51,7 +51,7 @@ static const char *const shape_names[] = {
 	[SHAPE_GENERAL] = "g"
 };
 
-/* the count of a run has a fixed width, as it is written over */
+/* the count of a run is filled in later, so its width is fixed */
 #define RUN_COUNT_WIDTH 4
 
 static int
@@ -99,7 +99,7 @@ add_bytes(OutboxArgs *args, OutboxBytes bytes)
 	outbox_add_arg(args, bytes.data, bytes.len);
 }
 
-/* a value, and the field's name before it if the shape calls for it */
+/* append a value, and in the general shape the field's name before it */
 static void
 add_value(OutboxArgs *args, int shape, const char *name, OutboxBytes value)
 {
@@ -128,8 +128,8 @@ add_headers(OutboxArgs *args, Jsonb *headers)
 }
 
 /*
- * What stands between the key and the fields of a general XADD, preceded by
- * the number of all arguments.
+ * Append the number of arguments of a general XADD, and the arguments between
+ * its key and its fields.
  */
 static void
 begin_general(OutboxArgs *args, const OutboxQueue *queue,
@@ -151,8 +151,8 @@ begin_general(OutboxArgs *args, const OutboxQueue *queue,
 }
 
 /*
- * The length of a map or a string in msgpack: one byte if it is short, else
- * a byte that says how many follow.
+ * Append the length of a map or a string in msgpack: one byte if it is short,
+ * else a byte that says how wide the length is, and the length.
  */
 static void
 append_length(StringInfo out, uint32 n, uint32 below, int prefix,
@@ -174,7 +174,7 @@ append_length(StringInfo out, uint32 n, uint32 below, int prefix,
 }
 
 /*
- * Watermill's metadata: a msgpack map of strings; nothing if there are none.
+ * Returns the headers as a msgpack map of strings; nothing if there are none.
  */
 static OutboxBytes
 encode_metadata(Jsonb *headers)
@@ -200,7 +200,7 @@ encode_metadata(Jsonb *headers)
 }
 
 /*
- * What was said of a message when it last failed.  False if it has not.
+ * Get the error of the last attempt.  Returns false if there was none.
  */
 static bool
 last_error(const OutboxMessage *msg, OutboxBytes *error)
@@ -236,7 +236,6 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 	OutboxBytes payload = {
 		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)
 	};
-
 	OutboxBytes error;
 	bool		has_error = queue->consumer_retry && last_error(msg, &error);
 

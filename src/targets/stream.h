@@ -4,10 +4,10 @@
  *	  A message as an entry of a stream.
  *
  * Purpose: encode messages for targets stream and watermill.
- * Process: relay. Pure: no catalog, no socket.
+ * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.
- * Memory: appends to the caller's batch; scratch in the current context.
- * Errors: none of their own; what can't be sent was refused at enqueue.
+ * Memory: appends to the caller's arguments; scratch in the current context.
+ * Errors: none of its own; what cannot be sent was refused at enqueue.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -19,14 +19,14 @@
 
 #include "targets/message_args.h"
 
-/* a field of Watermill's entries, and no header */
+/* a field of Watermill's entries, so no header can have this name */
 #define OUTBOX_WATERMILL_UUID "_watermill_message_uuid"
 
-/* in a run of messages with the same fields */
+/* append a message to a run of messages with the same fields */
 extern void outbox_encode_stream(OutboxArgs *args, const OutboxQueue *queue,
 								 const OutboxMessage *msg);
 
-/* by itself: the number of arguments, then these */
+/* append a message by itself: the number of arguments, then these */
 extern void outbox_encode_stream_alone(OutboxArgs *args,
 									   const OutboxQueue *queue,
 									   const OutboxMessage *msg);

@@ -5,17 +5,18 @@
  *
  * Design notes
  *
- * A target is a branch in the script (batch.c) and an encoder that writes the
- * arguments of one message for it:
+ * A target is a branch of the apply script and an encoder, which writes the
+ * arguments of one message for this branch:
  *
  *		stream, watermill	values, in runs of messages with the same fields
  *							(stream.c)
- *		list, publish		one argument, the value (json.c, or the
- *							payload)
+ *		list, publish		one argument, the value: the payload, or an object
+ *							(json.c)
  *		asynq, commands, function	the number of arguments, then these
  *							(asynq.c, commands.c, here)
  *
- * Encoders are functions of the message alone.
+ * Encoders are pure: what they write depends on the queue's settings, the
+ * message and the batch's time only.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +27,7 @@
 #include "targets/json.h"
 #include "targets/stream.h"
 
-/* the count of a message's arguments has a fixed width, as it is written over */
+/* the number of a message's arguments is filled in later, so its width is fixed */
 #define COUNT_WIDTH 6
 
 const char *

@@ -4,10 +4,10 @@
  *	  How a message becomes arguments of the apply script.
  *
  * Purpose: one encoder for each target.
- * Process: relay. Pure: no catalog, no socket.
+ * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.
- * Memory: appends to the caller's batch; scratch in the current context.
- * Errors: none of their own; what can't be sent was refused at enqueue.
+ * Memory: appends to the caller's arguments; scratch in the current context.
+ * Errors: none of its own; what cannot be sent was refused at enqueue.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -19,15 +19,14 @@
 
 #include "targets/message_args.h"
 
-/* the name of the script's branch that applies the target */
+/* returns the name of the script's branch for the queue's target */
 extern const char *outbox_target_branch(const OutboxQueue *queue);
 
+/* append one message, within a batch of the queue's */
 extern void outbox_target_encode(OutboxArgs *args, const OutboxQueue *queue,
 								 const OutboxMessage *msg);
 
-/*
- * A message by itself: the number of its arguments, then these.
- */
+/* append one message by itself: the number of its arguments, then these */
 extern void outbox_target_encode_alone(OutboxArgs *args,
 									   const OutboxQueue *queue,
 									   const OutboxMessage *msg);
