@@ -47,6 +47,7 @@ OBJS = \
 	src/api/dead_letters.o \
 	src/api/enqueue.o \
 	src/api/forward.o \
+	src/api/forward_sql.o \
 	src/api/queue_changed.o \
 	src/api/queue_drop.o \
 	src/api/queue_settings.o \
@@ -54,6 +55,7 @@ OBJS = \
 	src/api/restore.o \
 	src/api/row_json.o \
 	src/api/status.o \
+	src/api/triggers.o \
 	src/relay/base/hold.o \
 	src/relay/base/latency.o \
 	src/relay/base/link.o \

@@ -140,9 +140,9 @@ outbox_capture_resolve(Relation rel, const char *columns, const char *key)
 	OutboxCapture *result = palloc0(sizeof(OutboxCapture));
 	TupleDesc	desc = RelationGetDescr(rel);
 	List	   *captured = columns[0] == '\0' ? all_columns(rel) :
-	find_columns(rel, read_names(columns, "columns"));
+		find_columns(rel, read_names(columns, "columns"));
 	List	   *keys = key[0] == '\0' ? primary_key(rel) :
-	find_columns(rel, read_names(key, "key"));
+		find_columns(rel, read_names(key, "key"));
 	ListCell   *lc;
 
 	if (captured == NIL)

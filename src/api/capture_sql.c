@@ -1,19 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * capture_sql.c
- *	  outbox_capture(), outbox_forward_watermill(): triggers on users' tables.
+ *	  outbox_capture() and outbox_uncapture(): begin and end a capture.
  *
  * Design notes
- *
- * Triggers are made by CREATE TRIGGER and removed by DROP TRIGGER, with the
- * caller's rights.  So the server checks the rights on the table and on the
- * trigger's function, calls event triggers, clones triggers to partitions and
- * records dependencies.  A capture is its triggers and their arguments and
- * nothing else, so no other record can disagree with them, and pg_dump dumps
- * them.
- *
- * Whoever makes such a trigger must be allowed to enqueue.  Later no right is
- * checked: like any trigger, it runs for everybody who writes to the table.
  *
  * Each operation has a trigger of its own, because the condition of an insert
  * cannot refer to OLD, nor that of a delete to NEW.  So operations can also be
@@ -26,28 +16,21 @@
  */
 #include "api/capture_columns.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "api/args.h"
-#include "catalog/objectaddress.h"
-#include "catalog/pg_proc.h"
+#include "api/triggers.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "queue/queue.h"
-#include "utils/acl.h"
 #include "utils/array.h"
-#include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 /* arguments of outbox_capture() */
 enum
@@ -70,111 +53,8 @@ static const struct
 	{"delete", TRIGGER_TYPE_DELETE}
 };
 
-#define FORWARD_TRIGGER "outbox_forward_watermill"
-
 PG_FUNCTION_INFO_V1(outbox_capture);
-PG_FUNCTION_INFO_V1(outbox_forward_watermill);
 PG_FUNCTION_INFO_V1(outbox_uncapture);
-PG_FUNCTION_INFO_V1(outbox_unforward_watermill);
-
-static void
-run(const char *command)
-{
-	SPI_connect();
-	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not run: %s", command);
-	SPI_finish();
-}
-
-static char *
-relation_name(Relation rel)
-{
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									  RelationGetRelationName(rel));
-}
-
-/*
- * Returns the trigger function, which is in the called function's schema.
- */
-static Oid
-trigger_function(FunctionCallInfo fcinfo, const char *name)
-{
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	oidvector  *none = buildoidvector(NULL, 0);
-	Oid			result = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-										 CStringGetDatum(name),
-										 PointerGetDatum(none),
-										 ObjectIdGetDatum(schema));
-
-	if (!OidIsValid(result))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function %s() does not exist",
-						quote_qualified_identifier(get_namespace_name(schema),
-												   name))));
-	return result;
-}
-
-static char *
-function_name(Oid function)
-{
-	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-									  get_func_name(function));
-}
-
-/*
- * May the caller enqueue payloads of this type?
- */
-static void
-check_may_enqueue(FunctionCallInfo fcinfo, Oid payload)
-{
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
-										   CStringGetDatum("outbox_enqueue"));
-	bool		may = false;
-
-	for (int i = 0; i < list->n_members; i++)
-	{
-		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
-
-		if (proc->pronamespace == schema && proc->pronargs > 1 &&
-			proc->proargtypes.values[1] == payload)
-			may = outbox_may_execute(proc->oid);
-	}
-	ReleaseSysCacheList(list);
-	if (!may)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for function outbox_enqueue"),
-				 errdetail("To make a trigger that enqueues, you need EXECUTE on outbox_enqueue() with a payload of type %s.",
-						   format_type_be(payload))));
-}
-
-/*
- * Open a table to make a trigger on it.  The right to do that is checked before
- * the table is locked.
- */
-static Relation
-open_table(Oid relid)
-{
-	AclResult	may = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
-
-	if (may != ACLCHECK_OK)
-		aclcheck_error(may, get_relkind_objtype(get_rel_relkind(relid)),
-					   get_rel_name(relid));
-	return table_open(relid, ShareRowExclusiveLock);
-}
-
-/*
- * Does the trigger capture changes for this queue?
- */
-static bool
-captures(const Trigger *trigger, Oid function, const char *queue)
-{
-	return trigger->tgfoid == function &&
-		trigger->tgnargs > OUTBOX_CAPTURE_QUEUE &&
-		strcmp(trigger->tgargs[OUTBOX_CAPTURE_QUEUE], queue) == 0;
-}
 
 /*
  * Returns the name of an operation's trigger.  The queue's name is part of it;
@@ -304,14 +184,14 @@ create_trigger(Relation rel, const char *operation, const char *queue,
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW",
 					 quote_identifier(trigger_name(operation, queue)),
-					 operation, relation_name(rel));
+					 operation, outbox_relation_name(rel));
 	/* a condition may end in a comment */
 	if (condition != NULL)
 		appendStringInfo(&buf, " WHEN (%s\n)", condition);
 	appendStringInfo(&buf, " EXECUTE FUNCTION %s", call);
 	if (condition != NULL)
 		error_context_stack = &context;
-	run(buf.data);
+	outbox_run_command(buf.data);
 	error_context_stack = context.previous;
 }
 
@@ -324,7 +204,7 @@ check_not_captured(Relation rel, Oid function, const char *queue, int wanted)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (!captures(trigger, function, queue))
+		if (!outbox_is_trigger(trigger, function, queue))
 			continue;
 		for (int j = 0; j < lengthof(operations); j++)
 			if (trigger->tgtype & wanted & operations[j].type)
@@ -343,7 +223,7 @@ check_not_captured(Relation rel, Oid function, const char *queue, int wanted)
 Datum
 outbox_capture(PG_FUNCTION_ARGS)
 {
-	Oid			function = trigger_function(fcinfo, "outbox_capture_row");
+	Oid			function = outbox_trigger_function(fcinfo, "outbox_capture_row");
 	char	   *columns = names_argument(fcinfo, ARG_COLUMNS);
 	char	   *key = names_argument(fcinfo, ARG_KEY);
 	char	   *condition = outbox_text_arg(fcinfo, ARG_CONDITION);
@@ -354,15 +234,15 @@ outbox_capture(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("outbox_capture()");
 	outbox_need_arg(fcinfo, ARG_TABLE, "table_name");
-	check_may_enqueue(fcinfo, JSONBOID);
+	outbox_check_may_enqueue(fcinfo, JSONBOID);
 	(void) outbox_queue_use(queue);
 	if (condition != NULL)
 		check_condition(condition);
 
-	rel = open_table(PG_GETARG_OID(ARG_TABLE));
+	rel = outbox_open_for_trigger(PG_GETARG_OID(ARG_TABLE));
 	(void) outbox_capture_resolve(rel, columns, key);
 	check_not_captured(rel, function, queue, wanted);
-	call = psprintf("%s(%s, %s, %s)", function_name(function),
+	call = psprintf("%s(%s, %s, %s)", outbox_function_name(function),
 					quote_literal_cstr(queue), quote_literal_cstr(columns),
 					quote_literal_cstr(key));
 	for (int i = 0; i < lengthof(operations); i++)
@@ -373,125 +253,21 @@ outbox_capture(PG_FUNCTION_ARGS)
 }
 
 /*
- * Returns commands that drop a table's triggers with this function.  A clone on
- * a partition is left out, as it is dropped with its parent's trigger.
- */
-static List *
-drop_commands(Oid relid, Oid function, const char *queue)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	TriggerDesc *triggers = rel->trigdesc;
-	List	   *result = NIL;
-
-	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
-
-		if (trigger->tgfoid == function && !trigger->tgisclone &&
-			(queue == NULL || captures(trigger, function, queue)))
-			result = lappend(result,
-							 psprintf("DROP TRIGGER %s ON %s",
-									  quote_identifier(trigger->tgname),
-									  relation_name(rel)));
-	}
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-static void
-drop_triggers(List *commands)
-{
-	ListCell   *lc;
-
-	foreach(lc, commands)
-		run(lfirst(lc));
-}
-
-/*
  * outbox_uncapture(table_name, queue)
  */
 Datum
 outbox_uncapture(PG_FUNCTION_ARGS)
 {
-	Oid			function = trigger_function(fcinfo, "outbox_capture_row");
+	Oid			function = outbox_trigger_function(fcinfo, "outbox_capture_row");
 	char	   *queue = outbox_needed_text_arg(fcinfo, ARG_QUEUE, "queue");
-	List	   *commands;
 
 	PreventCommandIfReadOnly("outbox_uncapture()");
 	outbox_need_arg(fcinfo, ARG_TABLE, "table_name");
-	commands = drop_commands(PG_GETARG_OID(ARG_TABLE), function, queue);
-	if (commands == NIL)
+	if (!outbox_drop_triggers(PG_GETARG_OID(ARG_TABLE), function, queue))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" is not captured for queue \"%s\"",
 						get_rel_name(PG_GETARG_OID(ARG_TABLE)), queue),
 				 errhint("A partition is captured with its table, and uncaptured with it.")));
-	drop_triggers(commands);
-	PG_RETURN_VOID();
-}
-
-/*
- * Has the table a column with envelopes?
- */
-static void
-check_topic_table(Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && strcmp(NameStr(att->attname), "payload") == 0 &&
-			(att->atttypid == JSONOID || att->atttypid == JSONBOID ||
-			 att->atttypid == BYTEAOID))
-			return;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("\"%s\" is not a topic table of watermill-sql",
-					RelationGetRelationName(rel)),
-			 errdetail("It has no column \"payload\" of type json, jsonb or bytea.")));
-}
-
-/*
- * outbox_forward_watermill(topic_table)
- */
-Datum
-outbox_forward_watermill(PG_FUNCTION_ARGS)
-{
-	Oid			function = trigger_function(fcinfo, "outbox_forward_watermill_row");
-	Relation	rel;
-
-	PreventCommandIfReadOnly("outbox_forward_watermill()");
-	outbox_need_arg(fcinfo, ARG_TABLE, "topic_table");
-	check_may_enqueue(fcinfo, BYTEAOID);
-	rel = open_table(PG_GETARG_OID(ARG_TABLE));
-	check_topic_table(rel);
-	run(psprintf("CREATE TRIGGER " FORWARD_TRIGGER " BEFORE INSERT ON %s"
-				 " FOR EACH ROW EXECUTE FUNCTION %s()",
-				 relation_name(rel), function_name(function)));
-	table_close(rel, NoLock);
-	PG_RETURN_VOID();
-}
-
-/*
- * outbox_unforward_watermill(topic_table)
- */
-Datum
-outbox_unforward_watermill(PG_FUNCTION_ARGS)
-{
-	Oid			function = trigger_function(fcinfo, "outbox_forward_watermill_row");
-	List	   *commands;
-
-	PreventCommandIfReadOnly("outbox_unforward_watermill()");
-	outbox_need_arg(fcinfo, ARG_TABLE, "topic_table");
-	commands = drop_commands(PG_GETARG_OID(ARG_TABLE), function, NULL);
-	if (commands == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not forwarded",
-						get_rel_name(PG_GETARG_OID(ARG_TABLE)))));
-	drop_triggers(commands);
 	PG_RETURN_VOID();
 }

@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * triggers.c
+ *	  Our triggers on users' tables: make and drop them.
+ *
+ * Design notes
+ *
+ * Triggers are made by CREATE TRIGGER and removed by DROP TRIGGER, with the
+ * caller's rights.  So the server checks the rights on the table and on the
+ * trigger's function, calls event triggers, clones triggers to partitions and
+ * records dependencies.  There is no other record of a trigger and its
+ * arguments, so nothing can disagree with them, and pg_dump dumps them.
+ *
+ * Whoever makes such a trigger must be allowed to enqueue.  Later no right is
+ * checked: like any trigger, it runs for everybody who writes to the table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/triggers.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_proc.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+Oid
+outbox_trigger_function(FunctionCallInfo fcinfo, const char *name)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	oidvector  *none = buildoidvector(NULL, 0);
+	Oid			result = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										 CStringGetDatum(name),
+										 PointerGetDatum(none),
+										 ObjectIdGetDatum(schema));
+
+	if (!OidIsValid(result))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s() does not exist",
+						quote_qualified_identifier(get_namespace_name(schema),
+												   name))));
+	return result;
+}
+
+char *
+outbox_function_name(Oid function)
+{
+	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+									  get_func_name(function));
+}
+
+char *
+outbox_relation_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
+void
+outbox_check_may_enqueue(FunctionCallInfo fcinfo, Oid payload)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
+										   CStringGetDatum("outbox_enqueue"));
+	bool		may = false;
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		if (proc->pronamespace == schema && proc->pronargs > 1 &&
+			proc->proargtypes.values[1] == payload)
+			may = outbox_may_execute(proc->oid);
+	}
+	ReleaseSysCacheList(list);
+	if (!may)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function outbox_enqueue"),
+				 errdetail("To make a trigger that enqueues, you need EXECUTE on outbox_enqueue() with a payload of type %s.",
+						   format_type_be(payload))));
+}
+
+Relation
+outbox_open_for_trigger(Oid relid)
+{
+	AclResult	may = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+
+	if (may != ACLCHECK_OK)
+		aclcheck_error(may, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+	return table_open(relid, ShareRowExclusiveLock);
+}
+
+void
+outbox_run_command(const char *command)
+{
+	SPI_connect();
+	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run: %s", command);
+	SPI_finish();
+}
+
+bool
+outbox_is_trigger(const Trigger *trigger, Oid function, const char *first_arg)
+{
+	return trigger->tgfoid == function &&
+		(first_arg == NULL ||
+		 (trigger->tgnargs > 0 && strcmp(trigger->tgargs[0], first_arg) == 0));
+}
+
+/*
+ * Returns the commands that drop triggers.  A clone on a partition is left out,
+ * as it is dropped with its parent's trigger.
+ */
+static List *
+drop_commands(Oid relid, Oid function, const char *first_arg)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	TriggerDesc *triggers = rel->trigdesc;
+	List	   *result = NIL;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (outbox_is_trigger(trigger, function, first_arg) &&
+			!trigger->tgisclone)
+			result = lappend(result,
+							 psprintf("DROP TRIGGER %s ON %s",
+									  quote_identifier(trigger->tgname),
+									  outbox_relation_name(rel)));
+	}
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+bool
+outbox_drop_triggers(Oid relid, Oid function, const char *first_arg)
+{
+	List	   *commands = drop_commands(relid, function, first_arg);
+	ListCell   *lc;
+
+	foreach(lc, commands)
+		outbox_run_command(lfirst(lc));
+	return commands != NIL;
+}
