@@ -3,7 +3,10 @@
  * compat.h
  *	  Every test of a PostgreSQL or hiredis version, and nothing else.
  *
- * PostgreSQL 15 to 19; hiredis 0.14 and 1.x.
+ * Purpose: let all other code be the same for PostgreSQL 15 to 19 and hiredis
+ *	  0.14 and 1.x.
+ * Process: all.
+ * Transaction, memory, errors, locks: those of the functions that are called.
  *
  *-------------------------------------------------------------------------
  */

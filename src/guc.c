@@ -75,7 +75,7 @@ void
 outbox_define_settings(void)
 {
 	DefineCustomIntVariable("outbox.max_message_size",
-							"The largest message that outbox_enqueue() takes, headers included.",
+							"The maximum size of a message, headers included.",
 							NULL,
 							&outbox_max_message_size,
 							1024 * 1024, 1, 64 * 1024 * 1024,
@@ -84,7 +84,7 @@ outbox_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("outbox.redis_url",
-							   "Where messages are delivered: redis://[user[:password]@]host[:port][/db] or unix:///path?db=n.",
+							   "The Redis server that gets the messages: redis://[user[:password]@]host[:port][/db] or unix:///path?db=n.",
 							   NULL,
 							   &redis_url,
 							   DEFAULT_REDIS_URL,
@@ -94,8 +94,8 @@ outbox_define_settings(void)
 							   show_redis_url);
 
 	DefineCustomIntVariable("outbox.retention",
-							"How long messages are kept after Redis has acknowledged them.",
-							"What Redis loses of its last writes within this time is sent again.",
+							"The time for which messages are kept after Redis has acknowledged them.",
+							"If Redis loses its last writes, messages that it acknowledged within this time are sent again.",
 							&outbox_retention,
 							60, 0, 7 * 24 * 3600,
 							PGC_SIGHUP,

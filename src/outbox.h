@@ -3,6 +3,11 @@
  * outbox.h
  *	  The words that every file of outbox shares.
  *
+ * Purpose: define what a queue and a message are.
+ * Process: all.  Transaction: none needed.
+ * Memory: the structs' pointers belong to whoever fills them in.
+ * Errors: none.  Locks: none.
+ *
  * queue     a named destination with its settings
  * message   one enqueued payload with its type, key and headers
  * key       messages of a queue with the same key keep their order

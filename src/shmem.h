@@ -141,7 +141,7 @@ extern void outbox_wake_procno(uint32 procno);
 /* ask the launcher to see whether this database needs a relay */
 extern void outbox_request_relay(Oid database);
 
-/* lower slot->due to this time; returns false if it was not later before */
+/* lower slot->due to this time; returns false if it was that early already */
 extern bool outbox_lower_due(OutboxSlot *slot, TimestampTz due);
 
 /* record the relay's state and the reason for it, or NULL */

@@ -31,7 +31,10 @@ typedef struct OutboxParam
 	bool		is_null;
 } OutboxParam;
 
-/* run a statement; it sees what the transaction has done.  Returns the rows */
+/*
+ * Run a statement, which sees what the transaction has done.  Returns
+ * SPI_processed.
+ */
 extern uint64 outbox_query(const char *sql, const OutboxParam *params,
 						   int nparams);
 

@@ -37,7 +37,7 @@ enum
 {
 	SHAPE_TYPE = 1,
 	SHAPE_KEY = 2,
-	SHAPE_PLAIN = 4,			/* a shape is never 0, which is no run */
+	SHAPE_PLAIN = 4,			/* no shape is 0, which stands for no run */
 	SHAPE_WATERMILL = 8,
 	SHAPE_GENERAL = 16
 };

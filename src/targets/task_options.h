@@ -51,7 +51,7 @@ extern struct varlena *outbox_complete_task_options(const OutboxQueue *queue,
 													const struct varlena *given,
 													TimestampTz due);
 
-/* fills in the options that a message was staged with */
+/* fill in the options that a message was staged with */
 extern void outbox_read_task_options(const struct varlena *options,
 									 OutboxTaskOptions *task);
 
