@@ -46,19 +46,6 @@ from_registry()
 	return "$rc"
 }
 
-# every_tap_but PREFIX...: the names of the TAP tests that begin with none of these
-every_tap_but()
-{
-	local file out
-	for file in test/t/*.pl; do
-		file=${file##*/}
-		for out; do
-			[[ $file == "$out"* ]] && continue 2
-		done
-		echo "${file%.pl}"
-	done
-}
-
 packages()
 {
 	test/packages || return 75
