@@ -30,8 +30,10 @@ system_or_bail('mv', $data, "$data.new");
 system_or_bail('mv', "$data.old", $data);
 $node->start;
 
-put($node, $db, 'q', map { "after $_" } 1 .. 20);
+# It is known by its position in WAL, which must not be beyond the cursor's before
+# the relay has looked.
 eventually { status($node, $db, 'state') eq 'held' } 'a server that was set back is held';
+put($node, $db, 'q', map { "after $_" } 1 .. 20);
 like(status($node, $db, 'why'), qr/set back/, 'status says why');
 is($redis->count('q'), $count, 'nothing is sent');
 $node->safe_psql($db, 'SELECT outbox_resume()');
