@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * connection.c
- *	  One connection to Redis: connect, send, read; never wait.
+ *	  One connection to Redis: connect, send, read, without waiting.
  *
  * Design notes
  *
@@ -9,19 +9,19 @@
  *		   ▲            │           │
  *		   └── failed ◄─┴───────────┘
  *
- * hiredis connects, reads and parses, always without blocking; the relay
- * waits, on its latch and this socket together.  Only what hiredis 0.14 and
- * 1.x have in common is used.  One thing does block: hiredis looks host names
- * up with getaddrinfo().  Where name servers may hang, name Redis by its
- * address.
+ * hiredis connects, reads and parses, and never blocks; the relay waits on its
+ * latch and on this socket together.  Only what hiredis 0.14 and 1.x have in
+ * common is used.  There is one exception to "never": hiredis looks host names
+ * up with getaddrinfo(), which blocks.  Where name servers may hang, configure
+ * the address of Redis and not its name.
  *
- * A connect that is under way is a socket that becomes writable; SO_ERROR
- * then tells how the connect ended.
+ * While a connect is under way its socket is not writable; when it becomes
+ * writable, SO_ERROR says how the connect ended.
  *
- * Commands are written into the buffer here and sent from it: hiredis's own
- * moves the rest to its beginning after each write.  So a command can be
- * written whatever state the connection is in, and what has failed is found
- * out where the state is asked for.
+ * Commands are written into a buffer of ours and sent from there: hiredis's
+ * buffer moves the rest to its beginning after each write.  A command can be
+ * written in every state of the connection; if the connection has failed, that
+ * is noticed when bytes are to be moved.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,10 +55,10 @@ struct RedisConnection
 {
 	ConnectionState state;
 	redisContext *context;		/* NULL when closed */
-	MemoryContext memory;
-	StringInfoData out;
-	int			sent;			/* bytes of out */
-	uint64		number;
+	MemoryContext memory;		/* of this struct and the buffer */
+	StringInfoData out;			/* commands */
+	int			sent;			/* how many bytes of out have been sent */
+	uint64		number;			/* see outbox_connection_number() */
 	char		error[ERROR_SIZE];
 };
 
@@ -88,8 +88,8 @@ empty_buffer(RedisConnection *conn)
 }
 
 /*
- * Move what is left to the buffer's beginning, once half has been sent: each
- * byte is moved once on average.
+ * Move the unsent bytes to the beginning of the buffer when half of it has been
+ * sent, and not before, so that each byte is moved once on average.
  */
 static void
 drop_sent(RedisConnection *conn)

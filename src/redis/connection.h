@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * connection.h
- *	  One connection to Redis: connect, send, read; never wait.
+ *	  One connection to Redis: connect, send, read, without waiting.
  *
- * Purpose: bytes out and replies in, on a socket that the caller waits on.
+ * Purpose: send bytes and read replies, on a socket that the caller waits on.
  * Process: relay.
  * Transaction: none may be open while the caller waits on the socket.
- * Memory: a RedisConnection lives in the context that it was made in; what
- *	  belongs to a socket is gone after outbox_connection_close().
+ * Memory: a RedisConnection lives in the context that it was made in; its
+ *	  socket and what hiredis has allocated until outbox_connection_close().
  * Errors: none thrown for what Redis or the network does: false is returned
  *	  and outbox_connection_error() says why, without secrets or payloads.  A
- *	  connection that has failed stays as it is, and takes and drops whatever
- *	  it is given, until it is closed.
+ *	  connection that has failed stays so until it is closed; commands may be
+ *	  written to it and are dropped.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -27,38 +27,46 @@
 
 typedef struct RedisConnection RedisConnection;
 
-/* in the current memory context; closed */
+/* a closed connection, in the current memory context */
 extern RedisConnection *outbox_connection_make(void);
 
-/* begin to connect */
+/* begin to connect; close it, in whatever state it is */
 extern bool outbox_connection_open(RedisConnection *conn,
 								   const OutboxRedisUrl *url);
 extern void outbox_connection_close(RedisConnection *conn);
 
-/* connected, as far as is known */
+/* true if it is connected, as far as is known */
 extern bool outbox_connection_is_open(const RedisConnection *conn);
+
+/* why the last function returned false */
 extern const char *outbox_connection_error(const RedisConnection *conn);
 
-/* what to wait for, and on which socket; PGINVALID_SOCKET: there is none */
+/* the socket to wait on, or PGINVALID_SOCKET, and the events to wait for */
 extern pgsocket outbox_connection_socket(const RedisConnection *conn);
 extern int	outbox_connection_events(const RedisConnection *conn);
 
-/* another one for each socket: a new socket may have the old one's number */
+/*
+ * A number that is different for each socket, while a new socket may have the
+ * descriptor of an old one.
+ */
 extern uint64 outbox_connection_number(const RedisConnection *conn);
 
-/* where the next command is written; what is in it is sent by and by */
+/* the buffer that commands are appended to */
 extern StringInfo outbox_connection_out(RedisConnection *conn);
 
-/* bytes that wait to be sent */
+/* the number of bytes in the buffer that have not been sent */
 extern size_t outbox_connection_unsent(const RedisConnection *conn);
 
-/* send what the socket takes */
+/* send what the socket takes; false if the connection has failed */
 extern bool outbox_connection_flush(RedisConnection *conn);
 
-/* finish connecting, send what the socket takes, read what has arrived */
+/*
+ * Finish connecting, send what the socket takes, read what has arrived; false
+ * if the connection has failed.
+ */
 extern bool outbox_connection_io(RedisConnection *conn);
 
-/* the next reply, or NULL if none is complete */
+/* the next reply, NULL if none is complete; false if the connection has failed */
 extern bool outbox_connection_reply(RedisConnection *conn, OutboxReply **reply);
 
 #endif							/* OUTBOX_CONNECTION_H */

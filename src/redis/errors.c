@@ -7,8 +7,9 @@
  *
  * Error replies are classified by their whole first word.  Redis up to 6.2
  * wraps errors that a script meets into a text of its own, so the word is
- * looked for inside that text too.  A word that is not known means "the server
- * cannot now": waiting is always safe, and costs no message an attempt.
+ * looked for inside that text too.  A word that is not known means that the
+ * server cannot do it now: waiting is always safe, and costs no message an
+ * attempt.
  *
  * Error texts are written to logs and views.  "unknown command" quotes
  * arguments and is cut before them; everything else that Redis says is about
@@ -97,9 +98,6 @@ outbox_is_refusal(const char *error)
 	return class == OUTBOX_ERROR_QUEUE || class == OUTBOX_ERROR_MESSAGE;
 }
 
-/*
- * An error text fit for logs: one line, printable, no arguments quoted.
- */
 void
 outbox_clean_error(char *dst, const char *error, size_t size)
 {

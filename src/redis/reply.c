@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  What Redis has answered.
+ *	  A reply of Redis.
  *
  * Design notes
  *
- * A reply is hiredis's tree.  Nobody outside this folder knows its members.
+ * A reply is a struct of hiredis.  No file outside this folder knows its
+ * members.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * reply.h
- *	  What Redis has answered.
+ *	  A reply of Redis.
  *
- * Purpose: read a reply without knowing hiredis.
+ * Purpose: read a reply without including hiredis.
  * Process: relay.
  * Transaction: none needed.
- * Memory: hiredis's, by malloc, until outbox_reply_free().
- * Errors: none; what a reply has not is empty.
+ * Memory: allocated by hiredis with malloc, until outbox_reply_free().
+ * Errors: none; what a reply does not have is empty.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -22,18 +22,18 @@ typedef struct redisReply OutboxReply;
 extern bool outbox_reply_is_error(const OutboxReply *reply);
 extern bool outbox_reply_is_array(const OutboxReply *reply);
 
-/* of a string, a status or an error; never NULL */
+/* the text of a string, a status or an error; "" of anything else */
 extern const char *outbox_reply_string(const OutboxReply *reply);
 
-/* of the string, which may contain zero bytes */
+/* the length of that text, which may contain zero bytes */
 extern size_t outbox_reply_size(const OutboxReply *reply);
 
-/* the number of an array's elements; 0 for anything else */
+/* the number of an array's elements, 0 of anything else; and an element */
 extern size_t outbox_reply_length(const OutboxReply *reply);
 extern const OutboxReply *outbox_reply_element(const OutboxReply *reply,
 											   size_t n);
 
-/* an element that is a string, or a number in one; "" and 0 where it is not */
+/* the text of an element, and the number in it; "" and 0 if there is none */
 extern const char *outbox_reply_element_string(const OutboxReply *reply,
 											   size_t n);
 extern uint64 outbox_reply_element_number(const OutboxReply *reply, size_t n);

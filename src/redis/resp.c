@@ -5,8 +5,8 @@
  *
  * Design notes
  *
- * Every argument of every message passes through here, so numbers are written
- * by hand and nothing is formatted.
+ * Every argument of every message is written here, so this has to be fast:
+ * printf formats are not used, and digits are made by hand.
  *
  *-------------------------------------------------------------------------
  */

@@ -19,10 +19,10 @@
 
 #include "lib/stringinfo.h"
 
-/* a command with this number of arguments, its name included, begins */
+/* begin a command with this number of arguments, including its name */
 extern void outbox_resp_command(StringInfo out, int argc);
 
-/* one argument each */
+/* add one argument: bytes, a string, a number in decimal */
 extern void outbox_resp_arg(StringInfo out, const char *data, size_t len);
 extern void outbox_resp_string(StringInfo out, const char *s);
 extern void outbox_resp_number(StringInfo out, uint64 n);

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * answers.c
- *	  Answers of Redis, each to whom it concerns.
+ *	  Hand each answer of Redis to the file that sent the request.
  *
  * Design notes
  *
- * Whoever asks for something doesn't wait for the answer; it is handed to them
- * from here, above all of them.
+ * A file that sends a request doesn't wait for the answer.  This file lies
+ * above all of those, reads the answers and calls the one that is concerned,
+ * so that none of them has to be called from below.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,8 +23,8 @@
 #include "relay/deliver/skip.h"
 
 /*
- * A script that all queues share is the link's matter, a queue's own script
- * the queue's.
+ * An error with a script that all queues share is the link's trouble, an error
+ * with a queue's own script is the queue's.
  */
 static void
 script_answer(Relay *relay, Link *link, const Request *request,
@@ -56,7 +57,7 @@ take_answer(Relay *relay, Link *link, const Request *request,
 			script_answer(relay, link, request, reply);
 			break;
 		case REQUEST_IGNORED:
-			/* its queue may have missed a plan meanwhile */
+			/* the request may have kept its queue out of a plan */
 			outbox_want_plan(PLAN_ANSWER);
 			break;
 		case REQUEST_CURSOR:

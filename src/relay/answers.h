@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * answers.h
- *	  Answers of Redis, each to whom it concerns.
+ *	  Hand each answer of Redis to the file that sent the request.
  *
  * Purpose: take the answers that have arrived on a link.
  * Process: relay.
- * Transaction: none may be open; whom an answer concerns may have one.
+ * Transaction: none may be open; the functions called for an answer may open
+ *	  one of their own.
  * Memory: answers are freed here.
- * Errors: those of whom an answer concerns.
- * Locks: likewise.
+ * Errors: those of the functions called for an answer.
+ * Locks: those of the functions called for an answer.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +21,7 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
+/* deal with all answers that have arrived; trouble is in link->trouble then */
 extern void outbox_take_answers(Relay *relay, Link *link);
 
 #endif							/* OUTBOX_RELAY_ANSWERS_H */

@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  Whose relay this is: its slot, its settings, its database.
+ *	  The relay's slot, its settings, and whether its database is a copy.
  *
  * Design notes
  *
- * A relay runs in the slot that the launcher has given it, if the launcher
- * still means it: it may have given up waiting and started another one.  When
- * the process ends, however it ends, the slot says so and the launcher is
- * woken.
+ * A relay runs in the slot that the launcher has given it.  The launcher may
+ * have given up waiting for this process and started another one; the slot's
+ * generation tells, and then this process ends.  When a relay ends, however it
+ * ends, it writes so into the slot and wakes the launcher.
  *
  * A database that is a copy of another one has the other one's messages, and
- * perhaps its Redis.  Its oid tells: CREATE DATABASE copies a row of
- * outbox.relay_state with another database's oid.  pg_dump leaves that table
- * out, but messages out of a dump are in outbox.deferred.  Either way
- * everything is held until somebody has decided.
+ * perhaps its Redis.  CREATE DATABASE copies the row of outbox.relay_state,
+ * which then has another database's oid.  pg_dump leaves that table out, but
+ * messages out of a dump are in outbox.deferred with the reason "restored".
+ * In both cases everything is held until an operator has decided.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,8 +31,8 @@
 static uint32 attached_generation;
 
 /*
- * The launcher may have given the slot away by now, if the outcome was there
- * before: then it is somebody else's.
+ * If the slot had an outcome before the process ended, the launcher may have
+ * given the slot to another relay by now: then it must not be touched.
  */
 static void
 relay_detach(int code, Datum arg)
@@ -94,10 +94,11 @@ outbox_relay_leave(Relay *relay)
 }
 
 /*
- * A transaction whose settings no ALTER DATABASE has a say in.  Of staging
- * there are no statistics, and those of outbox.deferred are old when many rows
- * have come at once: the planner would take large tables for small ones and
- * read them as a whole, again and again.  All that is asked often has an index.
+ * ALTER DATABASE and ALTER ROLE must not change how the relay's statements
+ * run.  Staging has no statistics, and those of outbox.deferred are old when
+ * many rows have come at once: the planner would take large tables for small
+ * ones and read them as a whole, again and again.  Every frequent query has an
+ * index.
  */
 void
 outbox_fix_settings(void)
@@ -126,8 +127,8 @@ outbox_fix_settings(void)
 	"(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 /*
- * The first relay of a database gives it a source.  So a database made from a
- * template, which never had a relay, has one of its own.
+ * The first relay of a database gives it a source.  So a database that was
+ * made from a template without a source gets its own.
  */
 static void
 make_source(void)
@@ -151,7 +152,7 @@ read_state(Relay *relay, bool *changed)
 					 " EXISTS (SELECT FROM outbox.deferred"
 					 " WHERE reason = 'restored')"
 					 " FROM outbox.relay_state", NULL, 0) != 1)
-		return "outbox.relay_state has not one row";
+		return "outbox.relay_state does not have exactly one row";
 	source = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	*changed = strcmp(source, relay->source) != 0;
 	strlcpy(relay->source, source, sizeof(relay->source));
@@ -162,10 +163,6 @@ read_state(Relay *relay, bool *changed)
 	return NULL;
 }
 
-/*
- * Reads outbox.relay_state, which is neither in dumps nor true in a copy of
- * the database.
- */
 bool
 outbox_read_relay_state(Relay *relay)
 {

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * attach.h
- *	  Whose relay this is: its slot, its settings, its database.
+ *	  The relay's slot, its settings, and whether its database is a copy.
  *
  * Purpose: take the slot, keep the database's settings out, read the source.
  * Process: relay.
- * Transaction: outbox_read_relay_state() in the caller's; the rest none.
- * Memory: the relay's.
- * Errors: none thrown for what others do; the process ends if it isn't wanted.
+ * Transaction: outbox_read_relay_state() in the caller's; the rest needs none.
+ * Memory: nothing is allocated.
+ * Errors: those of SQL.  The process ends, without an error, if the launcher
+ *	  or the database does not need it any more.
  * Locks: OutboxShared.lock; the caller has locked outbox.relay_state.
  *
  *-------------------------------------------------------------------------
@@ -20,17 +21,19 @@
 #include "launcher.h"
 #include "relay/base/state.h"
 
-/* ends the process if the launcher wants it no more */
+/* the slot given by the launcher; ends the process if it is another relay's */
 extern OutboxSlot *outbox_relay_attach(const OutboxRelayArgs *args);
 
-/* this database hasn't got the extension: end, not to be started again */
+/* the extension is not in this database: end, and do not start again */
 extern void outbox_relay_leave(Relay *relay) pg_attribute_noreturn();
 
+/* settings that the relay's statements rely on, whatever the database's are */
 extern void outbox_fix_settings(void);
 
 /*
- * Whose messages are these, and may they be delivered from here?  True if the
- * source has changed: cursors are others.
+ * Read the database's source, and hold everything if the database is a copy or
+ * was restored.  True if the source has changed: then all cursors have other
+ * names.
  */
 extern bool outbox_read_relay_state(Relay *relay);
 

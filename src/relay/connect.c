@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * connect.c
- *	  The life of a link: up, down, held.
+ *	  Connect a link, notice that it has failed, and say so.
  *
  * Design notes
  *
- * See base/link.c for the states.  The first trouble of a kind is logged, its
- * repetition at DEBUG1.  A link that goes down is tried again after a while,
- * longer each time, and not by all servers at the same moment.
+ * See base/link.c for the states.  An error is logged at LOG when it is another
+ * one than before, and at DEBUG1 when it is repeated.  After a failure the
+ * next attempt waits, longer each time, and for a random part of that, so that
+ * many servers don't connect at the same moment.
  *
  *-------------------------------------------------------------------------
  */
@@ -69,7 +70,7 @@ end_link(Relay *relay, Link *link)
 		outbox_queue_is_unknown(queue);
 		outbox_consumer_is_cut_off(queue);
 	}
-	/* commits needn't wake us for nothing */
+	/* without a link a commit would wake the relay for nothing */
 	pg_atomic_write_u32(&relay->slot->deaf, 1);
 }
 
@@ -93,7 +94,7 @@ log_trouble(LinkLife *life, const char *error)
 }
 
 /*
- * The link has failed.  Try again after a while.
+ * The link has failed, see link->trouble.  Plan the next attempt.
  */
 static void
 take_down(Relay *relay, Link *link, OutboxTime now)
@@ -127,7 +128,7 @@ outbox_link_has_moved(Relay *relay, Link *link)
 }
 
 /*
- * The link is up: say so, once.
+ * Show and log, once for each connection, that the link is up.
  */
 static void
 show_that_link_is_up(Relay *relay, Link *link)
@@ -160,7 +161,7 @@ begin_link(Link *link, OutboxTime now)
 }
 
 /*
- * What every connection begins with.
+ * Log in, select the database, load the scripts.
  */
 static void
 send_handshake(Link *link, const OutboxRedisUrl *url)
@@ -178,7 +179,7 @@ send_handshake(Link *link, const OutboxRedisUrl *url)
 							(const char *const[]) {"SELECT",
 								psprintf("%d", url->db)});
 
-	/* for CLIENT LIST; not allowed by every ACL */
+	/* for CLIENT LIST; the answer is ignored, as an ACL may forbid it */
 	outbox_send_command(link, REQUEST_IGNORED, NULL, 3,
 						(const char *const[]) {"CLIENT", "SETNAME", "outbox"});
 	outbox_send_scripts(link, NULL);
@@ -247,7 +248,11 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 	if (link->state >= LINK_READY)
 	{
 		pg_atomic_write_u32(&relay->slot->deaf, 0);
-		/* a commit that still found us deaf is visible to the next snapshot */
+
+		/*
+		 * A commit that still saw the flag set did not wake us, but is visible
+		 * to the next snapshot.
+		 */
 		pg_memory_barrier();
 		outbox_ask_for_cursors(relay, now);
 	}

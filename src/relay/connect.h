@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * connect.h
- *	  The life of a link: up, down, held.
+ *	  Connect a link, notice that it has failed, and say so.
  *
- * Purpose: connect, greet, take answers, ask for cursors; decide when the link
- *	  goes down and when the next attempt is made; say so.
+ * Purpose: connect, greet, take answers, ask for cursors; decide when a link
+ *	  has failed and when the next attempt is made; show and log both.
  * Process: relay.
- * Transaction: none may be open; answers have some of their own.
+ * Transaction: none may be open; dealing with an answer may open one.
  * Memory: a part of the link.
- * Errors: none for what Redis does.
+ * Errors: none thrown for what Redis does.
  * Locks: OutboxShared.lock.
  *
  *-------------------------------------------------------------------------
@@ -27,19 +27,22 @@ typedef struct LinkLife
 	OutboxTime	retry_at;		/* while down: the next attempt */
 	OutboxTime	give_up_at;		/* while connecting */
 	int			backoff_ms;
-	bool		up_is_shown;		/* "up" has been shown */
+	bool		up_is_shown;	/* ... and logged, for this connection */
 	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */
 } LinkLife;
 
 extern void outbox_link_life_init(Link *link);
 
-/* one turn of the link */
+/*
+ * One turn of the link: connect, move bytes, deal with answers, ask for
+ * cursors.  While the relay is held the link is closed.
+ */
 extern void outbox_run_link(Relay *relay, Link *link, OutboxTime now);
 
-/* Redis is somewhere else now: go there at once */
+/* outbox.redis_url has changed: close the link and connect at once */
 extern void outbox_link_has_moved(Relay *relay, Link *link);
 
-/* there is nothing to apply, and nothing wrong: the link is up */
+/* everything is delivered, and nothing is wrong: the link is up */
 extern void outbox_link_is_idle(Relay *relay, Link *link);
 
 /*

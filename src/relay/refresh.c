@@ -5,11 +5,12 @@
  *
  * Design notes
  *
- * The list is read again when a cache invalidation or a wake says so, and when
- * a row turns up whose queue isn't in it: commits become visible before their
- * invalidations arrive.
+ * The list is read again when a cache invalidation has arrived or somebody who
+ * changed queues has woken the relay, and when a row is found whose queue is
+ * not in the list: commits become visible before their invalidations arrive.
  *
- * A queue is made of parts, each of which its owner makes here and frees here.
+ * A queue consists of parts (base/state.h).  Their owners' functions to make
+ * and to free them are called here, and nowhere else.
  *
  *-------------------------------------------------------------------------
  */
@@ -102,7 +103,7 @@ outbox_remove_dropped_queue(Relay *relay)
 }
 
 /*
- * Drop all queues, to be read again.
+ * Drop all queues, so that they are read again with other cursors.
  */
 static void
 drop_queues(Relay *relay)
@@ -155,8 +156,8 @@ delete_orphans(int32 id)
 }
 
 /*
- * Settings may have changed.  What a queue stands still for may be over then:
- * it goes on from its cursor.
+ * Take a queue's settings from its row.  If they may have removed the reason
+ * why the queue stands still, the queue continues from its cursor.
  */
 static void
 take_settings(RelayQueue *queue, const OutboxQueue *settings)
@@ -193,7 +194,7 @@ refresh_queues(Relay *relay)
 		OutboxQueue *settings = lfirst(lc);
 		RelayQueue *queue = outbox_known_queue(settings->id);
 
-		/* another key has another cursor */
+		/* with another redis_key the queue has another cursor */
 		if (queue != NULL && !outbox_same_redis_key(queue, settings))
 		{
 			drop_queue(queue);

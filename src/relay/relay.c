@@ -6,21 +6,23 @@
  * Design notes
  *
  *		   commit ──► wake
- *						│
- *		┌───────────────▼─────────────────────────────────────────┐
- *		│ link		connect, answers, cursors		   connect.c  │
- *		│ due		delayed messages, consumers					  │
- *		│ deliver	plan, read, send		   deliver/deliver.c  │
- *		│ chores	count, rotate, publish				upkeep/	  │
- *		│ wait		latch and socket					  wait.c  │
- *		└─────────────────────────────────────────────────────────┘
+ *		                │
+ *		┌───────────────▼──────────────────────────────────────────────┐
+ *		│ link     connect, answers, cursors     connect.c             │
+ *		│ stage    messages whose delay is over  upkeep/delayed.c      │
+ *		│ ask      what consumers return         consumers/streams.c   │
+ *		│ deliver  plan, read, send              deliver/deliver.c     │
+ *		│ chores   count, rotate, publish        upkeep/               │
+ *		│ wait     latch and socket              wait.c                │
+ *		└──────────────────────────────────────────────────────────────┘
  *
- * There is no transaction but within a step, and no step waits for Redis: the
- * loop waits, with no transaction, on the latch and the socket together.
+ * A transaction is open only within a step (base/step.c), and no step waits
+ * for Redis: the loop waits on the latch and the socket together, with no
+ * transaction open.
  *
- * If the process dies at any point, the next one reads the cursors and goes on
- * from there.  What it keeps in memory is either in staging or in Redis, or is
- * a count that is made anew.
+ * If the process dies at any point, the next relay reads the cursors and
+ * continues from there.  Whatever a relay keeps in memory is also in staging
+ * or in Redis, or is a count that the next relay makes again.
  *
  *-------------------------------------------------------------------------
  */
@@ -62,17 +64,19 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 
-/* how often the relay looks around by itself; sooner if work is left over */
+/* how often chores are done; and how soon again if they left work over */
 #define CHORES_INTERVAL_MS	1000
 #define MORE_WORK_MS		100
 
+/* at the start: how soon to try again if somebody has locked a table */
 #define LOCK_RETRY_MS		50
 
-/* SIGTERM has come */
+/* set by SIGTERM */
 static volatile sig_atomic_t told_to_end = false;
 
 /*
- * SIGTERM ends the relay as it does any worker.
+ * SIGTERM ends the relay as it ends any worker.  That it came is remembered
+ * for write_counts_at_exit().
  */
 static void
 relay_sigterm(SIGNAL_ARGS)
@@ -82,8 +86,8 @@ relay_sigterm(SIGNAL_ARGS)
 }
 
 /*
- * We have been told to end, perhaps in the middle of a step: leave the
- * registers and totals as they are now.
+ * SIGTERM may have come in the middle of a step.  Write registers and totals
+ * as they are now, so that the next relay shows the same numbers.
  */
 static void
 write_counts_at_exit(int code, Datum arg)
@@ -125,7 +129,7 @@ make_relay(const OutboxRelayArgs *args)
 }
 
 /*
- * False if somebody else's lock is in the way.
+ * False if somebody's lock is in the way.
  */
 static bool
 read_first_state(Relay *relay)
@@ -140,7 +144,7 @@ read_first_state(Relay *relay)
 }
 
 /*
- * Settings may have been reloaded.
+ * Reload settings if the server was told to, and follow outbox.redis_url.
  */
 static void
 take_reload(Relay *relay)
@@ -165,8 +169,9 @@ take_reload(Relay *relay)
 }
 
 /*
- * We have been woken: queues or the extension may have changed, or messages
- * are to be delivered again.  Without a link nobody else looks.
+ * Somebody who changes queues or the extension, or asks for messages to be
+ * delivered again, sets slot->told and wakes the relay.  While nothing is
+ * delivered nobody else reads the queues again, so this does.
  */
 static void
 take_wake(Relay *relay)
@@ -184,8 +189,7 @@ take_wake(Relay *relay)
 }
 
 /*
- * Deliver what can be.  False if there is nothing to do until something
- * happens.
+ * Deliver what can be delivered now.  False if nothing could be done.
  */
 static bool
 deliver(Relay *relay, OutboxTime now)
@@ -198,15 +202,15 @@ deliver(Relay *relay, OutboxTime now)
 	done = outbox_deliver(relay, now);
 	outbox_end_step();
 
-	/* a row of a queue that isn't known yet */
+	/* rows of a queue that is not known yet have to be planned again */
 	if (done && outbox_queues_to_be_read())
 		outbox_want_plan(PLAN_QUEUES);
 	return done;
 }
 
 /*
- * What is done about once a second, and when somebody asks for the counts.
- * True if work is left over.
+ * Done about once a second, and when somebody asks for the counts.  True if
+ * work is left over.
  */
 static bool
 chores(Relay *relay, OutboxTime now)
@@ -245,8 +249,8 @@ chores(Relay *relay, OutboxTime now)
 }
 
 /*
- * One turn of the loop.  False if there is nothing to do until something
- * happens.
+ * One turn of the loop.  False if there is nothing to do until a commit, an
+ * answer or a time comes.
  */
 static bool
 turn(Relay *relay, OutboxTime now)

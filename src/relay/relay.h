@@ -3,9 +3,9 @@
  * relay.h
  *	  The worker that delivers one database's messages: the loop.
  *
- * Purpose: its entry point, which the launcher names to the postmaster.
+ * Purpose: the entry point that the launcher names to the postmaster.
  * Process: relay.
- * Transaction: none but within a step.
+ * Transaction: one for each step.
  * Memory: see base/state.h.
  * Errors: thrown errors end the worker, which is started again and recovers
  *	  from Redis.
@@ -18,6 +18,7 @@
 
 #include "outbox.h"
 
+/* runs until the extension is dropped, SIGTERM or an error */
 extern PGDLLEXPORT void outbox_relay_main(Datum main_arg);
 
 #endif							/* OUTBOX_RELAY_H */

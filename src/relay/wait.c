@@ -5,8 +5,8 @@
  *
  * Design notes
  *
- * One wait on the latch and the links' sockets together, until the next thing
- * that has a time of its own.  There is no transaction meanwhile.
+ * The relay waits on the latch and the link's socket together, until the next
+ * thing is due.  No transaction is open meanwhile.
  *
  * The wait event set lives as long as the socket: making one for every wait
  * would take most of the time between a commit and its delivery.
@@ -121,7 +121,8 @@ prepare_set(Relay *relay)
 }
 
 /*
- * Milliseconds until something has to be done at a time of its own.
+ * Milliseconds until the first thing that is done at a certain time, chores
+ * aside.
  */
 static long
 ms_until_due(Relay *relay, OutboxTime now)
@@ -167,7 +168,7 @@ outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 	timeout = Min(timeout, ms_until_due(relay, now));
 	if (may_plan_soon(relay))
 	{
-		/* nobody needs to wake us for it */
+		/* the next tick is at most a millisecond away: no commit need wake us */
 		pg_atomic_write_u32(&relay->slot->deaf, 1);
 		timeout = Min(timeout, 1);
 	}

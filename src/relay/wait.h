@@ -3,7 +3,7 @@
  * wait.h
  *	  The relay waits: for a commit, for Redis, for what is due.
  *
- * Purpose: one wait for everything.
+ * Purpose: one wait for all that the relay may wait for.
  * Process: relay.
  * Transaction: none may be open.
  * Memory: a wait event set for each socket.
@@ -31,10 +31,10 @@ typedef struct LinkWait
 
 extern void outbox_link_wait_init(Link *link);
 
-/* until something happens or is due, chores at the latest */
+/* wait for a commit, for Redis or for the first thing that is due */
 extern void outbox_wait_for_work(Relay *relay, OutboxTime chores_at);
 
-/* the same before there is anything to do but to try again */
+/* wait for this time or the latch, before there is a link */
 extern void outbox_wait_ms(long ms);
 
 #endif							/* OUTBOX_RELAY_WAIT_H */

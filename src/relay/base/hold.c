@@ -1,20 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * hold.c
- *	  Nothing may be delivered until somebody has decided.
+ *	  Hold all messages until an operator has decided.
  *
  * Design notes
  *
- * A relay is held if the database it finds is a copy, or if a cursor in Redis
- * says that another server has taken over.  The first is read from the
- * database again and again and ends when the database says so.  The second
- * ends with outbox_resume(), which gives the database new cursors.
+ * A relay is held if its database is a copy, or if a cursor in Redis says that
+ * another server has taken over.  A reason in the database is read again and
+ * again, and ends when it is not there any more.  A reason in Redis ends with
+ * outbox_resume(), which gives the database other cursors.
  *
  *-------------------------------------------------------------------------
  */
 #include "relay/base/hold.h"
 
-static OutboxRelayState hold = OUTBOX_NOT_RUNNING;	/* that is: not held */
+/* OUTBOX_NOT_RUNNING: not held */
+static OutboxRelayState hold = OUTBOX_NOT_RUNNING;
 static bool found_in_database = false;
 static char reason[OUTBOX_TEXT_SIZE];
 
@@ -25,7 +26,7 @@ outbox_hold(OutboxRelayState state, HoldFound found, const char *why)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox holds all messages: %s", why),
-				 errhint("If they shall be delivered from here, call outbox_resume().")));
+				 errhint("To deliver them from here, call outbox_resume().")));
 	hold = state;
 	found_in_database = found == HOLD_FOUND_IN_DATABASE;
 	snprintf(reason, sizeof(reason), "%s; outbox_resume() delivers from here",

@@ -1,11 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * hold.h
- *	  Nothing may be delivered until somebody has decided.
+ *	  Hold all messages until an operator has decided.
  *
- * Purpose: hold the relay for a reason, and let it go on.
- * Process: relay.  Transaction: none needed.  Memory: static.
- * Errors: none.  Locks: none.
+ * Purpose: remember that nothing may be delivered, and why.
+ * Process: relay.
+ * Transaction: none needed.
+ * Memory: static.
+ * Errors: a WARNING when the relay begins to be held.
+ * Locks: none.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,23 +19,23 @@
 
 #include "shmem.h"
 
-/* where the reason was found: it goes when it is no longer found there */
+/* where the reason was found, and has to be gone before the hold ends */
 typedef enum HoldFound
 {
 	HOLD_FOUND_IN_DATABASE,
 	HOLD_FOUND_IN_REDIS
 } HoldFound;
 
-/* state is OUTBOX_HELD or OUTBOX_FENCED */
+/* deliver nothing, for this reason; state is OUTBOX_HELD or OUTBOX_FENCED */
 extern void outbox_hold(OutboxRelayState state, HoldFound found,
 						const char *why);
 
-/* the database gives no reason any more; with "all", nor does Redis */
+/* the reason in the database is gone; with "all", a reason in Redis, too */
 extern void outbox_stop_holding(bool all);
 
 extern bool outbox_is_held(void);
 
-/* the state to be shown, and its reason */
+/* what is shown while the relay is held */
 extern OutboxRelayState outbox_hold_state(void);
 extern const char *outbox_hold_reason(void);
 

@@ -5,10 +5,10 @@
  *
  * Design notes
  *
- * Two histograms of a minute each, the current one and the one before; what is
- * shown is of both, so of the last one to two minutes.  Buckets are a fifth
- * wide, from 10 microseconds on: bucket n holds up to 10 * 1.2 ^ n, the last
- * one all that is longer (more than a day).
+ * Two histograms of a minute each are kept, the current one and the one
+ * before.  Quantiles are taken from both, so they tell of the last one to two
+ * minutes.  Bucket n counts latencies up to 10 * 1.2 ^ n microseconds, the last
+ * bucket also all longer ones (more than a day).
  *
  *-------------------------------------------------------------------------
  */

@@ -26,11 +26,11 @@ typedef struct OutboxLatency
 	uint32		buckets[2][OUTBOX_LATENCY_BUCKETS];
 } OutboxLatency;
 
-/* so many messages took that long */
+/* count messages took this number of microseconds each */
 extern void outbox_latency_add(OutboxLatency *latency, TimestampTz now,
 							   int64 us, uint32 count);
 
-/* microseconds that this part (0 to 1) took at most; -1: there were none */
+/* microseconds that this part (0 to 1) of the messages took at most; -1: none */
 extern int64 outbox_latency_quantile(OutboxLatency *latency, TimestampTz now,
 									 double part);
 

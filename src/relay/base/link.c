@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * link.c
- *	  The relay's link to one Redis: the connection, and what was asked on it.
+ *	  The relay's link to one Redis: the connection, and the requests on it.
  *
  * Design notes
  *
@@ -14,13 +14,13 @@
  * accepts connections and refuses writes: until the link is up, the state
  * shown stays "waiting for redis" and the waits between attempts grow.
  *
- * Whatever the trouble is, it is met in one way: the link goes down with all
- * that is under way, and begins again with the cursors.  Messages stay where
- * they are, in staging.
+ * All trouble is dealt with in one way: the link is taken down, its requests
+ * are forgotten, and the next connection begins with the cursors.  Messages
+ * stay in staging meanwhile.
  *
- * Redis answers in the order in which it was asked, so what is awaited is a
- * list.  When the connection is gone, so is the list: whatever it asked for is
- * seen from the cursors that are read on the next connection.
+ * Redis answers in the order of the requests, so these are a list.  The list
+ * need not survive its connection: what became of its requests can be seen
+ * from the cursors.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,10 +74,6 @@ outbox_requests_init(RelayQueue *queue)
 	mine(queue)->last = REQUEST_CURSOR;
 }
 
-/*
- * Begin to connect.  False, with the reason in link->trouble, if that failed
- * at once.
- */
 bool
 outbox_link_begin(Link *link, const OutboxRedisUrl *url)
 {
@@ -90,7 +86,6 @@ outbox_link_begin(Link *link, const OutboxRedisUrl *url)
 	return false;
 }
 
-/* it is connected, the handshake begins */
 void
 outbox_link_greet(Link *link)
 {
@@ -98,7 +93,6 @@ outbox_link_greet(Link *link)
 	link->state = LINK_GREETING;
 }
 
-/* the handshake is done */
 void
 outbox_link_is_ready(Link *link)
 {
@@ -106,7 +100,6 @@ outbox_link_is_ready(Link *link)
 		link->state = LINK_READY;
 }
 
-/* Redis does what it is asked */
 void
 outbox_link_is_up(Link *link)
 {

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * link.h
- *	  The relay's link to one Redis: the connection, and what was asked on it.
+ *	  The relay's link to one Redis: the connection, and the requests on it.
  *
- * Purpose: send commands, remember whose answers come next, notice trouble.
- *	  How a link comes up and goes down is decided in relay/connect.c.
+ * Purpose: send requests, remember their order, notice trouble.  When a link
+ *	  is connected and taken down is decided in relay/connect.c.
  * Process: relay.
  * Transaction: none needed; none may be open while the relay waits for the
  *	  link.
  * Memory: a Link lives as long as the relay; a Request until its answer has
- *	  been dealt with, or the link goes down.
+ *	  been dealt with or the link is taken down.
  * Errors: none thrown for what Redis does.  A command may be written in any
- *	  state of the link: if the link has failed the command is dropped with
- *	  all that is under way, and the queues are read again from their cursors.
+ *	  state of the link: if the link has failed, the command is dropped with
+ *	  all requests, and the queues' cursors are read again.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -38,7 +38,7 @@ typedef enum LinkState
 	LINK_CONNECTING,
 	LINK_GREETING,				/* the handshake is under way */
 	LINK_READY,					/* Redis answers */
-	LINK_UP						/* ... and does what it is asked */
+	LINK_UP						/* ... and has applied what there was */
 } LinkState;
 
 typedef enum RequestKind
@@ -51,7 +51,7 @@ typedef enum RequestKind
 	REQUEST_BATCH,
 	REQUEST_SKIP,				/* a batch in which messages may be skipped */
 	REQUEST_RETRY,				/* skipped messages, tried again */
-	/* of the streams in which consumers answer; the last ones, as they count apart */
+	/* for the streams in which consumers answer; these must be the last ones */
 	REQUEST_CONSUMER_CHECK,
 	REQUEST_CONSUMER_READ,
 	REQUEST_CONSUMER_TRIM
@@ -65,16 +65,17 @@ typedef struct Request
 	RelayQueue *queue;			/* or NULL */
 	int			number;			/* which script or stream */
 
-	/* of batches */
+	/* if it is a batch or a retry */
 	OutboxPosition to;			/* the position that the cursor moves to */
 	bool		finishes;		/* the last batch of its tick */
 	int			count;			/* messages to be applied */
 	int			skipped;		/* messages covered and not applied */
 	TimestampTz oldest;			/* enqueued_at of the first message */
 	TimestampTz newest;			/* ... and of the last one */
-	struct PlanEntry *entries;	/* of the messages, if they may be skipped */
+	struct PlanEntry *entries;	/* count of them, if messages may be skipped */
 
-	uint64		applied;		/* of a takeover: the cursor's count */
+	/* if it is a takeover */
+	uint64		applied;		/* messages, as the cursor counts them */
 } Request;
 
 typedef struct Link
@@ -83,10 +84,10 @@ typedef struct Link
 	MemoryContext context;
 	RedisConnection *connection;
 	LinkState	state;
-	bool		socket_ready;	/* something has happened on the socket */
+	bool		socket_ready;	/* the wait has seen an event of the socket */
 	dlist_head	requests;
-	int			inflight;		/* requests */
-	int			consumer_reads; /* ... of consumers' streams */
+	int			inflight;		/* how many requests */
+	int			consumer_reads; /* ... of which for consumers' streams */
 	OutboxTime	progress_at;	/* when bytes or an answer last moved */
 	TimestampTz answered_at;	/* when the last answer came */
 	char		trouble[OUTBOX_TEXT_SIZE];	/* why it must go down */
@@ -97,26 +98,38 @@ typedef struct Link
 	struct LinkScripts *scripts;
 } Link;
 
-/* a queue's requests under way; written by link.c */
+/* how many requests of a queue are under way; written by link.c */
 typedef struct QueueRequests
 {
-	int			inflight;		/* all but those of consumers' streams */
-	int			skip_or_retry;			/* of these: REQUEST_SKIP and REQUEST_RETRY */
-	int			consumer_reads;
-	RequestKind last;			/* the last batch or retry that was sent */
+	int			inflight;		/* all but those for consumers' streams */
+	int			skip_or_retry;	/* ... of which REQUEST_SKIP and REQUEST_RETRY */
+	int			consumer_reads; /* for consumers' streams */
+	RequestKind last;			/* of the last batch or retry that was sent */
 } QueueRequests;
 
+/* a link that is down */
 extern Link *outbox_link_make(MemoryContext context);
 extern void outbox_requests_init(RelayQueue *queue);
 
-/* the states, in their order; ending drops all requests */
+/*
+ * Begin to connect a link that is down.  False, with the reason in
+ * link->trouble, if that has failed at once.
+ */
 extern bool outbox_link_begin(Link *link, const OutboxRedisUrl *url);
+
+/* it is connected, and the handshake begins */
 extern void outbox_link_greet(Link *link);
+
+/* the handshake is done */
 extern void outbox_link_is_ready(Link *link);
+
+/* Redis has applied something, or there is nothing to apply */
 extern void outbox_link_is_up(Link *link);
+
+/* close the connection and forget all requests */
 extern void outbox_link_end(Link *link);
 
-/* the link must go down; the first reason counts */
+/* note that the link has to be taken down; the first reason is kept */
 extern void outbox_link_fail(Link *link, const char *error);
 
 /* the state of the relay's best link */
@@ -125,28 +138,31 @@ extern LinkState outbox_best_link_state(const Relay *relay);
 /* send what the links' sockets take */
 extern void outbox_flush_links(const Relay *relay);
 
-/* is there room for more requests? */
+/* are there few enough requests and unsent bytes for one more? */
 extern bool outbox_link_may_send(const Link *link);
 
-/* move bytes; false if the connection is gone */
+/* send and read what the socket takes and has; false if the link has failed */
 extern bool outbox_link_io(Link *link);
 
-/* whoever waits has seen something happen on the socket */
+/* the wait has seen an event of the socket */
 extern void outbox_link_socket_is_ready(Link *link);
 
-/* where a command is to be written, and that its answer is awaited */
+/* where a command is to be written */
 extern StringInfo outbox_link_out(Link *link);
+
+/* a command was written: its answer is the next one to be awaited */
 extern Request *outbox_expect_answer(Link *link, RequestKind kind,
 									 RelayQueue *queue);
 
-/* a command of plain strings, and that its answer is awaited */
+/* write a command of plain strings, and await its answer */
 extern Request *outbox_send_command(Link *link, RequestKind kind,
 									RelayQueue *queue, int argc,
 									const char *const *argv);
 
 /*
- * The next answer and what it answers; false if there is none.  Whoever takes
- * it gives both back when it has been dealt with.
+ * Take the next answer and the request it belongs to.  False if there is none,
+ * or the link has failed.  The caller calls outbox_answer_done() afterwards,
+ * which frees both.
  */
 extern bool outbox_next_answer(Link *link, Request **request,
 							   OutboxReply **reply);

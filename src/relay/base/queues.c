@@ -5,8 +5,9 @@
  *
  * Design notes
  *
- * A queue's texts are kept as Redis gets them, in UTF-8; its options and what
- * is compiled from them in a context of their own, as they may change.
+ * A queue's redis_key is kept in UTF-8, as Redis gets it.  Options and what is
+ * compiled from them may change while the queue lives, so they have a memory
+ * context of their own.
  *
  * A dropped queue stays in the list while answers for it are awaited.  Its
  * rows in staging belong to no queue then, and are removed by the next
@@ -27,7 +28,7 @@ typedef struct QueueById
 	RelayQueue *queue;
 } QueueById;
 
-/* what this file keeps of a queue */
+/* the part of a queue that this file owns */
 typedef struct Listed
 {
 	QueueListed shown;			/* first: what others see */
@@ -35,7 +36,7 @@ typedef struct Listed
 	MemoryContext options_context;	/* of settings.options and .template */
 } Listed;
 
-static HTAB *by_id = NULL;		/* without dropped ones */
+static HTAB *by_id = NULL;		/* of QueueById, without dropped queues */
 static RelayQueue *last_found = NULL;
 static uint64 epoch = 0;		/* outbox_catalog_epoch() at the last reading */
 static bool stale = true;
@@ -83,7 +84,7 @@ outbox_find_queue(int32 id)
 {
 	RelayQueue *queue = outbox_known_queue(id);
 
-	/* created after the list was read, or dropped */
+	/* the queue was created after the list was read, or is dropped */
 	stale |= queue == NULL;
 	return queue;
 }
@@ -108,8 +109,8 @@ outbox_queues_were_read(void)
 }
 
 /*
- * The cursor lives in the slot of the queue's own key: with the tag that the
- * key has, or with the key as the tag.
+ * In a cluster the cursor must be in the same slot as the queue's redis_key, so
+ * it has the same hash tag, or the whole redis_key as its tag.
  */
 static char *
 make_cursor_key(const Relay *relay, const OutboxQueue *queue)
@@ -122,7 +123,7 @@ make_cursor_key(const Relay *relay, const OutboxQueue *queue)
 					queue->redis_key, relay->source, queue->id);
 }
 
-/* a text of the settings as Redis gets it */
+/* a text in UTF-8, as Redis gets it */
 static char *
 utf8_copy(const char *s)
 {
@@ -204,7 +205,7 @@ outbox_take_settings(RelayQueue *queue, const OutboxQueue *settings)
 	OutboxQueue old = listed->settings;
 	SettingsChange change;
 
-	/* somebody may have written to the table, so the target may change, too */
+	/* outbox_alter_queue() keeps the target, but rows can be edited by hand */
 	change.policy = old.on_failure != settings->on_failure;
 	change.options = old.target != settings->target ||
 		!same_options(old.options, settings->options);

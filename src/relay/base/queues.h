@@ -3,12 +3,14 @@
  * queues.h
  *	  The relay's list of queues, and their settings.
  *
- * Purpose: find a queue; add, change and remove one.  When to is decided in
- *	  relay/refresh.c.
+ * Purpose: find a queue; add, change and remove one.  When that is done is
+ *	  decided in relay/refresh.c.
  * Process: relay.
- * Transaction: none needed; outbox_take_settings() detoasts in the caller's.
+ * Transaction: none needed, except that outbox_take_settings() detoasts in the
+ *	  caller's.
  * Memory: a queue has a context of its own, below the relay's.
- * Errors: those of compiling a queue's commands are none; memory.
+ * Errors: none but lack of memory.  Commands that don't compile leave
+ *	  settings.template NULL.
  * Locks: none.
  *
  *-------------------------------------------------------------------------
@@ -23,40 +25,43 @@
 typedef struct QueueListed
 {
 	bool		seen;			/* in outbox.queue, when that was read last */
-	bool		dropped;		/* removed when nothing is under way */
+	bool		dropped;		/* to be removed when no answer is awaited */
 } QueueListed;
 
 /* what has changed in a queue's settings */
 typedef struct SettingsChange
 {
 	bool		policy;			/* on_failure */
-	bool		options;		/* or the target that they are for */
+	bool		options;		/* the options, or the target they are for */
 } SettingsChange;
 
 extern void outbox_queues_init(Relay *relay);
 
-/* NULL if it isn't known, and then the list is read again */
+/* a queue by its id; if it is not known, NULL, and the list is read again */
 extern RelayQueue *outbox_find_queue(int32 id);
 
-/* NULL if it isn't known: it has been dropped */
+/* a queue by its id; NULL if it is not known */
 extern RelayQueue *outbox_known_queue(int32 id);
 
-/* has the list to be read again? */
+/* the list has to be read again; does it have to be? it was */
 extern void outbox_queues_are_stale(void);
 extern bool outbox_queues_to_be_read(void);
 extern void outbox_queues_were_read(void);
 
-/* a queue with settings and without the parts of others */
+/* a new queue, without the parts that other files own */
 extern RelayQueue *outbox_add_queue(Relay *relay, const OutboxQueue *settings);
 
+/* copy settings, and tell which of them were others before */
 extern SettingsChange outbox_take_settings(RelayQueue *queue,
 										   const OutboxQueue *settings);
+
+/* set QueueListed.seen */
 extern void outbox_queue_seen(RelayQueue *queue, bool seen);
 
-/* nobody finds it any more; it stays in the list while answers are awaited */
+/* no look-up finds the queue any more; it is still in the list */
 extern void outbox_queue_is_dropped(RelayQueue *queue);
 
-/* nothing refers to it any more */
+/* take a dropped queue from the list and free it with all its parts */
 extern void outbox_remove_queue(Relay *relay, RelayQueue *queue);
 
 /* do these settings name the redis_key that the queue has? */

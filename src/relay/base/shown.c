@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * shown.c
- *	  What becomes of a queue's messages, as it is shown.
+ *	  Counts, errors and times of a queue that views show.
  *
  * Design notes
  *
- * Everybody who decides about a message says so here.  Nothing is decided
- * from what is counted here.
+ * Every file that decides about a message reports it here.  Nothing in the
+ * relay depends on these numbers.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * shown.h
- *	  What becomes of a queue's messages, as it is shown.
+ *	  Counts, errors and times of a queue that views show.
  *
- * Purpose: count, and remember the last error and the last success.
+ * Purpose: count messages by what became of them; remember the last error and
+ *	  the last success.
  * Process: relay.
  * Transaction: none needed.
  * Memory: a part of the queue; the relay's total is static.
@@ -20,40 +21,42 @@
 #include "relay/base/latency.h"
 #include "relay/base/state.h"
 
-/* what has become of a queue's messages since it was created */
+/* counts since the queue was created */
 typedef struct ShownTotals
 {
 	uint64		delivered;
 	uint64		failed;			/* attempts that were refused */
-	uint64		dead_lettered;	/* expired ones included */
+	uint64		dead_lettered;	/* including those that expired */
 	uint64		expired;
 } ShownTotals;
 
 typedef struct QueueShown
 {
 	ShownTotals totals;
-	int64		delayed;		/* now */
-	int64		dead;			/* now */
+	int64		delayed;		/* rows at the last count */
+	int64		dead;			/* dead letters, at the last count or since */
 	OutboxLatency latency;
 	TimestampTz last_success;
 	TimestampTz last_error_at;
 	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
 } QueueShown;
 
+/* make the part, with what a former relay has counted */
 extern void outbox_shown_init(RelayQueue *queue, const ShownTotals *totals);
 
-/* messages were delivered, the oldest and the newest of them enqueued then */
+/* count messages were delivered; when the first and the last were enqueued */
 extern void outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,
 								  TimestampTz oldest, TimestampTz newest);
 
+/* one attempt was refused; one message expired; one became a dead letter */
 extern void outbox_show_refused(RelayQueue *queue);
 extern void outbox_show_expired(RelayQueue *queue);
 extern void outbox_show_dead_letter(RelayQueue *queue);
 
-/* the error is cleaned, so that it may be logged from last_error */
+/* the last error; QueueShown.last_error has it fit for logs */
 extern void outbox_show_error(RelayQueue *queue, const char *error);
 
-/* counts of a pass over the tables */
+/* what a pass over the tables has counted */
 extern void outbox_show_delayed(RelayQueue *queue, int64 delayed);
 extern void outbox_show_dead(RelayQueue *queue, int64 dead);
 
@@ -63,6 +66,8 @@ extern int64 outbox_shown_latency(RelayQueue *queue, TimestampTz now,
 
 /* messages delivered by all queues of the database, former relays included */
 extern uint64 outbox_delivered(void);
+
+/* what former relays have delivered */
 extern void outbox_set_delivered(Relay *relay, uint64 delivered);
 
 #endif							/* OUTBOX_RELAY_SHOWN_H */

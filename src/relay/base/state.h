@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * state.h
- *	  The relay, and a queue of its.
+ *	  The relay and its queues.
  *
- * Purpose: what all files of the relay share, and who may change it.
+ * Purpose: what all files of the relay share, and which file may change it.
  * Process: relay.
  * Transaction: none needed.
  * Memory: Relay.context for the relay's life, RelayQueue.context for the
@@ -13,9 +13,9 @@
  * Locks: none.
  *
  * A queue consists of parts.  Each part is declared in the header of the file
- * that owns it, and that file alone writes it: everybody else gets it as
- * const.  The owner's file has a function mine() that takes the const away,
- * and no other file may.
+ * that owns it, and only that file writes the part: all others see it as const.
+ * The owner has a static function mine() that casts the const away; no other
+ * file may do that.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,7 +73,7 @@ typedef struct Relay
 	TimeLineID	timeline;
 } Relay;
 
-/* a part of a queue, all zero, that lives as long as the queue */
+/* zeroed memory for a part, which lives as long as the queue */
 extern void *outbox_make_part(RelayQueue *queue, Size size);
 
 #endif							/* OUTBOX_RELAY_STATE_H */

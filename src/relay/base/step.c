@@ -5,11 +5,11 @@
  *
  * Design notes
  *
- * Whatever the relay does with tables it does in steps, and no step waits:
- * neither for Redis nor for somebody's lock.  A user's DDL that waits for one
- * of the relay's locks while the relay waits for one of that session's would
- * be a deadlock; and what stands still for one table would stand still for
- * all queues.  What can't be had now is tried again on a later turn.
+ * The relay reads and writes tables in steps only, and no step waits, neither
+ * for Redis nor for a lock.  If the relay waited for the lock of a session
+ * whose DDL waits for one of the relay's, that would be a deadlock; and while
+ * it waited for one table, no queue would be delivered.  If a lock can't be
+ * had at once, the step is tried again on a later turn.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +20,8 @@
 #include "utils/snapmgr.h"
 
 /*
- * The context to return to.  Before PostgreSQL 17 it would be
- * TopMemoryContext after a commit, and whatever came next a leak.
+ * The context to return to.  Before PostgreSQL 17 the current context is
+ * TopMemoryContext after a commit, and what is allocated there is never freed.
  */
 static MemoryContext step_context = NULL;
 

@@ -3,14 +3,14 @@
  * step.h
  *	  A step of the relay: a transaction that waits for nobody.
  *
- * Purpose: begin and end it, with the locks that it needs.
+ * Purpose: begin and end a step, with the locks that it needs.
  * Process: relay.
  * Transaction: none may be open when a step begins.
- * Memory: what a step allocates goes with it; afterwards the context that was
- *	  current when it began is current again.
+ * Memory: the transaction's, freed when the step ends; then the context that
+ *	  was current when it began is current again.
  * Errors: those of the statements in it; they end the worker.
- * Locks: those that are asked for, taken only if nobody holds a conflicting
- *	  one, to the end of the step.
+ * Locks: those that are asked for, until the step ends.  They are taken only
+ *	  if nobody holds a conflicting one.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,9 +27,10 @@
 typedef struct StepLock
 {
 	OutboxRelation relation;
-	bool		write;
+	bool		write;			/* RowExclusiveLock; else AccessShareLock */
 } StepLock;
 
+/* a transaction with an active snapshot; commit it */
 extern void outbox_begin_step(void);
 extern void outbox_end_step(void);
 

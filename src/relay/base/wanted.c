@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * wanted.c
- *	  What the next turn of the loop has to do, and why.
+ *	  Whether a plan is to be made, and why.
  *
  * Design notes
  *
- * A plan costs a snapshot and an index scan, so none is made unless somebody
- * has a reason.  Reasons add up; with log_min_messages = debug3 they are in
- * the server's log, to find out who keeps an idle relay busy.
+ * A plan costs a snapshot and an index scan, so none is made without a reason.
+ * Reasons are collected until the next plan.  With log_min_messages = debug3
+ * they are written to the server's log, which shows what keeps an idle relay
+ * busy.
  *
  *-------------------------------------------------------------------------
  */

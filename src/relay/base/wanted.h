@@ -1,11 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * wanted.h
- *	  What the next turn of the loop has to do, and why.
+ *	  Whether a plan is to be made, and why.
  *
- * Purpose: ask for a plan from wherever something has come to light.
- * Process: relay.  Transaction: none needed.  Memory: static.
- * Errors: none.  Locks: none.
+ * Purpose: let every file ask for a plan, with its reason.
+ * Process: relay.
+ * Transaction: none needed.
+ * Memory: static.
+ * Errors: none.
+ * Locks: none.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,14 +17,14 @@
 
 #include "outbox.h"
 
-/* why the relay looks for rows to send */
+/* why the relay has to look for rows to send */
 typedef enum PlanReason
 {
-	PLAN_WOKEN = 1 << 0,		/* a commit, or somebody else, has set the latch */
-	PLAN_ROUTINE = 1 << 1,		/* now and then; COMMIT PREPARED wakes nobody */
+	PLAN_WOKEN = 1 << 0,		/* a commit, or another process, set the latch */
+	PLAN_ROUTINE = 1 << 1,		/* once a second; COMMIT PREPARED does not wake */
 	PLAN_STAGED = 1 << 2,		/* the relay itself has staged messages */
 	PLAN_QUEUES = 1 << 3,		/* the list of queues has changed, or has to */
-	PLAN_CURSOR = 1 << 4,		/* a queue goes on from its cursor */
+	PLAN_CURSOR = 1 << 4,		/* a queue's cursor has been read */
 	PLAN_NEXT_TICK = 1 << 5,	/* behind a tick of the past there may be another */
 	PLAN_MISSED = 1 << 6,		/* a queue was busy when the last plan was made */
 	PLAN_ROW_GONE = 1 << 7,		/* a planned row has been updated or moved */
@@ -31,7 +34,7 @@ typedef enum PlanReason
 extern void outbox_want_plan(PlanReason reason);
 extern bool outbox_plan_is_wanted(void);
 
-/* whatever was asked for is about to be done */
+/* a plan is about to be made: forget the reasons */
 extern void outbox_plan_is_made(void);
 
 #endif							/* OUTBOX_RELAY_WANTED_H */
