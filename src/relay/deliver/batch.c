@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * batch.c
- *	  The usual batches: out, and their answers in.
+ *	  Batches in which no message is skipped, and their answers.
  *
  * Design notes
  *
@@ -9,16 +9,16 @@
  * that the batch was made for, moves the cursor, and applies the messages,
  * atomically: so a batch may be sent again whenever its answer is lost.
  *
- * Messages that have to be skipped are none of this file's business: then the
- * queue goes on with skipping, see skip.c.
+ * If a message has to be skipped, the batch ends before it and the queue
+ * continues with the batches of skip.c.
  *
- * Batches of a queue are pipelined.  If one is stopped, those behind it find a
- * cursor that isn't the one they expect and do nothing; their answers are
+ * Batches of a queue are pipelined.  If one is stopped, the batches behind it
+ * find another cursor than they expect and do nothing; their answers are
  * ignored, and the queue is recovered from its cursor.
  *
- * If the relay dies with batches under way, Redis may still apply them; the
- * next relay reads the cursor, and whatever moves it afterwards makes the new
- * relay's first batch differ, so that it reads the cursor again.
+ * If the relay dies with batches under way, Redis may still apply them after
+ * the next relay has read the cursor.  Then that relay's first batch finds
+ * another cursor than it expects, and the cursor is read again.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,7 +71,7 @@ add_next(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 }
 
 /*
- * Encode the queue's next messages.
+ * Encode the next messages of the queue's plan, as many as a batch takes.
  */
 static void
 encode(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
@@ -90,10 +90,6 @@ encode(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 	outbox_check_end_of_plan(queue);
 }
 
-/*
- * Send the next messages of a queue's plan.  There may be none: all that was
- * left of the plan had been rolled back, or the next one has to be skipped.
- */
 void
 outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 {
@@ -119,8 +115,8 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 }
 
 /*
- * A message has failed, and with it the batch.  The queue stands still, or
- * goes on with skipping from its cursor.
+ * A message has failed, and the batch has stopped before it.  The queue stands
+ * still, or continues from its cursor and skips what fails.
  */
 static void
 batch_stopped(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
@@ -148,7 +144,7 @@ outbox_batch_answer(Relay *relay, const Request *request,
 {
 	RelayQueue *queue = request->queue;
 
-	/* an answer to what was sent before the queue got into trouble */
+	/* the batch was sent before the queue got into trouble */
 	if (queue->state->state != QUEUE_FLOWING)
 		return;
 	if (outbox_reply_is_error(reply))

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * batch.h
- *	  The usual batches: out, and their answers in.
+ *	  Batches in which no message is skipped, and their answers.
  *
  * Purpose: send the next messages of a queue's plan in one call of a script.
  * Process: relay.
@@ -21,6 +21,10 @@
 #include "relay/base/state.h"
 #include "store/staging.h"
 
+/*
+ * Send the next messages of the queue's plan.  Nothing is sent if all rows left
+ * in the plan were rolled back, or the next message has to be skipped.
+ */
 extern void outbox_send_batch(Relay *relay, RelayQueue *queue,
 							  OutboxStaging *staging);
 extern void outbox_batch_answer(Relay *relay, const Request *request,

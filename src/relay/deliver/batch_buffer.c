@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * batch_buffer.c
- *	  Where the messages of a batch are written before it is sent.
+ *	  The buffer into which the messages of a batch are encoded.
  *
  * Design notes
  *
- * How many arguments a call has stands at its beginning, and is known only
- * when all messages are encoded.  So these are written here, and copied behind
- * the beginning when it is known.
+ * A command begins with the number of its arguments, which is known only when
+ * all messages of the batch are encoded.  So messages are written into this
+ * buffer first, and copied behind the beginning of the command.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * batch_buffer.h
- *	  Where the messages of a batch are written before it is sent.
+ *	  The buffer into which the messages of a batch are encoded.
  *
- * Purpose: buffers that all batches use in turn.
+ * Purpose: one buffer, which all batches use in turn.
  * Process: relay.
  * Transaction: none needed.
- * Memory: static, in the relay's context; what a large batch has made the
- *	  buffers take is given back.
+ * Memory: static, in the relay's context; memory that a large batch needed is
+ *	  freed before the next one.
  * Errors: none.
  * Locks: none.
  *
@@ -21,7 +21,7 @@
 #include "relay/base/state.h"
 #include "targets/target.h"
 
-/* the size of a batch */
+/* a batch is full when it has one of these */
 #define OUTBOX_BATCH_MESSAGES	256
 #define OUTBOX_BATCH_BYTES		(128 * 1024)
 
@@ -37,6 +37,7 @@ extern void outbox_batch_buffer_init(Relay *relay);
 /* the buffer, empty */
 extern BatchBuffer *outbox_batch_buffer(void);
 
+/* add a number to seqs */
 extern void outbox_batch_add_seq(BatchBuffer *buffer, uint64 seq);
 
 static inline bool

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * cursor.c
- *	  What Redis has of a queue, as far as the relay knows.
+ *	  What the relay knows of a queue's cursor in Redis.
  *
  * Design notes
  *
- * Two positions are known of a cursor.  The expected one is where the cursor
- * will be when everything under way has been applied: the next batch names it
- * and is refused if the cursor is elsewhere.  The acknowledged one is where
- * Redis has said that the cursor is.
+ * Two positions of a cursor are kept.  The expected position is the one that
+ * the cursor will have when all batches under way have been applied: the next
+ * batch names it and is refused if the cursor has another one.  The
+ * acknowledged position is the last one that Redis has told.
  *
- * Settled is a snapshot all of whose messages are acknowledged.  It is behind
- * the acknowledged position by at most a tick, and tells what may be removed
- * from staging.
+ * "settled" is a snapshot all of whose messages are acknowledged.  It is at most
+ * a tick behind the acknowledged position, and says what may be removed from
+ * staging.
  *
  *-------------------------------------------------------------------------
  */

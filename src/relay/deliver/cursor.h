@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * cursor.h
- *	  What Redis has of a queue, as far as the relay knows.
+ *	  What the relay knows of a queue's cursor in Redis.
  *
- * Purpose: keep what the cursor is expected to be, and what was acknowledged.
+ * Purpose: keep the expected position and the acknowledged one.
  * Process: relay.
  * Transaction: none needed.
  * Memory: a part of the queue; it holds snapshots.
@@ -23,14 +23,14 @@
 
 typedef struct QueueCursor
 {
-	/* what Redis will have when all that is under way is applied */
+	/* the position when all batches under way have been applied */
 	char	   *expect_text;	/* without seq */
 	uint64		expect_seq;
 
-	/* what Redis has acknowledged */
-	OutboxPosition acked;		/* prev NULL: nothing is known */
+	/* the position that Redis has acknowledged */
+	OutboxPosition acked;		/* prev NULL: not known */
 	uint64		applied;		/* messages, as the cursor in Redis counts */
-	OutboxSnap *settled;		/* all that is visible in it; NULL: unknown */
+	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not known */
 
 	uint64		reads;			/* how often the cursor has been read */
 	uint64		covered;		/* messages that the cursor has moved past */
@@ -40,24 +40,24 @@ typedef struct QueueCursor
 extern void outbox_cursor_init(RelayQueue *queue);
 extern void outbox_cursor_free(RelayQueue *queue);
 
-/* Redis has this position, and has applied this number of messages */
+/* the cursor was read: it has this position and count of messages */
 extern void outbox_cursor_was_read(RelayQueue *queue,
 								   const OutboxPosition *pos, uint64 applied);
 
-/* a batch was sent that moves the cursor there */
+/* a batch was sent that moves the cursor to this position */
 extern void outbox_expect_cursor(RelayQueue *queue, const char *text,
 								 uint64 seq);
 
-/* the batch of a request has moved the cursor */
+/* Redis has answered that it has moved the cursor to the request's position */
 extern void outbox_cursor_moved(RelayQueue *queue, const Request *request);
 
-/* Redis has applied messages */
+/* Redis has answered that it has applied this number of messages */
 extern void outbox_cursor_applied(RelayQueue *queue, int count);
 
-/* all that is visible in the snapshot is acknowledged */
+/* all messages that the snapshot sees are acknowledged */
 extern void outbox_cursor_settled(RelayQueue *queue, OutboxSnap *snap);
 
-/* messages that the cursors of all queues have moved past */
+/* how many messages the cursors of all queues have moved past */
 extern uint64 outbox_covered_in_all(void);
 
 /*

@@ -5,15 +5,15 @@
  *
  * Design notes
  *
- * Ticks are a millisecond apart at least.  The first commit after a pause is
- * delivered at once; under load commits gather for that long, and don't even
- * try to wake the relay meanwhile.  Otherwise thousands of commits a second
- * would each pay for waking it, and the relay for a transaction and a script
- * call a message.
+ * Plans are made at least a millisecond apart.  The first commit after a pause
+ * is delivered at once.  Under load the commits of a millisecond are delivered
+ * together, and don't wake the relay meanwhile.  Otherwise each of thousands of
+ * commits a second would pay for waking the relay, and the relay for a
+ * transaction and a script call for each message.
  *
- * Queues send in turns, a batch each, until nothing more may be under way.  A
- * queue with skipped messages that are due sends its retries and its batches
- * in turns, too: there may be more of either than there is time for.
+ * Queues take turns, with a batch each, until the link takes no more.  A queue
+ * with skipped messages that are due takes turns between retries and batches,
+ * as either may be more than there is time for.
  *
  *-------------------------------------------------------------------------
  */
@@ -125,7 +125,7 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 			else
 				outbox_send_batch(relay, queue, staging);
 			any = true;
-			/* it may have missed a plan while it was busy with an older one */
+			/* plans may have been made while the queue had rows of its own */
 			if (!outbox_has_planned(queue) && outbox_missed_plan(queue))
 				outbox_want_plan(PLAN_MISSED);
 		}
@@ -133,8 +133,8 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 }
 
 /*
- * Rows outside of staging are looked for only by queues that come from the
- * past.
+ * Only a queue whose cursor was just read may have rows outside of staging, see
+ * plan.c.
  */
 static int
 tables_to_read(Relay *relay)
@@ -195,7 +195,7 @@ outbox_all_is_delivered(Relay *relay, const Link *link)
 {
 	ListCell   *lc;
 
-	/* a tick of the past may be empty, and the next one not */
+	/* the tick that a cursor stands in may be empty, and the next one not */
 	if (outbox_plan_is_wanted() || link->inflight > 0)
 		return false;
 	foreach(lc, relay->queues)
@@ -213,7 +213,8 @@ outbox_all_is_delivered(Relay *relay, const Link *link)
 }
 
 /*
- * A finished tick without anything under way has settled.
+ * If a tick is finished and nothing is under way, all its messages are
+ * acknowledged.
  */
 void
 outbox_settle_idle_queues(Relay *relay)
@@ -228,7 +229,7 @@ outbox_settle_idle_queues(Relay *relay)
 			!queue->plan->finished || queue->requests->inflight > 0 ||
 			outbox_has_planned(queue))
 			continue;
-		/* what it stood still for is gone */
+		/* also if the message it stood still for is gone */
 		outbox_queue_delivers(queue);
 		if (queue->cursor->settled != queue->plan->cur)
 			outbox_cursor_settled(queue, queue->plan->cur);

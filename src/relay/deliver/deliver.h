@@ -6,7 +6,7 @@
  * Purpose: decide which queue gets its next plan, batch or retry.
  * Process: relay.
  * Transaction: outbox_deliver() in the caller's; no other may be open.
- * Memory: that of plans and requests.
+ * Memory: plans and requests, see plan.h and link.h.
  * Errors: those of reading rows.
  * Locks: AccessShareLock on the tables of messages, if it can be had.
  *
@@ -21,19 +21,22 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
-/* is there anything to plan or to send now? */
+/* true if there is anything to plan or to send now */
 extern bool outbox_may_deliver(Relay *relay, OutboxTime now);
 
-/* do it; false if somebody's lock is in the way */
+/* make a plan and send what may be sent; false if a table is locked */
 extern bool outbox_deliver(Relay *relay, OutboxTime now);
 
-/* milliseconds until something may be sent that waits for its time */
+/* milliseconds until something may be sent because its time has come */
 extern long outbox_ms_until_delivery(Relay *relay, OutboxTime now);
 
-/* all cursors have been read, and nothing waits to be sent or answered */
+/*
+ * True if all cursors of the link's queues have been read and nothing waits to
+ * be sent or answered.
+ */
 extern bool outbox_all_is_delivered(Relay *relay, const Link *link);
 
-/* queues that have nothing under way have settled; once a second or so */
+/* to be called now and then: move "settled" of queues that are idle */
 extern void outbox_settle_idle_queues(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_DELIVER_H */

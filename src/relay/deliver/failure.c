@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * failure.c
- *	  What becomes of a message that failed: tried again, behind, given up.
+ *	  Record that a message failed: retry it, let it wait, or give it up.
  *
  * Design notes
  *
@@ -9,16 +9,17 @@
  * outbox.dead_letter when the queue's policy gives it up.  Messages of the same
  * key wait behind it, see held.c.
  *
- * What an outage does to a message isn't counted as an attempt.
+ * Errors that mean an outage are not counted as attempts.
  *
- * A message that its consumer returns has been delivered, and holds up nobody:
- * it is delayed or given up, by the same policy.
+ * A message that its consumer returns has been delivered before, so no other
+ * message waits for it: it is delayed or given up, by the same policy.
  *
- * A dead letter is told once, by a WARNING and by NOTIFY.  If the notification
- * queue is half full, because somebody listens and doesn't read, there is no
- * NOTIFY: a full queue would fail the relay.
+ * A dead letter is reported once, by a WARNING and by NOTIFY.  If the
+ * notification queue is half full, because a session listens and doesn't read,
+ * there is no NOTIFY: a full queue would be an error in the relay.
  *
- * Payloads and keys are in no message here, only ids.
+ * Texts for users name messages by their ids; they never have a payload or a
+ * key.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,7 +46,7 @@
 #define NOTIFY_CHANNEL	"outbox_dead_letter"
 
 /*
- * Add an event to a message's history.  The error may be NULL.
+ * Add an event to a message's history; error may be NULL.
  */
 static void
 add_history(const RelayQueue *queue, OutboxMessage *msg, const char *reason,
@@ -139,7 +140,8 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 }
 
 /*
- * What is said of it in the log may be less than the error.
+ * "told" is the reason for the log; "error" is kept with the dead letter and
+ * may quote the payload.
  */
 static void
 give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
@@ -166,9 +168,9 @@ outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg)
 }
 
 /*
- * Several messages of one key may have been tried, each for itself, if the
- * policy was to give them up at once and has been altered since.  They are
- * tried one by one now.
+ * If the policy was to give messages up at once and has been altered since,
+ * several messages of one key may have been tried without waiting for each
+ * other.  From now on they wait behind the first.
  */
 bool
 outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
@@ -217,11 +219,11 @@ outbox_message_expired(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
 }
 
 /*
- * The message has the identity that this transaction gives it, which isn't
- * the one that Redis was sent, see returned.c.
+ * The message has a new identity, which this transaction has given it and which
+ * Redis was never sent, see returned.c.
  *
- * The error is the consumer's, and may be about the payload: it is kept with
- * the message and shown nowhere else.
+ * The error is the consumer's and may quote the payload: it is kept with the
+ * message and shown nowhere else.
  */
 TimestampTz
 outbox_message_returned(RelayQueue *queue, OutboxMessage *msg,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * failure.h
- *	  What becomes of a message that failed: tried again, behind, given up.
+ *	  Record that a message failed: retry it, let it wait, or give it up.
  *
  * Purpose: apply the queue's policy to one message, and record it.
  * Process: relay.
@@ -20,24 +20,25 @@
 
 #include "relay/base/state.h"
 
-/* a message waits behind another one of its key */
+/* skip a message that waits behind another message of its key */
 extern void outbox_message_behind(RelayQueue *queue, const OutboxMessage *msg);
 
 /*
- * Redis has refused a message; was_held: it was skipped before.  True if it
- * has been given up.
+ * Redis has refused a message; was_held says whether it had been skipped
+ * before.  True if it is given up now.
  */
 extern bool outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
 								   const char *error, bool was_held,
 								   TimestampTz now);
 
-/* a message is too old to be sent */
+/* give up a message that is too old to be sent */
 extern void outbox_message_expired(RelayQueue *queue, OutboxMessage *msg,
 								   TimestampTz now);
 
 /*
- * A consumer returns a message, this time for the attempt in msg->attempts.
- * Returns when it is delivered again, 0 if it has been given up.
+ * A consumer has returned a message, for the attempt with the number
+ * msg->attempts.  Returns the time at which the message is delivered again, or
+ * 0 if it is given up.
  */
 extern TimestampTz outbox_message_returned(RelayQueue *queue,
 										   OutboxMessage *msg,

@@ -1,18 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * held.c
- *	  Skipped messages of a queue, and the keys that they hold up.
+ *	  Skipped messages of a queue, and the keys that wait for them.
  *
  * Design notes
  *
- * Messages of a key wait behind the first of that key that was refused, in
- * outbox.deferred.  Which keys are held is known here by their hashes, so that
- * a message that comes later is skipped without a look at the table.  Two keys
- * with one hash hold each other up; nothing else comes of it.
+ * When a message is refused, later messages of its key wait behind it, in
+ * outbox.deferred.  Such a key is held.  The hashes of held keys are kept in
+ * memory, so that a later message can be skipped without reading the table.
+ * Two keys with the same hash wait for each other, and nothing worse happens.
  *
- * The tables know when a message is due, by the wall clock.  When it makes no
- * sense to look yet, as a lock was in the way or the cursor has not covered
- * the message, the relay looks again after a moment by its own clock.
+ * outbox.deferred has the time at which a message is due, by the wall clock.
+ * If the message can't be sent at that time, since a table is locked or the
+ * cursor doesn't cover the message yet, it is looked for again after a moment
+ * that the monotonic clock measures.
  *
  *-------------------------------------------------------------------------
  */
@@ -217,7 +218,7 @@ outbox_find_next_retry(RelayQueue *queue)
 								 " ORDER BY due_at LIMIT 1",
 								 params, lengthof(params));
 
-	/* a row without a time has been edited by hand, and is never due */
+	/* a row without a time has been edited by hand; it is never due */
 	mine(queue)->retry_at = n > 0 ? outbox_result_int64(0, 1) : DT_NOEND;
 	mine(queue)->not_before = 0;
 }

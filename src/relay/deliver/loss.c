@@ -5,11 +5,11 @@
  *
  * Design notes
  *
- * The cursor lies beside the data, so it is lost with the data: a cursor whose
- * count is behind what was acknowledged tells of a loss.  Nothing has to be
- * done about it, as what the cursor doesn't cover is sent again if it is still
- * retained.  Here it is only counted, so that somebody can be told how many
- * messages come again and how many are gone.
+ * Redis keeps the cursor beside the data and loses it with the data: if the
+ * count of a cursor is less than what was acknowledged, messages were lost.
+ * Nothing has to be done about that, since messages that the cursor doesn't
+ * cover are sent again if they are still retained.  This file only counts how
+ * many are sent again and how many are gone, for a WARNING.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,12 @@
  * loss.h
  *	  Redis has lost acknowledged messages of a queue.
  *
- * Purpose: notice it, count what is sent again, and say so.
- * Process: relay.  Transaction: none needed.
+ * Purpose: count what was lost and what is sent again, and report it.
+ * Process: relay.
+ * Transaction: none needed.
  * Memory: a part of the queue; it holds snapshots while a loss is counted.
- * Errors: a WARNING.  Locks: none.
+ * Errors: a WARNING for each loss.
+ * Locks: none.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,14 +30,14 @@ typedef struct QueueLoss
 extern void outbox_loss_init(RelayQueue *queue);
 extern void outbox_loss_free(RelayQueue *queue);
 
-/* this many messages are gone that had been within the position */
+/* this number of messages was lost that the position had covered */
 extern void outbox_note_loss(RelayQueue *queue, uint64 lost,
 							 const OutboxPosition *before);
 
-/* a message has been planned: is it one that was lost? */
+/* a message has been planned: count it if it was lost */
 extern void outbox_count_resent(RelayQueue *queue, uint64 xid, uint64 seq);
 
-/* all that can be sent again has been planned: tell, if anything was lost */
+/* all that can be sent again has been planned: report a loss, if there was one */
 extern void outbox_report_loss(RelayQueue *queue);
 
 #endif							/* OUTBOX_RELAY_LOSS_H */

@@ -1,40 +1,40 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *	  A queue's tick, and which rows of it are sent next.
+ *	  A queue's tick, and which rows of it are to be sent.
  *
  * Design notes
  *
- * Every queue has a tick of its own: the rows visible in cur and not in prev.
- * When the tick is finished the queue takes part in the next plan, with prev =
- * cur and cur = a fresh snapshot.  A queue whose cursor has just been read
- * from Redis takes part with the tick that the cursor stands in, from the
- * cursor's seq on, and so comes to the fresh snapshot in two steps.  That is
- * all there is to recovery: the same plan, begun elsewhere.
+ * Every queue has its own tick: the rows visible in cur and not in prev.  When
+ * the tick is finished, the queue takes part in the next plan with prev = cur
+ * and cur = a new snapshot.  A queue whose cursor has just been read from Redis
+ * first takes part with the tick that the cursor stands in, from the cursor's
+ * seq on, and then with the tick up to a new snapshot.  Recovery is nothing
+ * else than these plans.
  *
- * Queues don't wait for each other.  One with a million rows to be sent is
- * left out of the plans made meanwhile and catches up later.
+ * Queues don't wait for each other.  A queue with a million rows to be sent
+ * takes no part in the plans made meanwhile, and catches up later.
  *
  * A plan is made from the index: entries of transactions that are new to some
- * queue, by range (from the oldest prev.xmax on) and by id (those that prev
- * called in progress).  A transaction that stays open for an hour therefore
- * costs nothing, and its rows are found when it has ended.
+ * queue, by range (from the oldest prev.xmax on) and by id (those in progress
+ * in prev).  So a transaction that stays open for an hour costs nothing, and
+ * its rows are found when it has ended.
  *
  * Entries are kept as (seq, place), 16 bytes, sorted by seq.  Beyond the
  * limit only those with the lowest numbers are kept; when they have been sent,
  * the queue takes part once more with the same tick, from there on.  So the
  * relay's memory is bounded whatever the backlog.
  *
- * A message is in staging, unless it was skipped or evacuated.  Rows of such
- * messages belong to the past: only a queue whose cursor has just been read
- * has to look for them, until it has come to a fresh snapshot.  These rows are
- * updated and deleted, and the index keeps what they were before: an entry
- * whose row isn't there must not stand for the message.  If a row has been
- * updated between plan and batch, the plan ends before it and the next plan
- * finds it.
+ * A message is in staging, unless it was skipped or evacuated: then it is in
+ * outbox.deferred or outbox.dead_letter.  Only a queue whose cursor has just
+ * been read has to look there, until it takes part with a new snapshot.  Rows
+ * in these tables are updated and deleted, and the index keeps entries of old
+ * versions, which must not be planned.  If a row is updated between the plan
+ * and the batch, the plan ends before it and the next plan finds the new
+ * version.
  *
- * Places are good between transactions, as rows don't move: only a rewrite of
- * the table (VACUUM FULL) moves them, and shows in its file number.
+ * Rows don't move, so a place is valid in later transactions, until the table
+ * is rewritten (VACUUM FULL), which changes its file number.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,9 +53,9 @@
 #define PLAN_LIMIT		(2 * 1024 * 1024)
 StaticAssertDecl(sizeof(PlanEntry) == 16, "an entry of a plan has 16 bytes");
 #define PLAN_LIMIT_MIN	1024
-#define PLAN_KEEP		1024	/* a plan that small isn't given back */
+#define PLAN_KEEP		1024	/* a plan up to this size keeps its memory */
 
-/* the tick that a cursor stands in, and the one behind it */
+/* the tick that a cursor stands in, and the one up to a new snapshot */
 #define TICKS_OF_THE_PAST	2
 
 #define ST_SORT sort_plan
@@ -71,8 +71,8 @@ typedef struct PlanScan
 	uint64		planned;
 } PlanScan;
 
-static uint64 last_number = 0;
-static uint32 files[OUTBOX_TABLES]; /* of the tables, when the last was made */
+static uint64 last_number = 0;	/* of the last plan */
+static uint32 files[OUTBOX_TABLES]; /* file numbers of the tables then */
 
 static QueuePlan *
 mine(const RelayQueue *queue)
@@ -95,7 +95,7 @@ outbox_plan_free(RelayQueue *queue)
 }
 
 /*
- * Begin a tick, or go on in one.
+ * Begin a tick, or continue one behind this seq.
  */
 static void
 set_tick(QueuePlan *plan, OutboxSnap *prev, OutboxSnap *cur, XLogRecPtr lsn,
@@ -160,9 +160,9 @@ outbox_fetch_planned(OutboxStaging *staging, const PlanEntry *entry,
 }
 
 /*
- * In staging, the transaction of a row that isn't there has rolled back: it is
- * no message.  Elsewhere the row has been updated since: what comes from this
- * entry on is planned again.
+ * If the row is missing in staging, its transaction has rolled back, and there
+ * is no message.  If it is missing in another table, it has been updated, and
+ * the plan has to be made again from this entry on.
  */
 bool
 outbox_planned_row_is_missing(RelayQueue *queue)
@@ -319,8 +319,8 @@ plan_visit(void *arg, const OutboxStagedEntry *entry)
 }
 
 /*
- * Of a message that is in several tables the one counts that knows most of it:
- * a dead letter before a deferred row before a staged one.
+ * If a message is in several tables, keep the row that was written last: a dead
+ * letter before a deferred row before a staged one.
  */
 static void
 drop_duplicates(QueuePlan *plan)
@@ -362,7 +362,7 @@ finish_plan(RelayQueue *queue)
 	QueuePlan  *plan = mine(queue);
 
 	plan->takes_part = false;
-	/* a tick of the past: there may be another one behind it */
+	/* the tick ends before the present: there may be rows behind it */
 	if (!plan->fresh)
 		outbox_want_plan(PLAN_NEXT_TICK);
 	if (plan->n == 0 && !plan->cut)
@@ -376,7 +376,7 @@ finish_plan(RelayQueue *queue)
 }
 
 /*
- * How many entries each of these queues may have.
+ * How many entries each of these queues may plan, if others keep theirs.
  */
 static int
 plan_limit(const Relay *relay, const List *queues)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * plan.h
- *	  A queue's tick, and which rows of it are sent next.
+ *	  A queue's tick, and which rows of it are to be sent.
  *
  * Purpose: begin ticks, find their rows, hand them out in the order of seq.
  * Process: relay.
@@ -36,19 +36,18 @@ typedef struct PlanEntry
 typedef struct QueuePlan
 {
 	/*
-	 * The tick being delivered: rows visible in cur and not in prev, of which
-	 * those up to seq have been handed out.  When it is finished, the next
-	 * one may begin.
+	 * The tick being delivered: rows visible in cur and not in prev.  Those
+	 * up to seq have been handed out.
 	 */
 	OutboxSnap *prev;
 	OutboxSnap *cur;
 	XLogRecPtr	lsn;
-	uint64		seq;			/* handed out up to here */
-	uint64		sent_seq;		/* ... without rows that rolled back */
-	bool		finished;
-	char	   *text;			/* the position's, without seq; or NULL */
-	int			ticks_behind;	/* this tick and the next ones, as many as this
-								 * says, may have rows outside of staging */
+	uint64		seq;			/* of the last row handed out */
+	uint64		sent_seq;		/* of the last that was not rolled back */
+	bool		finished;		/* all are handed out: the next may begin */
+	char	   *text;			/* outbox_tick_text(); NULL: not made yet */
+	int			ticks_behind;	/* the number of ticks, beginning with this
+								 * one, that may have rows outside of staging */
 
 	/* rows of the tick still to be handed out, in the order of seq */
 	PlanEntry  *entries;
@@ -56,39 +55,41 @@ typedef struct QueuePlan
 	int			next;
 	int			size;
 	int			limit;
-	bool		cut;			/* there are more, beyond cut_seq */
+	bool		cut;			/* the tick has more rows, beyond cut_seq */
 	uint64		cut_seq;
-	uint64		number;			/* of the plan that the entries are from */
+	uint64		number;			/* of the last plan the queue took part in */
 
 	/* while a plan is made */
-	bool		takes_part;
-	bool		fresh;			/* with a tick up to the present */
+	bool		takes_part;		/* the queue does */
+	bool		fresh;			/* ... with a tick up to a new snapshot */
 } QueuePlan;
 
 extern void outbox_plan_init(RelayQueue *queue);
 extern void outbox_plan_free(RelayQueue *queue);
 
-/* the queue stands at this position, which its cursor in Redis has */
+/* continue from this position, which the cursor in Redis has */
 extern void outbox_resume_tick(RelayQueue *queue, const OutboxPosition *pos);
 
-/* forget the rows; with "stop" the tick's other rows as well */
+/* forget the planned rows */
 extern void outbox_discard_plan(RelayQueue *queue);
+
+/* forget the planned rows, and that the tick had no others */
 extern void outbox_stop_plan(RelayQueue *queue);
 
-/* is it time for the queue to take part in a plan? */
+/* true if the queue has no planned rows left and may send more */
 extern bool outbox_needs_plan(const RelayQueue *queue);
 
 /*
- * Make a plan for these queues.  True if there is something to send; all that
- * it refers to is flushed then.
+ * Make a plan for these queues.  True if there are rows to be sent; then the
+ * commits of their transactions are on disk.
  */
 extern bool outbox_make_plan(Relay *relay, OutboxStaging *staging,
 							 List *queues);
 
-/* has a plan been made without this queue since its own? */
+/* true if the last plan was made without this queue */
 extern bool outbox_missed_plan(const RelayQueue *queue);
 
-/* forget rows that have moved: plans refer to other files */
+/* forget all planned rows if a table has been rewritten since the plan */
 extern void outbox_check_plan_files(Relay *relay, OutboxStaging *staging);
 
 static inline bool
@@ -103,23 +104,23 @@ outbox_next_planned(const RelayQueue *queue)
 	return &queue->plan->entries[queue->plan->next];
 }
 
-/* fetch a planned row; false if it isn't there */
+/* fetch a planned row; false if it is not there any more */
 extern bool outbox_fetch_planned(OutboxStaging *staging,
 								 const PlanEntry *entry, OutboxMessage *msg);
 
 /*
- * The next row isn't there.  True if the plan ends before it: it is found
- * again by the next plan.
+ * The next row was not there.  True if the plan ends before it now, and the
+ * next plan finds the row again; false if there is no message.
  */
 extern bool outbox_planned_row_is_missing(RelayQueue *queue);
 
-/* the next row has been handed out; or it was none, with is_sent false */
+/* go past the next row; is_sent false: there was no message */
 extern void outbox_advance_plan(RelayQueue *queue, bool is_sent);
 
-/* a batch has been made of what was handed out */
+/* a batch has been made: the tick is finished if that was the plan's end */
 extern void outbox_check_end_of_plan(RelayQueue *queue);
 
-/* the position that batches of the tick move to, as text without the seq */
+/* the position that the tick's batches move the cursor to, without the seq */
 extern const char *outbox_tick_text(const Relay *relay, RelayQueue *queue);
 
 #endif							/* OUTBOX_RELAY_PLAN_H */
