@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * queue_state.c
- *	  Whether a queue flows, stands still, or is to be read from its cursor.
+ *	  The states of a queue: it flows, stands still, or its cursor is read.
  *
  * Design notes
  *
  *		from		what happens							to
  *		unknown		its cursor is asked for					asked
  *		asked		the cursor has been read				flowing
- *		asked		it has to be written back as our own	asked
+ *		asked		the cursor has to be taken over			asked
  *		asked		Redis refuses the queue					blocked
  *		flowing		Redis refuses the queue, or a message
  *					and the policy is to block				blocked
@@ -18,17 +18,18 @@
  *		blocked		retry_at has come						asked
  *		blocked		its policy or options are altered		unknown
  *		paused		it is resumed							unknown
- *		any			the link goes down						unknown
+ *		any			the link is taken down					unknown
  *
- * Whoever finds out something calls the function named after it; nobody else
- * sets a state.  A queue that leaves "flowing" forgets its plan: when it flows
- * again its cursor has been read, and it goes on from there.  Answers to what
- * was sent before are recognized by the state and ignored.
+ * States are set in this file only; other files call the function that is named
+ * after what they have found.  A queue that leaves "flowing" forgets its plan:
+ * before it flows again its cursor is read, and it continues from there.
+ * Answers to batches that were sent before are ignored, because the state is
+ * another one or the cursor differs.
  *
- * A blocked queue asks for its cursor again at retry_at, later each time.  A
- * queue stands still for the user from the first refusal until a message has
- * been delivered, though it is read and tried meanwhile: so still_since stays
- * across those states.
+ * A blocked queue asks for its cursor again at retry_at, later each time.  For
+ * users it stands still from the first refusal until a message has been
+ * delivered, though it is asked and flows in between: so still_since is kept
+ * across these states.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +45,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* a blocked queue is tried again after this, doubled each time, at most */
+/* a blocked queue is tried again after this, doubled each time up to a limit */
 #define RETRY_DELAY_MS		250
 #define RETRY_MAX_DELAY_MS	10000
 #define RETRY_MAX_DOUBLINGS 6
@@ -109,9 +110,6 @@ outbox_queue_is_altered(RelayQueue *queue)
 	outbox_want_plan(PLAN_QUEUES);
 }
 
-/*
- * Somebody else has moved the cursor, or Redis has lost something.
- */
 void
 outbox_cursor_differs(RelayQueue *queue)
 {
@@ -134,7 +132,7 @@ outbox_pause_queue_delivery(RelayQueue *queue)
 }
 
 /*
- * The id of a message of the queue's plan, as text; NULL if it can't be told.
+ * The id of a planned message as text; NULL if it can't be found.
  */
 static char *
 planned_id(RelayQueue *queue, uint64 seq)
@@ -189,8 +187,8 @@ outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 	outbox_set_error(relay->slot, text);
 	ereport(state->failures++ == 0 ? WARNING : DEBUG1,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("%s", text),
-			 errhint("It is tried again until Redis takes it.")));
+			 errmsg_internal("%s", text),
+			 errhint("It is tried again until Redis accepts it.")));
 }
 
 void

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * queue_state.h
- *	  Whether a queue flows, stands still, or is to be read from its cursor.
+ *	  The states of a queue: it flows, stands still, or its cursor is read.
  *
  * Purpose: the states of a queue, and every change of one.
  * Process: relay.
- * Transaction: none may be open; outbox_block_queue() has one of its own.
+ * Transaction: none may be open for outbox_block_queue() and
+ *	  outbox_queue_error(), which have one of their own; the rest needs none.
  * Memory: a part of the queue.
  * Errors: a WARNING when a queue begins to stand still.
  * Locks: AccessShareLock on the tables of messages, if it can be had.
@@ -24,8 +25,8 @@
 typedef enum RelayQueueState
 {
 	QUEUE_UNKNOWN,				/* its cursor has to be read */
-	QUEUE_ASKED,				/* it is being read, or taken over */
-	QUEUE_FLOWING,
+	QUEUE_ASKED,				/* its cursor is being read, or taken over */
+	QUEUE_FLOWING,				/* its messages are delivered */
 	QUEUE_BLOCKED,				/* it stands still until retry_at */
 	QUEUE_PAUSED				/* it stands still until it is resumed */
 } RelayQueueState;
@@ -33,44 +34,47 @@ typedef enum RelayQueueState
 typedef struct QueueState
 {
 	RelayQueueState state;
-	OutboxTime	retry_at;
+	OutboxTime	retry_at;		/* while blocked: the next attempt */
 	int			failures;		/* in a row */
-	TimestampTz still_since;	/* when it began to stand still; 0: it doesn't */
-	OutboxTime	still_seen_at;		/* the same, or when this relay saw it */
-	char		why[OUTBOX_QUEUE_TEXT_SIZE];	/* it is blocked */
+	TimestampTz still_since;	/* when it began to stand still; 0: it flows */
+	OutboxTime	still_seen_at;	/* when this relay noticed that */
+	char		why[OUTBOX_QUEUE_TEXT_SIZE];	/* the reason if it is blocked */
 } QueueState;
 
 extern void outbox_queue_state_init(RelayQueue *queue);
 
-/* its cursor is being read, or written back */
+/* the queue's cursor was asked for, or a takeover was sent */
 extern void outbox_queue_is_asked(RelayQueue *queue);
 
-/* its cursor has been read, and it is delivered from there */
+/* the cursor has been read: deliver from there, unless the queue is paused */
 extern void outbox_queue_flows(RelayQueue *queue);
 
-/* it delivers what it is given: what it stood still for is over */
+/* messages are delivered: forget failures and that the queue stood still */
 extern void outbox_queue_delivers(RelayQueue *queue);
 
-/* its cursor has to be read again */
+/* the cursor has to be read again */
 extern void outbox_queue_is_unknown(RelayQueue *queue);
 
-/* ... as its settings say otherwise now: what it stood still for may be over */
+/* ... because settings have changed that may end why the queue stands still */
 extern void outbox_queue_is_altered(RelayQueue *queue);
 
-/* ... as the cursor isn't where it was expected */
+/*
+ * ... because a batch found another cursor than it expected: another relay has
+ * moved it, or Redis has lost writes.
+ */
 extern void outbox_cursor_differs(RelayQueue *queue);
 
-/* it stands still until it is resumed */
+/* the queue stands still until it is resumed */
 extern void outbox_pause_queue_delivery(RelayQueue *queue);
 
 /*
- * It stands still for a while: Redis refuses it, or the message with this
- * number (0: none in particular).
+ * The queue stands still for a while, because Redis refuses it, or refuses the
+ * message with this seq (0: no certain message).
  */
 extern void outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 							   const char *error);
 
-/* an error reply: the queue's trouble, or the link's */
+/* block the queue, or fail its link, depending on the error's class */
 extern void outbox_queue_error(Relay *relay, RelayQueue *queue,
 							   const char *error);
 

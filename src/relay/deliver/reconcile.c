@@ -1,33 +1,33 @@
 /*-------------------------------------------------------------------------
  *
  * reconcile.c
- *	  The skip list of a cursor, and what the tables know of it.
+ *	  Make the tables agree with the skip list of a cursor.
  *
  * Design notes
  *
- * Redis knows which covered messages it has not applied: the skip list.  The
- * tables know what is to become of them.  When a cursor is read, the two are
- * made to agree, and Redis is right:
+ * The skip list in Redis says which covered messages have not been applied.
+ * outbox.deferred and outbox.dead_letter say what is to be done with them.
+ * When a cursor is read, the two are made to agree.  Where they differ, Redis
+ * is right:
  *
- *		deferred, covered, not skipped		it was applied: remember that
+ *		deferred, covered, not skipped		it was applied: mark it "applied"
  *		applied, but skipped				Redis has lost it: try it again
- *		deferred, but not covered			Redis doesn't know of it, or no longer: it
- *											waits its turn, as if evacuated
+ *		deferred, but not covered			Redis doesn't know it, or has lost it:
+ *											deliver it in its turn, as if evacuated
  *		skipped, staged or evacuated only	the record was lost: make it again
- *		skipped, in no table at all			leaves the skip list
+ *		skipped, in no table				take it out of the skip list
  *
- * A message that isn't covered must hold up nobody: an earlier message of its
- * key may not be covered either, as it was delivered before Redis lost it, and
- * has to be delivered first again.
+ * No message may wait for one that isn't covered.  An earlier message of its
+ * key may not be covered either, if it was delivered before Redis lost it, and
+ * that one has to be delivered first.
  *
- * Then of each key the first message may be tried, and the keys that are held
- * are known.
+ * Afterwards the first message of each key may be tried, and the held keys are
+ * read into memory.
  *
- * If the cursor is of an older timeline, a seq stays in the skip list only if a
- * covered row of those timelines has it: the others will be given out again.
+ * If the cursor has an older timeline, a seq stays in the skip list only if a
+ * covered row of those timelines has it: other seqs will be given out again.
  *
- * All of this is idempotent.  If the relay dies after it, the next one does it
- * again.
+ * All of this may be repeated: if the relay dies, the next one does it again.
  *
  *-------------------------------------------------------------------------
  */
@@ -131,7 +131,7 @@ fill_params(OutboxParam *params, const RelayQueue *queue,
 }
 
 /*
- * Keep those seqs of the skip list whose rows have reached us.
+ * Keep those seqs of the skip list whose rows this server has.
  */
 static void
 keep_known(OutboxParam *params)
@@ -159,9 +159,9 @@ keep_known(OutboxParam *params)
 }
 
 /*
- * Record again what the skip list alone knows, as if the answer that told of it
- * had come just now: the queue's policy decides.  Otherwise what should have
- * been given up would be tried again, after others that came later.
+ * Record again the failures that only the skip list knows, as if the answer
+ * with them had come now: the queue's policy decides.  Otherwise a message that
+ * should have been given up would be tried again, after later ones.
  */
 static void
 record_lost(RelayQueue *queue, const OutboxParam *params)
@@ -215,7 +215,7 @@ update_tables(RelayQueue *queue, const OutboxParam *params)
 }
 
 /*
- * Of each key the first message may be tried, and no other.
+ * Mark the first message of each key "retry" and all others "behind".
  */
 static void
 retry_first_of_keys(const OutboxParam *params)
@@ -229,8 +229,8 @@ retry_first_of_keys(const OutboxParam *params)
 }
 
 /*
- * What can leave the skip list: nobody waits to try it, and it isn't a dead
- * letter whose row may still be staged.
+ * The seqs that can leave the skip list: those of messages that are not to be
+ * tried again, and of no dead letter whose row may still be staged.
  */
 static uint64 *
 find_needless(const OutboxParam *params, MemoryContext context, int *n)

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * reconcile.h
- *	  The skip list of a cursor, and what the tables know of it.
+ *	  Make the tables agree with the skip list of a cursor.
  *
- * Purpose: make the tables agree with a cursor that has been read.
+ * Purpose: after a cursor has been read, update deferred messages and dead
+ *	  letters, and find out what can leave the skip list.
  * Process: relay.
  * Transaction: its own.
  * Memory: the seqs to drop are palloc'ed in the current context.
@@ -32,8 +33,9 @@ typedef struct StoredCursor
 } StoredCursor;
 
 /*
- * The position is clipped already if it is of an older timeline.  *drop are
- * seqs that shall leave the skip list.  False if a table is locked.
+ * "older" says that the cursor has an older timeline; then the position has
+ * been clipped.  *drop becomes the seqs that have to be taken out of the skip
+ * list.  False if a table is locked.
  */
 extern bool outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
 							 const OutboxPosition *pos, bool older,

@@ -1,29 +1,30 @@
 /*-------------------------------------------------------------------------
  *
  * recover.c
- *	  A queue's cursor, as Redis has it.
+ *	  Read a queue's cursor from Redis, and continue from there.
  *
  * Design notes
  *
- * At every connect, and whenever a queue's cursor isn't where it was expected
- * or the queue stood still, its cursor is read and the queue goes on from
- * there.  Redis is believed: what it has lost is behind its cursor no longer,
- * and is sent again if it is still retained.
+ * The cursor of each queue is read after every connect, when a batch has found
+ * another cursor than it expected, and when a queue that stood still is tried
+ * again.  What Redis says is right: messages that it has lost are not covered
+ * by its cursor any more, and are sent again if they are still retained.
  *
  *		no cursor		nothing is covered
- *		our timeline	go on
+ *		our timeline	continue
  *		an older one	we were promoted since.  Transaction ids and numbers
- *						that the lost primary used beyond what reached us will
- *						be given out again, so the snapshots are clipped to
- *						the rows that did; then the position is written back
- *						as ours, which fences the old primary
+ *						that the lost primary used for rows that did not reach
+ *						us will be given out again, so the snapshots are
+ *						clipped to the rows that did; then the position is
+ *						written back with our timeline (a takeover), which
+ *						fences the old primary
  *		a newer one		we are the old primary: stop
  *		our timeline, but ahead of our WAL
  *						this database was set back: hold
  *
- * Writing back is a compare-and-set; if somebody else was faster the cursor is
- * read again.  What the target of a queue needs in Redis beside the scripts
- * that all queues share is sent before the cursor is asked for.
+ * A takeover is a compare-and-set; if another relay was faster, the cursor is
+ * read again.  If the queue's target needs more than the scripts that all
+ * queues share, that is sent before the cursor is asked for.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,8 +49,8 @@
 #include "utils/memutils.h"
 
 /*
- * What is missing in a queue's options, for somebody has edited its row.  NULL
- * if nothing is.
+ * Why the queue's options can't be used, if its row was edited by hand; NULL if
+ * they can.
  */
 static const char *
 missing_option(const OutboxQueue *settings)
@@ -64,7 +65,7 @@ missing_option(const OutboxQueue *settings)
 }
 
 /*
- * Ask for a queue's cursor, after what its target needs.
+ * Send what the queue's target needs, then ask for the cursor.
  */
 static void
 ask_for_cursor(Relay *relay, RelayQueue *queue)
@@ -80,7 +81,7 @@ ask_for_cursor(Relay *relay, RelayQueue *queue)
 	if (settings->target == OUTBOX_TARGET_FUNCTION)
 		outbox_send_scripts(queue->link, queue);
 
-	/* what asynq's tools list; its client adds to it likewise, by itself */
+	/* asynq's client does the same: its tools list the queues of this set */
 	if (settings->target == OUTBOX_TARGET_ASYNQ)
 		outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 3,
 							(const char *const[]) {"SADD", "asynq:queues",
@@ -109,8 +110,8 @@ outbox_ask_for_cursors(Relay *relay, OutboxTime now)
 }
 
 /*
- * Write a position back as our own, if the cursor is still as it was read, and
- * take seqs out of its skip list.
+ * Write the position back with our timeline, and take seqs out of the skip
+ * list, provided that the cursor is still as it was read.
  */
 static void
 send_takeover(RelayQueue *queue, const StoredCursor *cursor,
@@ -143,7 +144,7 @@ send_takeover(RelayQueue *queue, const StoredCursor *cursor,
 }
 
 /*
- * The queue goes on from a position that Redis has.
+ * Deliver the queue from the position that its cursor has.
  */
 static void
 go_on_from(RelayQueue *queue, const OutboxPosition *pos, uint64 applied)
@@ -176,8 +177,9 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 }
 
 /*
- * One more than the greatest transaction id that has reached us from a
- * timeline up to this one.  Restored rows have another server's.
+ * One more than the greatest transaction id of the rows that this server has
+ * from timelines up to this one.  Restored rows don't count: their ids are
+ * another server's.
  */
 static uint64
 reused_from(TimeLineID timeline)
@@ -223,8 +225,8 @@ clip_position(Relay *relay, OutboxPosition *pos)
 }
 
 /*
- * Read a position.  Snapshots outlive the turn of the loop, everything else
- * here doesn't.
+ * Read the position of a cursor.  Its snapshots are allocated in the relay's
+ * context, as queues keep them.
  */
 static bool
 read_position(Relay *relay, const StoredCursor *cursor, OutboxPosition *pos)
@@ -246,8 +248,8 @@ read_position(Relay *relay, const StoredCursor *cursor, OutboxPosition *pos)
 }
 
 /*
- * Go on from a position of our own timeline, in memory already clipped if it
- * was of an older one.
+ * Make the tables agree with the cursor, and continue from its position, after
+ * a takeover if one is needed.
  */
 static void
 go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
@@ -304,7 +306,7 @@ use_cursor(Relay *relay, RelayQueue *queue, const StoredCursor *cursor)
 }
 
 /*
- * The cursor in an answer to HGETALL.
+ * Read the fields of a cursor from the answer to HGETALL, see script.c.
  */
 static void
 read_cursor(const OutboxReply *reply, StoredCursor *cursor)

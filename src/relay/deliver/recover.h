@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * recover.h
- *	  A queue's cursor, as Redis has it.
+ *	  Read a queue's cursor from Redis, and continue from there.
  *
- * Purpose: read the cursors of queues that need it, and go on from there.
+ * Purpose: ask for cursors, decide whether this relay may move them, and
+ *	  prepare the queue to be delivered from there.
  * Process: relay.
- * Transaction: none may be open; the answers have some of their own.
+ * Transaction: none may be open; dealing with the answers opens some.
  * Memory: snapshots of the position live in the relay's context.
  * Errors: those of SQL.
  * Locks: those of outbox_lock_failures(), if they can be had.
@@ -21,9 +22,10 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
-/* ask for the cursors of queues that need it */
+/* ask for the cursors that are not known, and of blocked queues that are due */
 extern void outbox_ask_for_cursors(Relay *relay, OutboxTime now);
 
+/* deal with the answers to a cursor's request and to a takeover */
 extern void outbox_cursor_answer(Relay *relay, const Request *request,
 								 const OutboxReply *reply);
 extern void outbox_takeover_answer(Relay *relay, const Request *request,

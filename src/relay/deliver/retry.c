@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * retry.c
- *	  Skipped messages, tried again when they are due.
+ *	  Try skipped messages again when they are due.
  *
  * Design notes
  *
- * Skipped messages are tried again by a call that doesn't move the cursor,
- * each together with those that wait behind it, as many as a batch takes.
- * Only what the cursor covers is tried again: the rest isn't in the skip list
- * yet.
+ * A retry is a call of the script that doesn't move the cursor.  It has the
+ * messages that are due, and the messages that wait behind each of them, as
+ * many as a batch takes.  Messages that the cursor doesn't cover yet are left
+ * out, as they are not in the skip list.
  *
- * A message that is delivered stays in outbox.deferred for outbox.retention,
- * as "applied", in case Redis loses its last writes.  Then the next of its key
- * is the first, and may be tried.
+ * A message that has been delivered stays in outbox.deferred for
+ * outbox.retention with the reason "applied", in case Redis loses its last
+ * writes.  Then the next message of its key may be tried.
  *
  *-------------------------------------------------------------------------
  */
@@ -69,8 +69,8 @@ outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now)
 }
 
 /*
- * The messages that the last query has returned; if some will do, not many
- * more bytes of them than a batch takes.
+ * The messages that the last query has returned.  With "some" only the first
+ * ones, with about as many bytes as a batch takes.
  */
 static int
 take_messages(bool some, OutboxMessage **messages)
@@ -106,8 +106,8 @@ select_due(RelayQueue *queue, TimestampTz now, OutboxMessage **messages)
 }
 
 /*
- * The first messages of these keys and some that follow each, in the order of
- * keys and seqs.
+ * The first message of each of these keys and some that follow it, in the order
+ * of keys and seqs.
  */
 static int
 select_of_keys(RelayQueue *queue, const uint64 *hashes, int nhashes,
@@ -168,10 +168,11 @@ is_covered(const RelayQueue *queue, const OutboxMessage *msg)
 }
 
 /*
- * Messages that wait behind those of the batch, while there is room.  They are
- * sent along if the first of their key is in the batch.  That needn't be so: a
- * transaction that enqueued before what was refused, and committed after it,
- * waits with lower numbers, until its own first message is tried.
+ * Add messages that wait behind those of the batch, while there is room.  They
+ * are added only if the first message of their key is in the batch.  It may be
+ * missing: a transaction that enqueued before the refused message and committed
+ * after it has added messages with lower seqs, and the first of those has to be
+ * tried before.
  */
 static void
 add_followers(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
@@ -210,8 +211,8 @@ add_followers(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 }
 
 /*
- * Add what is due, and give up what has expired.  False if some of it isn't
- * covered yet.
+ * Add messages that are due, and give up those that have expired.  False if
+ * some are not covered yet.
  */
 static bool
 add_due(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
@@ -280,8 +281,8 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 }
 
 /*
- * These were applied: they stay for the retention, in case Redis loses its
- * last writes.  The hashes of their keys are added to left.
+ * These messages were applied.  Writes the hashes of their keys to left, and
+ * returns how many.
  */
 static int
 mark_applied(RelayQueue *queue, const uint64 *seqs, int nseqs, TimestampTz now,
@@ -314,7 +315,8 @@ mark_applied(RelayQueue *queue, const uint64 *seqs, int nseqs, TimestampTz now,
 }
 
 /*
- * These were refused.  Those given up add the hashes of their keys to left.
+ * These messages were refused.  Writes the hashes of the keys of those that are
+ * given up to left, and returns how many.
  */
 static int
 record_refused(RelayQueue *queue, const uint64 *seqs, const char **errors,
@@ -341,8 +343,8 @@ record_refused(RelayQueue *queue, const uint64 *seqs, const char **errors,
 }
 
 /*
- * Messages have been tried again.  A message whose error is empty was behind
- * one that failed: nothing has become of it.
+ * Record what has become of the messages that were tried.  A message with an
+ * empty error was not tried, as it waits behind one that failed.
  */
 static void
 record_retries(RelayQueue *queue, const Request *request,
@@ -400,7 +402,7 @@ outbox_retry_answer(Relay *relay, const Request *request,
 
 	if (!outbox_begin_failure_step())
 	{
-		/* the tables are locked: the skip list tells later */
+		/* reading the cursor records it, from the skip list */
 		outbox_queue_is_unknown(queue);
 		return;
 	}

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * retry.h
- *	  Skipped messages, tried again when they are due.
+ *	  Try skipped messages again when they are due.
  *
- * Purpose: send them, and record what has become of them.
+ * Purpose: send retries, and record what has become of the messages.
  * Process: relay.
  * Transaction: outbox_send_retries() in the caller's; the answer has one of
  *	  its own.
@@ -22,12 +22,13 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
-/* may there be skipped messages that are due? */
+/* true if skipped messages may be due and a retry may be sent */
 extern bool outbox_may_retry(const RelayQueue *queue, OutboxTime now);
 
-/* milliseconds until then; LONG_MAX: nothing is held */
+/* milliseconds until the next is due; LONG_MAX: no message is skipped */
 extern long outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now);
 
+/* send messages that are due, in the caller's transaction */
 extern void outbox_send_retries(Relay *relay, RelayQueue *queue);
 extern void outbox_retry_answer(Relay *relay, const Request *request,
 								const OutboxReply *reply);

@@ -29,7 +29,7 @@ typedef enum OutboxScript
 
 #define OUTBOX_SCRIPTS	(OUTBOX_SCRIPT_SKIP + 1)
 
-/* SHA-1 in hex: what EVALSHA calls a script, and SCRIPT LOAD answers */
+/* a SHA-1 in hex and \0: the name of a script, which SCRIPT LOAD answers */
 #define OUTBOX_SHA_SIZE	41
 
 typedef struct LinkScripts
@@ -58,12 +58,12 @@ typedef struct ScriptCall
 	ScriptMode	mode;
 	const char *expect_text;	/* the position that the cursor must have */
 	const char *expect_seq;
-	const char *to_text;		/* the position that it gets */
+	const char *to_text;		/* the position that the cursor is moved to */
 	uint64		to_seq;
 	int			count;			/* messages */
-	const StringInfoData *seqs; /* each followed by a space; or NULL */
-	int			nargs;			/* what follows, */
-	const StringInfoData *args; /* as Redis reads it */
+	const StringInfoData *seqs; /* each followed by a space; NULL: none */
+	int			nargs;			/* further arguments, */
+	const StringInfoData *args; /* ... as Redis reads them */
 } ScriptCall;
 
 extern void outbox_link_scripts_init(Link *link);
@@ -72,7 +72,7 @@ extern void outbox_scripts_init(RelayQueue *queue);
 /* load the scripts that all queues share, or the queue's own ones */
 extern void outbox_send_scripts(Link *link, RelayQueue *queue);
 
-/* a script is loaded; true if it is the last that all queues share */
+/* keep the name of a script; true if it is the last that all queues share */
 extern bool outbox_script_loaded(Link *link, const Request *request,
 								 const char *sha);
 

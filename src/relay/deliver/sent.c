@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * sent.c
- *	  A batch under way, and what its answer says of the queue.
+ *	  What is noted when a batch is sent, and when it is answered.
  *
  * Design notes
  *
- * The next batch is made for the position that this one moves to, before its
- * answer has come: so batches of a queue are pipelined.
+ * Batches of a queue are pipelined: before the answer to a batch has come, the
+ * next batch is made for the position to which the first one moves the cursor.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * sent.h
- *	  A batch under way, and what its answer says of the queue.
+ *	  What is noted when a batch is sent, and when it is answered.
  *
- * Purpose: what all kinds of batches have in common.
+ * Purpose: the bookkeeping that all kinds of batches have in common.
  * Process: relay.
  * Transaction: none needed.
  * Memory: a Request until its answer has been dealt with.
@@ -22,12 +22,12 @@
 #include "relay/deliver/script.h"
 
 /*
- * Send a call that expects the cursor where it will be when all that is under
- * way has been applied.  The call's own expectation isn't looked at.
+ * Send a call that expects the position that the cursor has when all batches
+ * under way have been applied; expect_text and expect_seq of the call are set.
  */
 extern void outbox_send_call(RelayQueue *queue, const ScriptCall *call);
 
-/* a batch was sent that moves the cursor to where the queue is */
+/* a batch was sent with the rows handed out so far: await its answer */
 extern Request *outbox_expect_batch(const Relay *relay, RequestKind kind,
 									 RelayQueue *queue);
 

@@ -1,27 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * skip.c
- *	  Go past messages that Redis refuses.
+ *	  Batches that skip messages which Redis refuses, and their answers.
  *
  * Design notes
  *
  * When a message fails, its batch stops there.  If the queue's policy isn't to
- * stand still, the queue goes on from the cursor with skipping: one batch at a
- * time, whose script skips what fails and what waits behind it, and adds it to
- * the skip list.  So a queue in which everything fails still goes on by whole
- * batches.  When nothing has failed and no key is held, the usual batches come
- * back.
+ * stand still, the queue continues from its cursor with batches of this file,
+ * one at a time.  Their script skips a message that fails, and messages that
+ * wait behind it, and adds them to the skip list.  So a queue in which every
+ * message fails still advances by whole batches.  When no message of a batch
+ * has failed and no key is held, the batches of batch.c are sent again.
  *
- *		stopped ──► skipping ──► (no failure, no key held) ──► as usual
+ *		stopped ──► skipping ──► (no failure, no key held) ──► batch.c
  *
  * What the script has skipped is recorded when its answer comes.  If the relay
- * dies in between, the skip list has what no table has, and the next relay
- * records it (reconcile.c): its row is still in staging, which is emptied of
- * recorded messages only.  So nothing here has to wait for a flush.
+ * dies before that, only the skip list knows of the message.  The next relay
+ * records it (reconcile.c) from its row in staging, which is emptied of
+ * recorded messages only.  So a batch needn't wait until records are on disk.
  *
- * Messages that must not be tried, as their key is held, they have expired or
- * they are dead letters, are recorded first and given to the script as seqs
- * alone.
+ * Messages that must not be tried, because their key is held, they have expired
+ * or they are dead letters, are recorded first, and the script gets only their
+ * seqs.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,7 +54,7 @@ outbox_may_skip(const RelayQueue *queue, OutboxTime now)
 static void
 record_skipped(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
 {
-	/* it has been recorded before it came to be planned */
+	/* the message was planned from its record */
 	if (msg->reason == OUTBOX_DEAD || msg->reason == OUTBOX_RETRIED ||
 		msg->reason == OUTBOX_BEHIND)
 		return;
@@ -73,9 +73,9 @@ typedef struct SkipScan
 } SkipScan;
 
 /*
- * Add the next planned message.  False if the batch ends before it.  A queue
- * that stands still at failures gets what is skipped only, as the rest must
- * not be.
+ * Add the next planned message.  False if the batch ends before it.  If the
+ * queue's policy is to stand still, the script must not skip a message that
+ * fails: then only messages that must not be tried are added.
  */
 static bool
 add_next(RelayQueue *queue, SkipScan *scan)
@@ -105,7 +105,8 @@ add_next(RelayQueue *queue, SkipScan *scan)
 }
 
 /*
- * Encode what comes next in the plan.  Returns how many are skipped.
+ * Encode the next messages of the queue's plan.  Returns how many of them must
+ * not be tried.
  */
 static int
 encode(RelayQueue *queue, OutboxStaging *staging, SkipBatch *batch)
@@ -125,9 +126,6 @@ encode(RelayQueue *queue, OutboxStaging *staging, SkipBatch *batch)
 	return scan.skipped;
 }
 
-/*
- * Send the next messages of a queue's plan.
- */
 void
 outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 {
@@ -152,8 +150,8 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 }
 
 /*
- * Record what a batch has skipped.  Failures come in the order of the
- * messages.
+ * Record the messages that a batch has skipped.  The answer names them in the
+ * order of the batch.
  */
 static void
 record_failures(RelayQueue *queue, const Request *request,
@@ -185,7 +183,7 @@ record_failures(RelayQueue *queue, const Request *request,
 			left[nleft++] = outbox_key_hash(msg.key);
 	}
 
-	/* what was given up at once has others behind it all the same */
+	/* messages that were given up at once may have others behind them */
 	if (nleft > 0 && queue->held->keys != NULL)
 	{
 		SPI_connect();
@@ -196,7 +194,7 @@ record_failures(RelayQueue *queue, const Request *request,
 }
 
 /*
- * False if somebody's lock is in the way.
+ * False if a table is locked.
  */
 static bool
 record_in_step(RelayQueue *queue, const Request *request,
@@ -236,7 +234,7 @@ outbox_skip_answer(Relay *relay, const Request *request,
 	{
 		if (!record_in_step(queue, request, reply, nfailed))
 		{
-			/* the tables are locked: the skip list tells later */
+			/* reading the cursor records it, from the skip list */
 			outbox_queue_is_unknown(queue);
 			return;
 		}

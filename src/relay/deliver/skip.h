@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * skip.h
- *	  Go past messages that Redis refuses.
+ *	  Batches that skip messages which Redis refuses, and their answers.
  *
- * Purpose: send a queue's plan so that what fails is skipped, and record it.
+ * Purpose: send a queue's plan so that messages which fail are skipped, and
+ *	  record these.
  * Process: relay.
  * Transaction: outbox_send_skipping() in the caller's; the answer has one of
  *	  its own.
@@ -23,9 +24,10 @@
 #include "relay/base/state.h"
 #include "store/staging.h"
 
-/* may the next batch of a queue that skips be sent? */
+/* true if the next batch of a queue that skips may be sent */
 extern bool outbox_may_skip(const RelayQueue *queue, OutboxTime now);
 
+/* send the next messages of the queue's plan, if there are any to be sent */
 extern void outbox_send_skipping(Relay *relay, RelayQueue *queue,
 								 OutboxStaging *staging);
 extern void outbox_skip_answer(Relay *relay, const Request *request,

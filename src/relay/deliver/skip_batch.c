@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * skip_batch.c
- *	  A batch in which messages may fail.
+ *	  A batch whose script continues after a message has failed.
  *
  * Design notes
  *
- * Such a batch tells for each message which earlier one it waits behind: the
- * one before it with the same key.  If that fails, the script doesn't try the
- * message either.  Where failing messages are given up at once, none waits for
- * another.
+ * Such a batch names for each message the one that it waits behind: the last
+ * one before it with the same key.  If that one fails, the script doesn't try
+ * the message.  If the queue's policy is to give messages up at once, none
+ * waits for another.
  *
- * A queue that fails takes about a tenth of the relay's time: a batch with
- * failures is followed by a pause, of a second at most.
+ * A batch with failures is followed by a pause that is longer than the time the
+ * batch took, so that a failing queue takes about a tenth of the relay's time.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@
 #include "store/deferred.h"
 #include "utils/memutils.h"
 
-/* a failing batch is followed by a pause this many times as long, and at most */
+/* the pause is this many times as long as recording took, but not longer than */
 #define PAUSE_FACTOR	9
 #define PAUSE_MAX_US	1000000
 
@@ -72,8 +72,7 @@ outbox_skip_batch_begin(SkipBatch *batch)
 }
 
 /*
- * Which of the earlier messages the last one waits behind, counted from 1; 0:
- * none.
+ * The message that the last one waits behind, counted from 1; 0: none.
  */
 static int
 find_before(const SkipBatch *batch)

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * skip_batch.h
- *	  A batch in which messages may fail.
+ *	  A batch whose script continues after a message has failed.
  *
- * Purpose: what skipping and retrying have in common: the batch, its call, and
- *	  which messages of it have failed.
+ * Purpose: what skip.c and retry.c have in common: the batch, its call, and
+ *	  which of its messages have failed.
  * Process: relay.
  * Transaction: none needed.
- * Memory: a SkipBatch is the caller's; a part of the queue.
+ * Memory: a part of the queue; a SkipBatch is the caller's.
  * Errors: none.
  * Locks: none.
  *
@@ -27,60 +27,64 @@
 
 typedef struct QueueSkipping
 {
-	bool		on;				/* batches go one at a time, and may skip */
-	OutboxTime	not_before;		/* the next one */
+	bool		on;				/* batches are sent by skip.c, one at a time */
+	OutboxTime	not_before;		/* no batch or retry before this */
 } QueueSkipping;
 
-/* the messages that the script is to try */
+/* messages that the script is to try */
 typedef struct SkipBatch
 {
 	BatchBuffer *buffer;
 	int			count;
 	PlanEntry	entries[OUTBOX_BATCH_MESSAGES];
-	bool		keyed[OUTBOX_BATCH_MESSAGES];
-	uint64		hashes[OUTBOX_BATCH_MESSAGES];
-	TimestampTz oldest;
-	TimestampTz newest;
+	bool		keyed[OUTBOX_BATCH_MESSAGES];	/* it waits behind its key */
+	uint64		hashes[OUTBOX_BATCH_MESSAGES];	/* of keys, if keyed */
+	TimestampTz oldest;			/* enqueued_at of the first message */
+	TimestampTz newest;			/* ... and of the last one */
 } SkipBatch;
 
 extern void outbox_skipping_init(RelayQueue *queue);
+
+/* set QueueSkipping.on */
 extern void outbox_set_skipping(RelayQueue *queue, bool on);
 
-/* nobody tries one before this; 0: at once */
+/* set QueueSkipping.not_before; 0: at once */
 extern void outbox_skip_not_before(RelayQueue *queue, OutboxTime not_before);
 
-/* is the message to be skipped, or has it been already? */
+/* true if the message must not be tried, as it waits, has expired or is dead */
 extern bool outbox_must_skip(const RelayQueue *queue, const OutboxMessage *msg,
 							 TimestampTz now);
 
+/* an empty batch, in the shared buffer */
 extern void outbox_skip_batch_begin(SkipBatch *batch);
 
-/* a message that the script is to try */
+/* add a message that the script is to try */
 extern void outbox_skip_batch_add(RelayQueue *queue, SkipBatch *batch,
 								  const OutboxMessage *msg,
 								  const PlanEntry *entry);
 
-/* send it, SCRIPT_SKIP or SCRIPT_RETRY, to move the cursor there */
+/* send the batch, SCRIPT_SKIP or SCRIPT_RETRY, to move the cursor to this */
 extern void outbox_skip_batch_call(RelayQueue *queue, const SkipBatch *batch,
 								   ScriptMode mode, const char *to_text,
 								   uint64 to_seq);
 
-/* what its request has to know of it; skipped: seqs that were only skipped */
+/* copy the batch to its request; skipped: how many were not to be tried */
 extern void outbox_skip_batch_sent(Request *request, const SkipBatch *batch,
 								   int skipped);
 
 /*
- * How many messages have failed, by the answer; they come in the order of the
- * batch.  -1: the answer was something else, and has been dealt with.
+ * How many messages have failed, by the answer, which names them in the order of
+ * the batch.  -1 if it is an error or says that the cursor differs; then that
+ * has been dealt with.
  */
 extern int	outbox_count_failed(Relay *relay, RelayQueue *queue,
 								const OutboxReply *reply);
 
-/* the n-th that has failed, and why; "" if it waits behind another one */
+/* the n-th message that has failed, and its error; "" if it waits behind one */
 extern uint64 outbox_failed_seq(const OutboxReply *reply, int n);
 extern const char *outbox_failed_error(const OutboxReply *reply, int n);
 
-/* what began then had failures: leave most of the time to others */
+/* a batch had failures, and recording them began at this time: pause */
 extern void outbox_pause_after_failure(Relay *relay, RelayQueue *queue,
 									   OutboxTime begin);
 

@@ -1,17 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * tick.c
- *	  Find what became visible between two snapshots.
+ *	  Find the rows that became visible between two snapshots.
  *
  * Design notes
  *
- * Rows visible in one snapshot and not in an earlier one belong to
- * transactions from the earlier one's xmax on, or to those that it called in
- * progress.  The index leads to them by range, and by id.  A transaction that
- * stays open for an hour costs nothing until it has ended.
+ * Rows that are visible in one snapshot and not in an earlier one belong to
+ * transactions from the earlier one's xmax on, or to transactions that were in
+ * progress in it.  The index is scanned for the former by range and for the
+ * latter by id.  A transaction that stays open for an hour costs nothing until
+ * it has ended.
  *
- * A scan may cover several pairs of snapshots; whoever visits the entries
- * says which pair they belong to.
+ * A scan may cover several pairs of snapshots.  The function that visits the
+ * entries has to compare them with the snapshots.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,8 +25,8 @@
 #include "utils/snapmgr.h"
 
 /*
- * A 32-bit transaction id as a full one: ids above the next one to be given
- * are of the epoch before.
+ * A 32-bit transaction id as a full one: ids above the next one to be given out
+ * belong to the epoch before.
  */
 static uint64
 full_xid(TransactionId xid, FullTransactionId next)
@@ -38,9 +39,8 @@ full_xid(TransactionId xid, FullTransactionId next)
 }
 
 /*
- * The active snapshot as a set, and how far WAL had been written when it was
- * taken.  It must be the one that rows are fetched with (or an older one):
- * what it sees as ended, the fetch has to see as committed or rolled back.
+ * Rows must be fetched with the active snapshot or a later one: a transaction
+ * that has ended in the set must have ended for the fetch, too.
  */
 OutboxSnap *
 outbox_take_snapshot(XLogRecPtr *lsn)
@@ -60,8 +60,9 @@ outbox_take_snapshot(XLogRecPtr *lsn)
 }
 
 /*
- * The position may be just behind a page's header, where no record ends: then
- * all before the page will do.
+ * An insert position may lie just behind the header of a page, where no record
+ * ends, and XLogFlush() would complain; then the end of the page before is
+ * meant.
  */
 void
 outbox_flush_wal(XLogRecPtr lsn)
@@ -80,7 +81,7 @@ outbox_snap_text(const OutboxSnap *snap)
 {
 	StringInfoData buf;
 
-	/* 0 is no transaction id to PostgreSQL, and below 1 there is none either */
+	/* pg_snapshot refuses 0; below 1 there are no transactions, either */
 	initStringInfo(&buf);
 	if (snap->xmax == 0)
 		appendStringInfoString(&buf, "1:1:");
