@@ -5,25 +5,27 @@
  *
  * Design notes
  *
- * What a consumer adds is what it got and a field "error", see
- * stream.c.  Anybody who may write to the stream may have written
- * anything, so nothing here raises an error, and everything is checked that
+ * A consumer adds the fields of the entry that it read, and a field "error",
+ * see stream.c.  Every client that may write to the stream may have written
+ * anything, so no content raises an error here, and all is checked that
  * outbox_enqueue() checks.
  *
- * Fields of other names are ignored: consumers may add what they like for
- * themselves.  If a field is there more than once, the last one counts: what
- * was refused before has an error already.
+ * Fields with other names are ignored: consumers may add some for themselves.
+ * If a field occurs more than once, the last one counts, as an entry that was
+ * returned before has an older error already.
  *
- * An attempt that isn't a number from 1 on is none: the tables know better.
- * What else is wrong is said in "fault".  The message then has what could be
- * read, and an id of its own if its own is none; of too many headers none, as
- * they could be more than jsonb can hold.  Without a payload, or with
- * more of it than could ever have been enqueued, there is no message.
+ * If "attempt" is not a positive number it is ignored: outbox.returned has the
+ * number, too.  Every other fault is described in "fault".  Then the message
+ * has the fields that could be read, and a new id if its own is not a UUID.  If
+ * it has too many headers it gets none, as they might be more than jsonb can
+ * hold.  Without a payload, or if the payload is larger than any that can be
+ * enqueued, there is no message.
  *
- * What a payload was given as is forgotten; it is text if it can be.
+ * Whether the payload was enqueued as bytea, jsonb or text is not known any
+ * more; it becomes text if it can.
  *
- * The error is the consumer's and not to be trusted with more than so many
- * bytes.  It may quote the payload, so it belongs where payloads may be.
+ * Only the first bytes of the consumer's error are kept.  It may quote the
+ * payload, so it is shown only where payloads may be shown.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,8 +54,8 @@
 #define MAX_HEADERS		1000
 
 /*
- * Bytes from Redis as text of the server.  NULL if they can't be: they are no
- * UTF-8, have a zero byte, or characters that the server's encoding hasn't.
+ * Bytes from Redis as text in the server's encoding.  NULL if they are not
+ * UTF-8, or have a zero byte or a character that the encoding does not have.
  */
 static char *
 server_text(OutboxBytes utf8)

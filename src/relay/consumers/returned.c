@@ -1,38 +1,40 @@
 /*-------------------------------------------------------------------------
  *
  * returned.c
- *	  What becomes of a message that a consumer returns.
+ *	  Record a message that a consumer has returned.
  *
  * Design notes
  *
  * A consumer that can't process a message returns it, see streams.c.  The
- * queue's policy for messages that Redis refuses holds for it too: delivered
- * again later, or a dead letter.  It is delivered again as a message that was
- * delayed is: a row of outbox.deferred, staged with a new number when its time
- * has come.  So it comes behind those enqueued meanwhile, those of its own key
- * too: Redis has taken it, and its key holds up nobody.
+ * queue's policy for messages that Redis refuses applies: the message is
+ * delivered again later, or becomes a dead letter.  It is delivered again like
+ * a delayed message, from a row of outbox.deferred that is staged with a new
+ * seq when it is due.  So it is delivered behind messages that were enqueued
+ * meanwhile, even those of its own key: Redis has accepted the message before,
+ * and its key is not held.
  *
- * A dead letter of this kind was never skipped.  Its row has no number that
- * any cursor knows, which timeline 0 says, as of those out of a dump.
+ * A dead letter of this kind was never skipped.  No cursor knows the seq of its
+ * row, and therefore the row has timeline 0, as those out of a dump.
  *
- * While a message is with its consumers, no row of ours is left of it once
- * staging is emptied.  outbox.returned remembers how often it was returned and
- * what was said: the number of attempts rests on that, not on the consumer, who
- * can but have a message given up earlier.
+ * Once staging is emptied, no row is left of a message that consumers have.
+ * outbox.returned keeps how often each message was returned and with which
+ * errors.  The number of attempts is taken from there and not from the
+ * consumer, which can only cause a message to be given up earlier.
  *
  * Consumers get messages at least once and return them at least once.  The
- * field "attempt" tells what is returned: if that attempt, or a later one, has
- * been recorded, it comes a second time and is ignored.  So does a message
- * without the field whose next attempt isn't out yet.  Users may have given one
- * id to several messages: then another payload is another message.
+ * field "attempt" says which delivery is returned: if that attempt or a later
+ * one has been recorded, the entry is a repetition and is ignored.  So is an
+ * entry without the field if the message has not been delivered again since.
+ * Users may give several messages the same id: if the payload differs, it is
+ * another message.
  *
- * What is returned a second time only after a replay counts for the replayed
- * one: nothing tells them apart.
+ * An entry that is repeated after a replay counts for the replayed message, as
+ * the two can't be told apart.
  *
  * A message that is delivered again on purpose (replayed, resent) begins with
- * its first attempt.  A replay adds a row that says so; of several rows the
- * last one counts.  Nobody but the relay changes rows or deletes them, so it
- * waits for no one's lock.
+ * its first attempt.  A replay adds a row for that; the last row of a message
+ * counts.  Only the relay updates and deletes rows, so it never waits for a
+ * lock on one.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,19 +52,19 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* what is known of a message is forgotten so long after its last delivery */
+/* a message's row is deleted this long after its last delivery was due */
 #define FORGET_US		USECS_PER_DAY
 #define FORGET_ROWS		5000
 #define FORGET_INTERVAL_MS 60000
 
-/* what the table has of a message */
+/* a message's row in outbox.returned */
 typedef struct Known
 {
 	bool		found;
 	ItemPointerData tid;
 	int			attempts;
-	int64		digest;			/* of its payload */
-	TimestampTz due_at;			/* delivered again, or given up */
+	int64		digest;			/* of the payload */
+	TimestampTz due_at;			/* when it is delivered again or was given up */
 	struct varlena *history;
 } Known;
 
@@ -138,7 +140,7 @@ remember(const OutboxMessage *msg, const Known *known, int64 digest,
 }
 
 /*
- * Was this attempt returned before?
+ * True if this attempt was returned before.
  */
 static bool
 is_second_time(const ConsumerEntry *entry, const Known *known, int64 digest,
@@ -162,7 +164,7 @@ outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 	TimestampTz due;
 	OutboxSlot *slot;
 
-	/* all that is allocated here goes with SPI's context */
+	/* SPI's context is freed with all that is allocated here */
 	SPI_connect();
 	outbox_parse_entry(fields, &entry);
 	if (msg->payload == NULL)
@@ -181,13 +183,13 @@ outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 	if (is_second_time(&entry, &known, digest, now))
 	{
 		ereport(DEBUG1,
-				(errmsg("entry %s has been returned before", where)));
+				(errmsg_internal("entry %s has been returned before", where)));
 		SPI_finish();
 		return;
 	}
 	if (entry.attempt != 0 && entry.attempt <= known.attempts)
 	{
-		/* another message of the same id */
+		/* another message with the same id */
 		known.attempts = 0;
 		known.history = NULL;
 	}
@@ -221,7 +223,7 @@ outbox_forget_messages(int32 queue, Datum *ids, int n)
 }
 
 /*
- * Once a minute, forget what is a day old, and what is left of queues that do
+ * Once a minute, delete rows that are a day old and positions of queues that do
  * not exist any more.
  */
 void

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * returned.h
- *	  What becomes of a message that a consumer returns.
+ *	  Record a message that a consumer has returned.
  *
- * Purpose: record it, to be delivered again or given up; forget what is old.
+ * Purpose: have the message delivered again or give it up; delete old records.
  * Process: relay.
  * Transaction: the caller's, but outbox_forget_returned() has its own.
  * Memory: nothing is kept.
- * Errors: those of SQL; a WARNING for an entry that is no message.
+ * Errors: those of SQL; a WARNING for an entry without a usable payload.
  * Locks: those of outbox_begin_returned_step(), if they can be had.
  *
  *-------------------------------------------------------------------------
@@ -21,24 +21,24 @@
 #include "redis/reply.h"
 #include "relay/base/state.h"
 
-/* begin a step in which messages may be returned; false if it can't be now */
+/* begin a step with the locks to record returned messages, if they can be had */
 extern bool outbox_begin_returned_step(void);
 
 /*
- * Record what a consumer has returned: the fields of an entry; where it was,
- * for messages to users; whether it is to be given up at once.
+ * Record the message in an entry with these fields, to be delivered again or,
+ * with is_dead, to be given up at once.  "where" names the entry in the log.
  */
 extern void outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 								 const char *where, bool is_dead,
 								 TimestampTz now);
 
 /*
- * What was returned of these messages is of the past: they have been staged
- * again.  SPI is connected, outbox.returned is locked.
+ * Delete the records of messages that have been staged again on purpose.  SPI
+ * is connected, outbox.returned is locked.
  */
 extern void outbox_forget_messages(int32 queue, Datum *ids, int n);
 
-/* now and then: forget what is a day old */
+/* to be called now and then: delete old records */
 extern void outbox_forget_returned(OutboxTime now);
 
 #endif							/* OUTBOX_RELAY_RETURNED_H */

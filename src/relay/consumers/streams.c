@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * streams.c
- *	  The streams in which consumers answer, read.
+ *	  Read the streams to which consumers return messages.
  *
  * Design notes
  *
@@ -11,34 +11,34 @@
  *		<redis_key>:retry	deliver it again, as the queue's policy says
  *		<redis_key>:dead	give it up
  *
- * They are read with XREAD on the queue's own link, ten times a second and
- * without waiting, and again at once while there is more.  A blocking XREAD
- * would need a second link, to save one small command in a tenth of a second
- * for a queue that has asked for it; other queues cost nothing.  Few entries
- * are read at a time, so that deliveries don't wait behind them and large ones
- * fit in memory.
+ * Both are read with XREAD on the queue's link, ten times a second and without
+ * waiting, and again at once while there are more entries.  A blocking XREAD
+ * would need a second link, and would save one small command in a tenth of a
+ * second for a queue with consumer_retry; other queues cost nothing.  Few
+ * entries are read at a time, so that deliveries don't wait long for them, and
+ * large entries fit in memory.
  *
- * Once: how far a stream has been read is in outbox.consumer_position, written
- * in the transaction that records what was read (returned.c).  Nothing but the
- * relay writes there.  If that transaction is lost, or the relay dies, it is
- * read again from where the table says.
+ * Each entry is recorded once: the transaction that records entries
+ * (returned.c) also writes to outbox.consumer_position how far the stream has
+ * been read.  Only the relay writes to that table.  If the transaction is lost
+ * or the relay dies, the stream is read again from that position.
  *
  * Entries that were read stay in Redis for outbox.retention, as delivered rows
- * do in staging: after a failover that has lost commits the new primary reads
- * them again.  Then the stream is trimmed up to them, when the record of them
- * is on disk.
+ * stay in staging: after a failover that has lost commits, the new primary
+ * reads them again.  Then the stream is trimmed, after the transactions that
+ * recorded the entries have been flushed to disk.
  *
- * Redis may lose entries, and then give out ids again that are not greater
- * than those we have read.  That breaks the connection; so on every connection
- * the streams' last ids are asked for first.  One that is less than ours says
- * that the stream isn't the one we have read.  It is read from its beginning,
- * and what is recorded already is recognized, see returned.c.
+ * Redis may lose entries, and then give out ids again that are not greater than
+ * those read before.  Redis does not lose data without breaking the connection,
+ * so the last id of each stream is asked for on every new connection.  If it is
+ * less than the position, the stream has lost entries.  It is read from its
+ * beginning, and entries that have been recorded are recognized by returned.c.
  *
- * The streams are removed with their queue, like its cursor: a later queue of
- * the same redis_key would take for its own what is left in them.
+ * The streams are removed with their queue, like its cursor.  Otherwise a later
+ * queue with the same redis_key would read what is left in them.
  *
- * A queue's streams are read whether it flows or stands still: what consumers
- * say isn't lost while it is paused.
+ * A queue's streams are also read while the queue stands still, so that
+ * messages returned meanwhile are not lost.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,11 +59,11 @@
 #include "store/query.h"
 #include "utils/builtins.h"
 
-/* how often to look, and how often while it is refused */
+/* how often a stream is read, and how often if Redis refuses that */
 #define READ_INTERVAL_MS	100
 #define REFUSED_INTERVAL_MS 5000
 
-/* entries of a stream at a time, and such requests under way */
+/* entries of a stream read at a time, and requests under way of all queues */
 #define READ_ENTRIES		16
 #define MAX_READS			4
 
@@ -131,7 +131,7 @@ outbox_consumer_init(RelayQueue *queue)
 }
 
 /*
- * What has been read goes when it has been kept long enough.
+ * Entries that have been read are removed when the retention has passed.
  */
 static void
 plan_trim(ConsumerStream *stream, OutboxTime now)
@@ -159,7 +159,8 @@ outbox_consumer_is_cut_off(RelayQueue *queue)
 }
 
 /*
- * How far a former relay has read.  False if somebody's lock is in the way.
+ * Read how far a former relay has read the streams.  False if the table is
+ * locked.
  */
 static bool
 load_positions(RelayQueue *queue)
@@ -182,7 +183,7 @@ load_positions(RelayQueue *queue)
 										   SPI_tuptable->tupdesc, i + 1),
 							  &consumer->streams[i].read);
 	SPI_finish();
-	/* it may have been written without waiting for the disk */
+	/* the transaction that wrote it need not be on disk yet */
 	consumer->lsn = GetXLogInsertRecPtr();
 	consumer->known = true;
 	outbox_end_step();
@@ -259,8 +260,8 @@ outbox_send_remove_streams(RelayQueue *queue)
 }
 
 /*
- * When the queue's streams are to be read; OUTBOX_NEVER if they are not, or
- * that is under way.
+ * When the queue's streams are to be read; OUTBOX_NEVER if they can't be now, or
+ * are being read.
  */
 static OutboxTime
 read_at(const RelayQueue *queue)
@@ -338,7 +339,7 @@ outbox_read_consumers(Relay *relay, OutboxTime now)
 }
 
 /*
- * Redis refuses to let us read, as with keys of another type.
+ * Redis refuses the read, for example because the key has another type.
  */
 static void
 read_refused(RelayQueue *queue, const char *error)
@@ -356,12 +357,12 @@ read_refused(RelayQueue *queue, const char *error)
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("outbox cannot read what consumers of queue \"%s\" return: %s",
 					queue->settings->name, queue->shown->last_error),
-			 errhint("It is tried again until Redis lets it.")));
+			 errhint("Reading is tried again until Redis accepts it.")));
 	consumer->refused = true;
 }
 
 /*
- * How far has the stream got?  If not as far as we have read, it is another.
+ * Compare the stream's last id with the position that was read up to.
  */
 static void
 check_answer(RelayQueue *queue, ConsumerStream *stream,
@@ -394,8 +395,8 @@ check_answer(RelayQueue *queue, ConsumerStream *stream,
 }
 
 /*
- * Record a stream's entries.  Returns how many there were; *read becomes the
- * last one's id.
+ * Record a stream's entries.  Returns how many there were; *read becomes the id
+ * of the last one.
  */
 static size_t
 record_stream(RelayQueue *queue, ConsumerStreamKind which,
@@ -419,8 +420,8 @@ record_stream(RelayQueue *queue, ConsumerStreamKind which,
 }
 
 /*
- * Record what was read from both streams.  Returns how many entries there were
- * in the fuller one.
+ * Record what was read from both streams.  Returns the number of entries of the
+ * stream that had more.
  */
 static size_t
 record_streams(RelayQueue *queue, const OutboxReply *reply, EntryId *read,
@@ -451,7 +452,7 @@ record_streams(RelayQueue *queue, const OutboxReply *reply, EntryId *read,
 }
 
 /*
- * Record what was read: all of it and the new positions, or nothing.
+ * Record what was read and the new positions, in one transaction.
  */
 static void
 read_answer(RelayQueue *queue, const OutboxReply *reply)

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * streams.h
- *	  The streams in which consumers answer, read.
+ *	  Read the streams to which consumers return messages.
  *
- * Purpose: read what consumers return, and trim what has been kept long
- *	  enough.
+ * Purpose: ask for new entries, have them recorded, trim the streams.
  * Process: relay.
- * Transaction: none may be open; answers have one of their own.
+ * Transaction: none may be open; functions have their own.
  * Memory: a part of the queue.
  * Errors: those of SQL; a WARNING where Redis refuses or has lost something.
  * Locks: those of outbox_begin_returned_step(), if they can be had.
@@ -41,36 +40,38 @@ typedef struct EntryId
 typedef struct ConsumerStream
 {
 	char	   *key;
-	bool		checked;		/* on this connection */
-	EntryId		read;			/* recorded up to this one */
-	EntryId		trimmed;		/* gone up to this one */
-	EntryId		trim;			/* to be removed up to this one at trim_at */
-	OutboxTime	trim_at;		/* OUTBOX_NEVER: none */
+	bool		checked;		/* its last id, on this connection */
+	EntryId		read;			/* entries up to this one are recorded */
+	EntryId		trimmed;		/* entries up to this one are removed */
+	EntryId		trim;			/* entries up to this one are removed ... */
+	OutboxTime	trim_at;		/* ... at this time; OUTBOX_NEVER: none */
 } ConsumerStream;
 
 typedef struct QueueConsumer
 {
 	OutboxTime	read_at;		/* when to read next */
-	bool		known;			/* how far the streams have been read */
-	bool		refused;		/* Redis refuses to let us read */
-	XLogRecPtr	lsn;			/* flushed before anything is trimmed */
+	bool		known;			/* the positions have been read from the table */
+	bool		refused;		/* Redis has refused the last read */
+	XLogRecPtr	lsn;			/* to be flushed before a stream is trimmed */
 	ConsumerStream streams[OUTBOX_CONSUMER_STREAMS];
 } QueueConsumer;
 
 extern void outbox_consumer_init(RelayQueue *queue);
 
-/* the link is down: what was known of the streams' ends is not any more */
+/* the link is down: the streams have to be checked on the next connection */
 extern void outbox_consumer_is_cut_off(RelayQueue *queue);
 
-/* milliseconds until something is to be read; LONG_MAX: never */
+/* milliseconds until a stream is to be read; LONG_MAX: none */
 extern long outbox_ms_until_consumers(Relay *relay, OutboxTime now);
 
-/* ask for what consumers have answered, where it is time to */
+/* send the requests that are due */
 extern void outbox_read_consumers(Relay *relay, OutboxTime now);
+
+/* deal with the answer to one of them */
 extern void outbox_consumer_answer(const Request *request,
 								   const OutboxReply *reply);
 
-/* the queue is dropped: remove its streams */
+/* remove the streams of a dropped queue */
 extern void outbox_send_remove_streams(RelayQueue *queue);
 
 #endif							/* OUTBOX_RELAY_STREAMS_H */

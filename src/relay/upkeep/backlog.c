@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * backlog.c
- *	  Count what waits, and publish how each queue is.
+ *	  Count the messages that wait, and publish the state of each queue.
  *
  * Design notes
  *
  * About once a second the rows that became visible since the last count are
- * added to their queues'; what the cursors have covered since is taken off.
- * When a cursor has been read and isn't where its last answer left it, as
- * after the first connect or behind a message that has stopped its batch, the
- * count begins anew, with what the cursors don't cover.  Before the first
- * connect nothing is known of the cursors, and the register "applied" says
- * where to begin.
+ * added to the counts of their queues, and messages that the cursors have
+ * covered since are subtracted.  If a cursor has been read and was not where
+ * its last answer had left it, as after the first connect or when a message has
+ * stopped its batch, all rows that the cursors don't cover are counted again.
+ * Before the first connect no cursor is known, and the register "applied" says
+ * from which transaction on to count.
  *
  * Counts serve status and outbox_drop_queue(), never delivery.
  *
@@ -34,11 +34,11 @@ typedef struct BacklogScan
 {
 	OutboxStaging *staging;
 	OutboxSnap *now;
-	bool		anew;			/* what isn't covered, not what is new */
+	bool		anew;			/* count rows not covered, not just new ones */
 } BacklogScan;
 
-static OutboxSnap *counted = NULL;	/* rows visible in it have been counted */
-static uint64 count_from = 0;	/* before that: transactions from here on */
+static OutboxSnap *counted = NULL;	/* rows that it sees have been counted */
+static uint64 count_from = 0;	/* if that is NULL: count from this xid on */
 static uint64 jumps_counted = 0;	/* outbox_cursor_jumps() at the last count */
 
 /* what was published last */
@@ -64,7 +64,7 @@ outbox_count_backlog_from(uint64 xid)
 }
 
 /*
- * May be less than nothing: what has been delivered isn't counted yet.
+ * The result is negative if messages were delivered before they were counted.
  */
 static int64
 waiting(const RelayQueue *queue)
@@ -76,7 +76,8 @@ waiting(const RelayQueue *queue)
 }
 
 /*
- * Of the messages that wait, about: they are younger than those delivered.
+ * About when the oldest waiting message was enqueued: not before the last
+ * message that was delivered.
  */
 static TimestampTz
 oldest(const RelayQueue *queue)
@@ -99,7 +100,7 @@ count_row(RelayQueue *queue, TimestampTz enqueued_at)
 }
 
 /*
- * Is a row of outbox.deferred the only one of its message?
+ * True if the message of a deferred row has no row in staging any more.
  */
 static bool
 left_staging(OutboxStaging *staging, const OutboxStagedEntry *entry)

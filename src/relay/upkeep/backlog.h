@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * backlog.h
- *	  Count what waits, and publish how each queue is.
+ *	  Count the messages that wait, and publish the state of each queue.
  *
- * Purpose: what status, queue_status and outbox_drop_queue() ask for.
+ * Purpose: write to shared memory what outbox.status, outbox.queue_status and
+ *	  outbox_drop_queue() read.
  * Process: relay.
- * Transaction: outbox_count_backlog() its own, the rest needs none.
+ * Transaction: outbox_count_backlog() has its own, the rest needs none.
  * Memory: a part of the queue.
  * Errors: those of reading rows.
  * Locks: AccessShareLock on the tables of messages, if it can be had;
@@ -24,22 +25,22 @@ typedef struct QueueBacklog
 {
 	int64		counted;		/* rows, since the count began */
 	uint64		covered_before; /* QueueCursor.covered when it began */
-	TimestampTz oldest;			/* of those counted, while none was covered */
+	TimestampTz oldest;			/* enqueued_at, while covered_then is current */
 	uint64		covered_then;	/* QueueCursor.covered when oldest was set */
 } QueueBacklog;
 
 extern void outbox_backlog_init(RelayQueue *queue);
 
-/* rows of transactions below this one were acknowledged by a former relay */
+/* rows of transactions below this one were acknowledged to a former relay */
 extern void outbox_count_backlog_from(uint64 xid);
 
-/* count what became visible; false if somebody's lock is in the way */
+/* count what became visible; false if a table is locked */
 extern bool outbox_count_backlog(Relay *relay);
 
-/* what status shows of the relay and its queues */
+/* publish the counts and the state of each queue */
 extern void outbox_publish_queues(Relay *relay);
 
-/* between the times at which it is published: what was delivered since */
+/* subtract what was delivered since then from the published total */
 extern void outbox_publish_waiting(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_BACKLOG_H */

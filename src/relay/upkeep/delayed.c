@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * delayed.c
- *	  Delayed messages become due.
+ *	  Stage delayed messages when they are due.
  *
  * Design notes
  *
- * A delayed message is moved into staging when its time has come: one
- * transaction deletes its row and stages it with a new identity.  From there
- * it is delivered like any other.  The relay knows when the next message is
- * due: from the index, and from shared memory, where commits leave the
- * earliest time of what they have deferred.  Rows that somebody else has
- * locked, to take them back, are left alone and looked at again soon.
+ * When a delayed message is due, one transaction deletes its row and stages it
+ * with a new identity.  From there it is delivered like any other message.
+ * The relay knows when the next message is due from the index, and from shared
+ * memory, where a commit that has deferred messages writes the earliest time.
+ * Rows that another session has locked, to take the messages back, are left
+ * alone and looked at again soon.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,11 +25,11 @@
 #include "store/query.h"
 #include "utils/timestamp.h"
 
-/* moved in one transaction */
+/* rows staged in one transaction */
 #define MOVE_ROWS		500
 
-static TimestampTz due_at = DT_NOEND;	/* of the next one; DT_NOEND: none */
-static OutboxTime not_before = 0;	/* not before */
+static TimestampTz due_at = DT_NOEND;	/* of the next message; DT_NOEND: none */
+static OutboxTime not_before = 0;	/* no attempt before this */
 
 /*
  * SPI is connected.
@@ -37,7 +37,7 @@ static OutboxTime not_before = 0;	/* not before */
 static void
 find_next_due(void)
 {
-	/* a row without a time has been edited by hand, and is never due */
+	/* a row without a time has been edited by hand; it is never due */
 	due_at = DT_NOEND;
 	if (outbox_query("SELECT due_at FROM outbox.deferred"
 					 " WHERE reason = 'delayed' AND due_at IS NOT NULL"
@@ -59,7 +59,7 @@ outbox_look_for_delayed(void)
 }
 
 /*
- * What commits have deferred since we looked.
+ * Take the earliest time that commits have written since the last turn.
  */
 static void
 listen_to_commits(Relay *relay)

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * delayed.h
- *	  Delayed messages become due.
+ *	  Stage delayed messages when they are due.
  *
- * Purpose: know when the next one is due, and stage it then.
+ * Purpose: know when the next delayed message is due, and stage it then.
  * Process: relay.
  * Transaction: its own.
  * Memory: static.
@@ -20,13 +20,13 @@
 #include "clock.h"
 #include "relay/base/state.h"
 
-/* find out from the table when the next one is due */
+/* read from the table when the next message is due */
 extern void outbox_look_for_delayed(void);
 
-/* stage what is due */
+/* stage messages that are due, unless the relay is held */
 extern void outbox_stage_delayed(Relay *relay, OutboxTime now);
 
-/* milliseconds until the next one is due; LONG_MAX: there is none */
+/* milliseconds until the next message is due; LONG_MAX: none, or held */
 extern long outbox_ms_until_delayed(OutboxTime now);
 
 #endif							/* OUTBOX_RELAY_DELAYED_H */

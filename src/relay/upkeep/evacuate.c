@@ -1,23 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * evacuate.c
- *	  Copy what standing queues have in a staging table, so that it can be
- *	  emptied.
+ *	  Copy rows of queues that stand still out of a staging table, so that the
+ *	  table can be emptied.
  *
  * Design notes
  *
- * A staging table is emptied when all in it has been acknowledged.  A queue
- * that stands still would keep it from that, so the queue's rows are copied to
- * outbox.deferred with their identity; when the queue goes on they are planned
- * from there like those in staging.
+ * A staging table is emptied when all its messages are acknowledged.  A queue
+ * that stands still would prevent that, so the queue's rows are copied to
+ * outbox.deferred with their identity.  When the queue flows again, they are
+ * planned from there like rows in staging.
  *
- * They are copied in pieces, in the order of the index, while the table may
- * still get new rows.  What such a transaction has added behind our back is
+ * Rows are copied in pieces, in the order of the index, while transactions may
+ * still add rows to the table.  Rows that were added behind the last piece are
  * copied when the table is locked, in the transaction that empties it.
  *
- * Dead letters aren't copied, though they may be beyond the cursor when Redis
- * has lost its last writes: where there is a copy, there is a message to
- * deliver.
+ * Dead letters are not copied, though the cursor may not cover them when Redis
+ * has lost its last writes: a copy would be delivered.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,7 +44,7 @@
 /* how long a queue has to stand still before it is worth copying */
 #define STILL_MS	5000
 
-/* the queue's rows behind what has been copied that its cursor doesn't cover */
+/* the queue's rows that its cursor doesn't cover, behind the last row copied */
 #define LEFT_BEHIND "FROM outbox.staging_%d AS s WHERE queue = $queue" \
 	" AND (xid, seq) > ($xid::xid8, $seq) AND NOT " OUTBOX_COVERED("s")
 
@@ -61,8 +60,8 @@ enum
 	NPARAMS
 };
 
-static uint64 emptied = 0;		/* tables, so far */
-static uint64 emptied_when_begun = 0;
+static uint64 emptied = 0;		/* how often a table was emptied */
+static uint64 emptied_when_begun = 0;	/* the same, when copying began */
 
 static QueueEvacuation *
 mine(const RelayQueue *queue)
@@ -84,7 +83,8 @@ outbox_table_was_emptied(void)
 }
 
 /*
- * Not if the queue has gone on and looks for rows in staging only.
+ * A queue that flows may be evacuated only as long as it still looks for rows
+ * outside of staging.
  */
 bool
 outbox_may_evacuate(const RelayQueue *queue)
@@ -112,7 +112,8 @@ set_params(const RelayQueue *queue, uint64 xid, uint64 seq, OutboxParam *params)
 }
 
 /*
- * Copy rows behind what has been copied, all or the next ones.
+ * Copy rows behind the last one copied; "which" may end the SQL with an order
+ * and a limit.
  */
 static void
 copy_rows(RelayQueue *queue, int table, const OutboxParam *params,
@@ -159,7 +160,8 @@ copy_next_rows(RelayQueue *queue, int table)
 }
 
 /*
- * Copies of a table that has been emptied say nothing of its new rows.
+ * When a table has been emptied, its new rows have to be copied from the
+ * beginning.
  */
 static void
 begin_anew(Relay *relay)

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * evacuate.h
- *	  Copy what standing queues have in a staging table, so that it can be
- *	  emptied.
+ *	  Copy rows of queues that stand still out of a staging table, so that the
+ *	  table can be emptied.
  *
- * Purpose: move waiting messages out of the way of TRUNCATE.
+ * Purpose: keep messages that wait when their table is truncated.
  * Process: relay.
  * Transaction: the caller's.
  * Memory: a part of the queue.
@@ -30,17 +30,17 @@ typedef struct QueueEvacuation
 
 extern void outbox_evacuation_init(RelayQueue *queue);
 
-/* has the queue stood still for a while, so that its rows may be copied? */
+/* true if the queue has stood still for a while, so that it may be evacuated */
 extern bool outbox_may_evacuate(const RelayQueue *queue);
 
 /*
- * Copy what queues that stand still have in a table: the next rows; or all
- * that haven't been copied, with the table locked.  True if all is copied.
+ * Copy rows of queues that may be evacuated from a table: the next rows; or,
+ * with the table locked, all that have not been copied.  True if all are copied.
  */
 extern bool outbox_evacuate_some(Relay *relay, int table);
 extern bool outbox_evacuate_rest(Relay *relay, int table);
 
-/* the table that was copied has been emptied */
+/* a staging table has been emptied */
 extern void outbox_table_was_emptied(void);
 
 #endif							/* OUTBOX_RELAY_EVACUATE_H */

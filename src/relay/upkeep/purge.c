@@ -6,12 +6,15 @@
  * Design notes
  *
  * Evacuated rows whose messages have been delivered stay for outbox.retention,
- * as rows in staging do; so do messages that were refused once and have been
+ * as rows in staging do; so do messages that were refused first and have been
  * delivered since.
  *
- * A dead letter is in its queue's skip list as long as its row is in staging:
- * there it could be found and taken for forgotten.  When staging has been
- * emptied of the row, the number can leave the skip list.
+ * The seq of a dead letter stays in its queue's skip list as long as the
+ * message has a row in staging: if a crash loses the dead letter's record, it
+ * is made again from these two (reconcile.c).  So the record of a dead letter
+ * that was replayed or discarded is kept as long, or it would be made again,
+ * too.  When the row is gone, the seq leaves the skip list, and then the record
+ * can be deleted.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,7 +82,8 @@ is_at_present(const RelayQueue *queue)
 }
 
 /*
- * What is delivered now may be deleted when the retention has passed.
+ * Note which messages are delivered now: their rows may be deleted when the
+ * retention has passed.
  */
 static void
 begin_retention(RelayQueue *queue, OutboxTime now)
@@ -92,8 +96,8 @@ begin_retention(RelayQueue *queue, OutboxTime now)
 }
 
 /*
- * Delete evacuated rows that have been delivered and kept long enough.  True if
- * there are more.
+ * Delete evacuated rows whose messages have been delivered and kept long
+ * enough.  True if there are more.
  */
 static bool
 purge_evacuated(RelayQueue *queue, OutboxTime now)
@@ -129,7 +133,8 @@ purge_evacuated(RelayQueue *queue, OutboxTime now)
 }
 
 /*
- * True if there are more.
+ * Delete rows with the reason "applied" that have been kept long enough.  True
+ * if there are more.
  */
 static bool
 purge_applied(void)
@@ -148,8 +153,8 @@ purge_applied(void)
 }
 
 /*
- * Take what the last query has returned, seqs, out of a queue's skip list.  If
- * that is lost they stay there until the cursor is read the next time.
+ * Take the seqs that the last query has returned out of the queue's skip list.
+ * If the request is lost, they stay there until the cursor is read again.
  */
 static void
 send_unskip(RelayQueue *queue)
@@ -171,7 +176,7 @@ send_unskip(RelayQueue *queue)
 }
 
 /*
- * The least transaction id that is still staged.
+ * The least transaction id that has a row in staging.
  */
 static uint64
 oldest_staged(OutboxStaging *staging)
@@ -186,7 +191,8 @@ oldest_staged(OutboxStaging *staging)
 }
 
 /*
- * Forget the dead letters of a queue whose rows have left staging.
+ * Take dead letters of a queue whose rows have left staging out of its skip
+ * list.
  */
 static void
 unskip_dead_letters_of(RelayQueue *queue, Datum oldest)

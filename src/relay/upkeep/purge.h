@@ -24,18 +24,18 @@
 
 typedef struct QueuePurge
 {
-	OutboxSnap *delivered;		/* evacuated rows visible in it are deleted ... */
-	OutboxTime	at;				/* ... then */
-	uint64		cursor_reads;	/* as long as the cursor wasn't read again */
+	OutboxSnap *delivered;		/* evacuated rows that it sees are deleted ... */
+	OutboxTime	at;				/* ... at this time, */
+	uint64		cursor_reads;	/* if QueueCursor.reads is still this */
 } QueuePurge;
 
 extern void outbox_purge_init(RelayQueue *queue);
 extern void outbox_purge_free(RelayQueue *queue);
 
-/* true if there is more to do at once */
+/* delete what has been kept long enough; true if there is more */
 extern bool outbox_purge(Relay *relay, OutboxTime now);
 
-/* staging has been emptied: dead letters may leave their skip lists */
+/* a staging table has been emptied: dead letters may leave their skip lists */
 extern void outbox_want_unskip(void);
 
 #endif							/* OUTBOX_RELAY_PURGE_H */

@@ -7,9 +7,9 @@
  *
  * Registers are numbers kept in sequences: setval() changes them in place, so
  * they leave no dead rows however often they are written.  "delivered" is the
- * total; all rows of transactions below "applied" are acknowledged, which
- * tells a relay that can't reach Redis after a restart where to begin to
- * count.  They serve status and never decide what is sent.
+ * number of messages delivered.  All rows of transactions below "applied" are
+ * acknowledged: a relay that can't reach Redis after a restart counts waiting
+ * messages from there on.  Registers are shown, and never decide what is sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,8 +60,8 @@ write_register(OutboxRelation which, uint64 value)
 }
 
 /*
- * The least transaction id that may have rows not acknowledged yet; 0 if that
- * isn't known.
+ * The least transaction id that may have rows which are not acknowledged; 0 if
+ * that is not known.
  */
 static uint64
 applied_below(Relay *relay)
@@ -84,8 +84,8 @@ applied_below(Relay *relay)
 }
 
 /*
- * Write the registers if there is anything new.  "applied" moves only together
- * with "delivered", so that an idle server stays idle.
+ * Registers are written only when "delivered" has changed, so that an idle
+ * server stays idle.
  */
 void
 outbox_write_registers(Relay *relay)

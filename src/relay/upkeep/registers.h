@@ -3,8 +3,8 @@
  * registers.h
  *	  Numbers that outlive a relay.
  *
- * Purpose: keep the total of delivered messages, and where to begin to count
- *	  what waits.
+ * Purpose: keep the number of delivered messages, and from which transaction
+ *	  on messages wait.
  * Process: relay.
  * Transaction: outbox_read_registers() in the caller's; writing has its own.
  * Memory: static.
@@ -20,8 +20,10 @@
 
 #include "relay/base/state.h"
 
-/* false if somebody's lock is in the way */
+/* read them when the relay starts; false if one is locked */
 extern bool outbox_read_registers(Relay *relay);
+
+/* write them if there is anything new */
 extern void outbox_write_registers(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_REGISTERS_H */

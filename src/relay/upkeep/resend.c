@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * resend.c
- *	  Deliver again, on request, what Redis has acknowledged.
+ *	  Deliver messages again that Redis has acknowledged, on request.
  *
  * Design notes
  *
- * What shall be delivered again is staged again.  Only the relay knows what
- * has been delivered, so outbox_resend() leaves a request.  A request waits
- * until its queue has come to the present: before that nobody knows what of
- * its rows has been delivered.
+ * Messages are delivered again by staging them again.  Only the relay knows
+ * which messages have been delivered, so outbox_resend() inserts a request.
+ * A request waits until the queue flows and takes part in plans up to a new
+ * snapshot: before that the relay doesn't know, either.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,7 @@
 #include "store/staging.h"
 #include "store/tables.h"
 
-/* staged at a time */
+/* rows fetched at a time */
 #define RESEND_ROWS		500
 
 static bool requests_wanted = true;
@@ -46,7 +46,7 @@ outbox_look_for_waiting_resend(void)
 }
 
 /*
- * What consumers have returned of messages that are sent again is of the past.
+ * Messages that are delivered again begin with their first attempt.
  */
 static void
 begin_anew(RelayQueue *queue, const SPITupleTable *rows, uint64 n)
@@ -62,8 +62,8 @@ begin_anew(RelayQueue *queue, const SPITupleTable *rows, uint64 n)
 }
 
 /*
- * A cursor over what Redis has acknowledged of a queue.  A row of staging
- * whose message is in another table as well doesn't count.
+ * An SQL cursor over the queue's rows that Redis has acknowledged.  If a message
+ * has a row in another table, too, its row in staging doesn't count.
  */
 static Portal
 open_acknowledged(RelayQueue *queue, Datum since)
@@ -96,7 +96,8 @@ open_acknowledged(RelayQueue *queue, Datum since)
 }
 
 /*
- * Stage again what Redis has acknowledged of a queue.  SPI is connected.
+ * Stage again what Redis has acknowledged of a queue since then.  SPI is
+ * connected.
  */
 static void
 resend(RelayQueue *queue, Datum since)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * resend.h
- *	  Deliver again, on request, what Redis has acknowledged.
+ *	  Deliver messages again that Redis has acknowledged, on request.
  *
  * Purpose: do what outbox_resend() has asked for.
  * Process: relay.
@@ -19,11 +19,13 @@
 
 #include "relay/base/state.h"
 
-/* there may be requests; or the ones that have waited may be done now */
+/* somebody may have inserted a request */
 extern void outbox_look_for_resend(void);
+
+/* to be called now and then: try requests again that could not be done */
 extern void outbox_look_for_waiting_resend(void);
 
-/* do one, if there may be any */
+/* do one request, if there may be any */
 extern void outbox_resend_requested(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_RESEND_H */

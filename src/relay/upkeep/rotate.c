@@ -7,19 +7,20 @@
  *
  * New rows are inserted into one of the staging tables for as long as the
  * retention lasts, then into the other one, if that is empty.  A table that
- * takes no new rows is truncated when Redis has acknowledged all in it and the
- * retention has passed since then.
+ * takes no new rows is truncated when Redis has acknowledged all its messages
+ * and the retention has passed since then.
  *
- * Acknowledged means: every transaction id in the table is visible in each
- * queue's settled snapshot.  That is asked of the index: its greatest id, and
- * those that the snapshot calls in progress.  A queue that stands still has an
- * old snapshot; then the table is searched for that queue's rows, now and
- * then, and these are evacuated (evacuate.c) before the table is emptied.
+ * All messages are acknowledged if each queue's settled snapshot sees every
+ * transaction id in the table.  The index tells: its greatest id must be below
+ * the snapshot's xmax, and ids in progress in the snapshot must not be in it.
+ * A queue that stands still has an old snapshot.  Then the table is searched
+ * for that queue's rows, now and then, and these are evacuated (evacuate.c)
+ * before the table is emptied.
  *
- * TRUNCATE takes its lock only if nobody holds the table: not a transaction
- * that wrote to it, nor pg_dump.  With the lock held nobody can add a row, so
- * what is asked then is true until commit.  If the relay dies, nothing has
- * happened.
+ * TRUNCATE gets its lock only if no session has a lock on the table: no
+ * transaction that wrote to it, and no pg_dump.  While the relay holds the lock
+ * no row can be added, so what the index says is true until commit.  If the
+ * relay dies before that, nothing has happened.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,22 +48,24 @@
 /* rows of a staging table that Redis hasn't acknowledged */
 typedef enum TableSearch
 {
-	TABLE_WAITED_FOR,			/* there are some that will be delivered */
-	TABLE_STILL,				/* all of them are of queues that stand still */
+	TABLE_WAITED_FOR,			/* some will be delivered */
+	TABLE_STILL,				/* all belong to queues that stand still */
 	TABLE_SETTLED				/* there are none */
 } TableSearch;
 
 /* what is known of a table that takes no new rows */
 typedef struct TableState
 {
-	bool		settled;		/* all up to xid is acknowledged or still */
-	OutboxTime	since;
-	uint64		xid;
-	TableSearch last_search;
+	bool		settled;		/* no row up to xid is waited for, ... */
+	OutboxTime	since;			/* ... since this time */
+	uint64		xid;			/* the greatest in the table then */
+	TableSearch last_search;	/* the result of the last search */
 } TableState;
 
 static TableState tables[OUTBOX_STAGING_TABLES];
-static OutboxTime current_since = OUTBOX_LONG_AGO;	/* the table for new rows has some */
+
+/* since when the table for new rows has had rows; when to search one again */
+static OutboxTime current_since = OUTBOX_LONG_AGO;
 static OutboxTime search_at = 0;
 
 static bool
@@ -71,7 +74,7 @@ search_visit(void *arg, const OutboxStagedEntry *entry)
 	TableSearch *found = arg;
 	RelayQueue *queue = outbox_known_queue(entry->queue);
 
-	/* rows of dropped queues wait for nothing */
+	/* rows of dropped queues are not delivered */
 	if (queue == NULL || outbox_snap_sees(queue->cursor->settled, entry->xid))
 		return true;
 	*found = outbox_may_evacuate(queue) ? TABLE_STILL : TABLE_WAITED_FOR;
@@ -88,7 +91,7 @@ has_xid(OutboxStaging *staging, int table, uint64 xid)
 }
 
 /*
- * Is every row of the table visible in the snapshot?
+ * True if the snapshot sees every row of the table.
  */
 static bool
 all_settled(const OutboxSnap *settled, OutboxStaging *staging, int table,
@@ -103,8 +106,8 @@ all_settled(const OutboxSnap *settled, OutboxStaging *staging, int table,
 }
 
 /*
- * Has Redis acknowledged all rows of a table?  The table is searched now and
- * then only, unless the answer has to be certain.
+ * Which rows of a table has Redis not acknowledged?  Unless the answer has to
+ * be certain, the result of a search is used for some time.
  */
 static TableSearch
 search_table(Relay *relay, OutboxStaging *staging, int table, uint64 last_xid,
@@ -155,8 +158,8 @@ truncate_table(int table)
 }
 
 /*
- * Lock a table that is to be emptied, if nobody holds it and nothing that is
- * waited for has been added to it.
+ * Lock a table that is to be emptied.  False if somebody has locked it, or
+ * messages that will be delivered have been added to it.
  */
 static bool
 lock_table(Relay *relay, OutboxStaging *staging, int table, uint64 last_xid)
@@ -168,14 +171,14 @@ lock_table(Relay *relay, OutboxStaging *staging, int table, uint64 last_xid)
 		return false;
 
 	/*
-	 * Whoever created a queue and enqueued to it has sent an invalidation
-	 * before letting go of the table: then there are rows of a queue that
-	 * we haven't asked about.
+	 * A transaction that created a queue and enqueued to it has sent an
+	 * invalidation before it released its lock on the table: then the table
+	 * has rows of a queue that is not in our list yet.
 	 */
 	if (outbox_queues_to_be_read())
 		return false;
 
-	/* nobody can add to it now: has anybody since we looked? */
+	/* no row can be added from now on; have any been since the search? */
 	if (!outbox_staging_last_xid(staging, table, &locked_xid))
 		return true;
 	if (locked_xid != last_xid)
@@ -186,8 +189,8 @@ lock_table(Relay *relay, OutboxStaging *staging, int table, uint64 last_xid)
 }
 
 /*
- * See whether a table that takes no new rows can be emptied.  True if it is
- * to be truncated; its lock is held then.
+ * True if a table that takes no new rows can be emptied; then it is locked.
+ * Sets *more if evacuation is not finished.
  */
 static bool
 may_truncate(Relay *relay, OutboxStaging *staging, int table, OutboxTime now,
@@ -197,7 +200,7 @@ may_truncate(Relay *relay, OutboxStaging *staging, int table, OutboxTime now,
 	uint64		last_xid = 0;
 	TableSearch found = TABLE_SETTLED;
 
-	/* without an entry there are at most rows that nobody can find any more */
+	/* without an index entry the table has no row that can be found */
 	if (outbox_staging_last_xid(staging, table, &last_xid))
 		found = search_table(relay, staging, table, last_xid, false);
 	if (found == TABLE_WAITED_FOR)
@@ -228,8 +231,8 @@ is_empty(OutboxStaging *staging, int table)
 }
 
 /*
- * Begin to use the other table, if it is empty and the current one has had its
- * turn.
+ * Insert new rows into the other table, if that is empty and the current table
+ * has taken new rows for long enough.
  */
 static void
 maybe_switch(OutboxStaging *staging, int current, OutboxTime now)

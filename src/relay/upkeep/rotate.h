@@ -3,12 +3,13 @@
  * rotate.h
  *	  Empty staging tables in turn.
  *
- * Purpose: give back what Redis has acknowledged and was retained long enough.
+ * Purpose: free the space of messages that Redis has acknowledged and that were
+ *	  retained long enough.
  * Process: relay.
  * Transaction: its own.
  * Memory: static.
  * Errors: those of SQL.
- * Locks: AccessExclusiveLock on a staging table, if nobody holds any.
+ * Locks: AccessExclusiveLock on a staging table, if it can be had.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +21,7 @@
 #include "clock.h"
 #include "relay/base/state.h"
 
-/* as far as may be; true if there is more to do at once */
+/* empty or switch tables if that can be done; true if there is more to do */
 extern bool outbox_rotate(Relay *relay, OutboxTime now);
 
 #endif							/* OUTBOX_RELAY_ROTATE_H */

@@ -1,17 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * totals.c
- *	  Totals kept, and deferred messages counted.
+ *	  Keep the totals of queues, and count deferred messages.
  *
  * Design notes
  *
  * Totals are counted in memory and written about every ten seconds, so that
- * they leave few dead rows whatever passes; a crash loses what was counted
- * since.
+ * they leave few dead rows however many messages are delivered.  A crash loses
+ * what was counted since.
  *
  * Delayed messages and dead letters are counted in passes over an index, a
- * bounded number of rows a second.  With few of them the counts are a second
- * old, with a million some minutes; looking at the view costs nothing.
+ * bounded number of rows each second.  If there are few, the counts are a
+ * second old; if there are a million, some minutes.  Reading the view costs
+ * nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,17 +28,17 @@
 
 #define WRITE_INTERVAL_MS	10000
 
-/* rows counted at a time */
+/* rows counted in one step */
 #define COUNT_ROWS			5000
 #define COUNT_ROWS_TEXT		CppAsString2(COUNT_ROWS)
 
 static OutboxTime write_at = 0;
 
-/* where the pass over delayed messages is, in the order of its index */
+/* the last row of the pass over delayed messages, in the order of the index */
 static TimestampTz delayed_due = DT_NOBEGIN;
 static int64 delayed_seq = 0;
 
-/* where the pass over dead letters is */
+/* the last row of the pass over dead letters, in the order of the index */
 static int32 dead_queue = 0;
 static TimestampTz dead_at = DT_NOBEGIN;
 static int64 dead_seq = 0;
@@ -140,7 +141,7 @@ totals_of_row(uint64 row)
 }
 
 /*
- * Go on with a pass over delayed messages, in the order of due_at.
+ * Count the next rows of the pass over delayed messages.
  */
 static void
 count_delayed(Relay *relay)
@@ -181,7 +182,7 @@ count_delayed(Relay *relay)
 }
 
 /*
- * Go on with a pass over dead letters, in the order of dead_at.
+ * Count the next rows of the pass over dead letters.
  */
 static void
 count_dead(Relay *relay)
@@ -242,7 +243,7 @@ outbox_count_deferred(Relay *relay)
 }
 
 /*
- * Most servers never have deferred anything, and needn't look for it.
+ * Most databases never defer a message; there the passes cost no query.
  */
 bool
 outbox_anything_deferred(void)

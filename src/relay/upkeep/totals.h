@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * totals.h
- *	  Totals kept, and deferred messages counted.
+ *	  Keep the totals of queues, and count deferred messages.
  *
- * Purpose: keep what has become of queues' messages; count what is deferred
- *	  and dead.
+ * Purpose: store counts of delivered, refused and dead messages; count rows
+ *	  that are delayed or dead.
  * Process: relay.
- * Transaction: outbox_read_totals() in the caller's, the rest its own.
- * Memory: a part of the queue; static.
+ * Transaction: outbox_read_totals() in the caller's; the rest has its own.
+ * Memory: a part of the queue; some is static.
  * Errors: those of SQL.
  * Locks: RowExclusiveLock on outbox.queue_total, AccessShareLock on the other
  *	  tables, if they can be had.
@@ -25,21 +25,21 @@
 
 typedef struct QueueTotals
 {
-	ShownTotals written;
-	int64		delayed;		/* found so far, in the pass under way */
-	int64		dead;
+	ShownTotals written;		/* as they are in outbox.queue_total */
+	int64		delayed;		/* rows found so far by the pass under way */
+	int64		dead;			/* likewise */
 } QueueTotals;
 
-/* makes the part, and the one of shown.h: what a former relay has counted */
+/* make this part and that of shown.h, with what a former relay has counted */
 extern void outbox_read_totals(RelayQueue *queue);
 
-/* write those that have changed, if it is time or must be now */
+/* write totals that have changed, if it is time to or they must be */
 extern void outbox_write_totals(Relay *relay, OutboxTime now, bool must);
 
-/* has there been anything deferred or dead since the tables were vacuumed? */
+/* false if no row was deferred or dead since the tables were last vacuumed */
 extern bool outbox_anything_deferred(void);
 
-/* go on with the passes that count */
+/* count the next rows of both passes */
 extern void outbox_count_deferred(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_TOTALS_H */
