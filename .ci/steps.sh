@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=bash
 # How .ci/run and .ci/long run their steps.  To be sourced, in the root of the tree,
 # with $me (the script's name) set.

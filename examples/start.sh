@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=bash
 # How every example begins: sourced by its "run", in bash.
 #

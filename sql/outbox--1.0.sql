@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+
 /* outbox 1.0: install script */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION

@@ -3,6 +3,8 @@
  * catalog.c
  *	  The extension's relations.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Looking up names for every message would cost more than inserting it, so

@@ -3,6 +3,8 @@
  * catalog.h
  *	  The extension's relations.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: find them by name once, and notice when they change.
  * Process: backend and relay.
  * Transaction: the caller's.

@@ -3,6 +3,8 @@
  * clock.h
  *	  The monotonic clock, which nobody can set.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: measure how long something takes, and find out when the next
  *	  attempt is due.  Wall clock time (TimestampTz) is for tables and views.
  * Process: all.  Transaction: none needed.  Memory: none.

@@ -3,6 +3,8 @@
  * compat.h
  *	  Every test of a PostgreSQL or hiredis version, and nothing else.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: let all other code be the same for PostgreSQL 15 to 19 and hiredis
  *	  0.14 and 1.x.
  * Process: all.

@@ -3,6 +3,8 @@
  * convert.c
  *	  Values in the form that Redis and its clients expect.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Redis gets UTF-8 whatever the server's encoding is.  Messages are enqueued

@@ -3,6 +3,8 @@
  * convert.h
  *	  Values in the form that Redis and its clients expect.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: text as UTF-8, times since 1970, UUIDs and numbers as text.
  * Process: all.  Pure, but for conversions where the server's encoding is not
  *	  UTF-8.

@@ -3,6 +3,8 @@
  * guc.c
  *	  Settings, in alphabetical order, each with its reason.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * outbox.max_message_size: Redis closes the connection on a value beyond its

@@ -3,6 +3,8 @@
  * guc.h
  *	  Settings.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: define them, keep their values.
  * Process: all.  Transaction: none needed.  Memory: the settings machinery's.
  * Errors: a value that cannot be used is refused where it is set.  Locks: none.

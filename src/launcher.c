@@ -3,6 +3,8 @@
  * launcher.c
  *	  Which databases get a relay.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Only a process connected to a database can see whether it has the

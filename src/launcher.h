@@ -3,6 +3,8 @@
  * launcher.h
  *	  Which databases get a relay.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: start a relay for each database that has the extension, start it
  *	  again when it ends, stop it when the extension or database is dropped.
  * Process: outbox_register_launcher() and outbox_install_drop_hook() in the

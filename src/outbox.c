@@ -3,6 +3,8 @@
  * outbox.c
  *	  The module: wiring only.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * With shared_preload_libraries the launcher is registered, shared memory is

@@ -3,6 +3,8 @@
  * outbox.h
  *	  The words that every file of outbox shares.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: define what a queue and a message are.
  * Process: all.  Transaction: none needed.
  * Memory: the structs' pointers belong to whoever fills them in.

@@ -3,6 +3,8 @@
  * redis_url.c
  *	  Where Redis is: a URL taken apart.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The forms are those of redis-cli -u and the client libraries:

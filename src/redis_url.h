@@ -3,6 +3,8 @@
  * redis_url.h
  *	  Where Redis is: a URL taken apart.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: read redis://[user[:password]@]host[:port][/db] and
  *	  unix:///path?db=n.
  * Process: all.  Transaction: none needed.

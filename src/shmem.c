@@ -3,6 +3,8 @@
  * shmem.c
  *	  What relays, launcher and backends share.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * There are as many slots as background workers can run.  The launcher gives

@@ -3,6 +3,8 @@
  * shmem.h
  *	  What relays, launcher and backends share.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: one slot for each database with a relay: which process commits wake,
  *	  and what the status views show.
  * Process: all.  outbox_shared is NULL where the library is not preloaded.

@@ -3,6 +3,8 @@
  * wake.c
  *	  Wake the relay if, and only if, this transaction commits.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Each backend has a flag, and a transaction callback, registered once, that

@@ -3,6 +3,8 @@
  * wake.h
  *	  Wake the relay if, and only if, this transaction commits.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: let a commit start the delivery of its messages.
  * Process: backend.
  * Transaction: the caller's.

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // A signup service that creates a user and enqueues a mail task in one
 // transaction, and the worker of that task.
 //

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+
 CREATE EXTENSION outbox;
 
 -- asynq's queue "critical"; its tasks are tried ten times

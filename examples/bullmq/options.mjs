@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // Prints the options of an outbox queue (target "function") whose messages
 // become jobs of BullMQ.
 //

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // A plain BullMQ worker: it knows nothing of outbox.  It "sends" mails, the
 // first one to carol only at the second attempt.
 import { Worker } from 'bullmq';

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // A consumer of payments: node consumer.js NAME, with REDIS_URL set.
 //
 // It reads the stream with the consumer group "workers", together with as many

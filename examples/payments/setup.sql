@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Payments: what the producer has, and the queue.
 
 CREATE TABLE payment (

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // A lottery that stores its winner and publishes LotteryConcluded in one
 // transaction, and the subscriber that sends the prize.
 //

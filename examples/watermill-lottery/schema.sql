@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+
 CREATE EXTENSION outbox;
 
 -- the topic that the publisher names, and the stream that the subscriber reads

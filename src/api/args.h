@@ -3,6 +3,8 @@
  * args.h
  *	  Arguments of functions that are not strict.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: read arguments, with an error for a null where a value is needed.
  * Process: backend.
  * Transaction: the caller's.

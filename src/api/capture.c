@@ -3,6 +3,8 @@
  * capture.c
  *	  The row trigger that enqueues what changes in a table.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * outbox_capture() makes AFTER ROW triggers of this function.  It stages a

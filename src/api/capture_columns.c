@@ -3,6 +3,8 @@
  * capture_columns.c
  *	  Which columns of a table a capture writes.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A capture's trigger has names of columns as its arguments.  They are looked
@@ -140,9 +142,9 @@ outbox_capture_resolve(Relation rel, const char *columns, const char *key)
 	OutboxCapture *result = palloc0(sizeof(OutboxCapture));
 	TupleDesc	desc = RelationGetDescr(rel);
 	List	   *captured = columns[0] == '\0' ? all_columns(rel) :
-		find_columns(rel, read_names(columns, "columns"));
+	find_columns(rel, read_names(columns, "columns"));
 	List	   *keys = key[0] == '\0' ? primary_key(rel) :
-		find_columns(rel, read_names(key, "key"));
+	find_columns(rel, read_names(key, "key"));
 	ListCell   *lc;
 
 	if (captured == NIL)

@@ -3,6 +3,8 @@
  * capture_columns.h
  *	  Which columns of a table a capture writes.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: the arguments of a capture's trigger, and the columns of the table
  *	  that they name.
  * Process: backend.

@@ -3,6 +3,8 @@
  * capture_sql.c
  *	  outbox_capture() and outbox_uncapture(): begin and end a capture.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Each operation has a trigger of its own, because the condition of an insert

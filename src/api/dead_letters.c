@@ -4,6 +4,8 @@
  *	  What users can do with messages: cancel delayed ones, replay or discard
  *	  dead letters, have delivered ones sent again.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A replayed message is staged again with its own id and a new number, and is
@@ -129,7 +131,8 @@ replay(const char *name, const pg_uuid_t *id, int64 max)
 						  4, types, values, nulls,
 						  queue->consumer_retry ? SETTLE_AND_TELL : SETTLE);
 	if (n > 0)
-		outbox_tell_at_commit();	/* this also wakes the relay for the messages */
+		outbox_tell_at_commit();	/* this also wakes the relay for the
+									 * messages */
 	return n;
 }
 

@@ -3,6 +3,8 @@
  * enqueue.c
  *	  outbox_enqueue(): check a message, stage or defer it, ask for a wake.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * This runs in the caller's transaction.  A message that cannot be sent is
@@ -158,7 +160,7 @@ static void
 check_size(const OutboxMessage *msg)
 {
 	Size		size = size_of(msg->payload) + size_of(msg->type) +
-		size_of(msg->key) + size_of(msg->headers) + size_of(msg->options);
+	size_of(msg->key) + size_of(msg->headers) + size_of(msg->options);
 
 	if (size > (Size) outbox_max_message_size)
 		ereport(ERROR,

@@ -3,6 +3,8 @@
  * enqueue.h
  *	  Enqueueing from C, for outbox_enqueue() and for triggers.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: check a message and stage it.
  * Process: backend.
  * Transaction: the caller's.

@@ -3,6 +3,8 @@
  * forward.c
  *	  The row trigger that does the work of Watermill's forwarder.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A Go service that publishes through forwarder.NewPublisher() over the SQL

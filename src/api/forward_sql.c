@@ -3,6 +3,8 @@
  * forward_sql.c
  *	  outbox_forward_watermill() and outbox_unforward_watermill().
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The trigger that is made here is in forward.c.

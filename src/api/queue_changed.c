@@ -3,6 +3,8 @@
  * queue_changed.c
  *	  The trigger that tells everybody of a change of outbox.queue.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Sessions and relay cache queues.  A trigger, and not the functions that

@@ -3,6 +3,8 @@
  * queue_drop.c
  *	  Drop a queue.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A message must not get into a queue that is being dropped: it would be

@@ -3,6 +3,8 @@
  * queue_settings.c
  *	  Create, alter, pause and resume queues.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * These functions write outbox.queue, and its trigger tells sessions and relay.

@@ -3,6 +3,8 @@
  * queue_status.c
  *	  The state of each queue, from shared memory.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The figures that the relay has published are copied while the lock is held.

@@ -3,6 +3,8 @@
  * restore.c
  *	  Messages out of a dump: hold them, release them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Rows that are inserted into our tables by INSERT or COPY come out of a dump.
@@ -187,7 +189,11 @@ outbox_resume(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("outbox_resume()");
 	SPI_connect();
-	/* a new source has new cursors; with the old ones the relay would hold again */
+
+	/*
+	 * a new source has new cursors; with the old ones the relay would hold
+	 * again
+	 */
 	SPI_execute(held ? "DELETE FROM outbox.relay_state" :
 				"DELETE FROM outbox.relay_state WHERE database <>"
 				" (SELECT oid FROM pg_database"

@@ -3,6 +3,8 @@
  * row.h
  *	  Columns of rows that functions return.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: set columns; a value that shared memory does not have is null.
  * Process: backend.  Transaction: the caller's.
  * Memory: values are palloc'ed in the current context.

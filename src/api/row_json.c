@@ -3,6 +3,8 @@
  * row_json.c
  *	  Columns of a user's row as JSON.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A value is written as to_json() writes it.  But to_json() looks up the

@@ -3,6 +3,8 @@
  * row_json.h
  *	  Columns of a user's row as JSON.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: write a value as to_json() does, without looking up its type for
  *	  each row.
  * Process: backend.  Transaction: the caller's.

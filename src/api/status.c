@@ -3,6 +3,8 @@
  * status.c
  *	  The state of delivery, from shared memory.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The views show the figures that the relay has published: the relay counts
@@ -189,9 +191,9 @@ static void
 fill_no_status(Datum *values, bool *nulls)
 {
 	const char *why = outbox_shared == NULL ?
-		"outbox is not in \"shared_preload_libraries\"" :
-		RecoveryInProgress() ? "this server is a standby" :
-		"the launcher has not started it yet";
+	"outbox is not in \"shared_preload_libraries\"" :
+	RecoveryInProgress() ? "this server is a standby" :
+	"the launcher has not started it yet";
 	Trouble		none = {0};
 
 	memset(nulls, true, STATUS_COLUMNS * sizeof(bool));

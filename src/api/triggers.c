@@ -3,6 +3,8 @@
  * triggers.c
  *	  Our triggers on users' tables: make and drop them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Triggers are made by CREATE TRIGGER and removed by DROP TRIGGER, with the

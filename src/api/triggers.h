@@ -3,6 +3,8 @@
  * triggers.h
  *	  Our triggers on users' tables: make and drop them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: what captures and Watermill's forwarding have in common.
  * Process: backend.
  * Transaction: the caller's.

@@ -3,6 +3,8 @@
  * policy.c
  *	  What a queue does with a message that Redis refuses, or that is old.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The delay before attempt n + 1 is retry_delay * retry_backoff ^ (n - 1), at
@@ -37,7 +39,7 @@ int64
 outbox_retry_delay(const OutboxQueue *queue, int attempts, double chance)
 {
 	double		delay = queue->retry_delay *
-		pow(queue->retry_backoff, Max(attempts - 1, 0));
+	pow(queue->retry_backoff, Max(attempts - 1, 0));
 
 	/* the power may be infinite */
 	delay = Min(delay, (double) queue->retry_max_delay);

@@ -3,6 +3,8 @@
  * policy.h
  *	  What a queue does with a message that Redis refuses, or that is old.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: decide according to a queue's settings.
  * Process: relay.  Pure: no catalog, no socket; clock and chance are arguments.
  * Transaction: none needed.

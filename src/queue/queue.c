@@ -3,6 +3,8 @@
  * queue.c
  *	  Look up a queue's settings.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Every enqueue needs its queue's settings, so a backend caches them by name.

@@ -3,6 +3,8 @@
  * queue.h
  *	  Look up a queue's settings.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: read the rows of outbox.queue, with a cache.  (The functions in api
  *	  write them.)
  * Process: backend; outbox_queue_list() the relay, too.

@@ -3,6 +3,8 @@
  * connection.c
  *	  One connection to Redis: connect, send, read, without waiting.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  *		closed ──► connecting ──► open

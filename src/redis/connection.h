@@ -3,6 +3,8 @@
  * connection.h
  *	  One connection to Redis: connect, send, read, without waiting.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: send bytes and read replies, on a socket that the caller waits on.
  * Process: relay.
  * Transaction: none may be open while the caller waits on the socket.

@@ -3,6 +3,8 @@
  * errors.c
  *	  What an error reply of Redis is about.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Error replies are classified by their whole first word.  Redis up to 6.2

@@ -3,6 +3,8 @@
  * errors.h
  *	  What an error reply of Redis is about.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: tell trouble of the server from that of a queue or a message.
  * Process: relay; pure.
  * Transaction: none needed.

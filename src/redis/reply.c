@@ -3,6 +3,8 @@
  * reply.c
  *	  A reply of Redis.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A reply is a struct of hiredis.  No file outside this folder knows its

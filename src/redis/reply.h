@@ -3,6 +3,8 @@
  * reply.h
  *	  A reply of Redis.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: read a reply without including hiredis.
  * Process: relay.
  * Transaction: none needed.

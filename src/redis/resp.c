@@ -3,6 +3,8 @@
  * resp.c
  *	  Commands in the form in which Redis reads them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Every argument of every message is written here, so this has to be fast:

@@ -3,6 +3,8 @@
  * resp.h
  *	  Commands in the form in which Redis reads them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: write *argc, then $length and the bytes of each argument.
  * Process: relay; pure.
  * Transaction: none needed.

@@ -3,6 +3,8 @@
  * answers.c
  *	  Hand each answer of Redis to the file that sent the request.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A file that sends a request doesn't wait for the answer.  This file lies

@@ -3,6 +3,8 @@
  * answers.h
  *	  Hand each answer of Redis to the file that sent the request.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: take the answers that have arrived on a link.
  * Process: relay.
  * Transaction: none may be open; the functions called for an answer may open

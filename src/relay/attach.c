@@ -3,6 +3,8 @@
  * attach.c
  *	  The relay's slot, its settings, and whether its database is a copy.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A relay runs in the slot that the launcher has given it.  The launcher may

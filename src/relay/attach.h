@@ -3,6 +3,8 @@
  * attach.h
  *	  The relay's slot, its settings, and whether its database is a copy.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: take the slot, keep the database's settings out, read the source.
  * Process: relay.
  * Transaction: outbox_read_relay_state() in the caller's; the rest needs none.

@@ -3,6 +3,8 @@
  * connect.c
  *	  Connect a link, notice that it has failed, and say so.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * See base/link.c for the states.  An error is logged at LOG when it is another
@@ -250,8 +252,8 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 		pg_atomic_write_u32(&relay->slot->deaf, 0);
 
 		/*
-		 * A commit that still saw the flag set did not wake us, but is visible
-		 * to the next snapshot.
+		 * A commit that still saw the flag set did not wake us, but is
+		 * visible to the next snapshot.
 		 */
 		pg_memory_barrier();
 		outbox_ask_for_cursors(relay, now);

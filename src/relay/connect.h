@@ -3,6 +3,8 @@
  * connect.h
  *	  Connect a link, notice that it has failed, and say so.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: connect, greet, take answers, ask for cursors; decide when a link
  *	  has failed and when the next attempt is made; show and log both.
  * Process: relay.

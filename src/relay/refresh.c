@@ -3,6 +3,8 @@
  * refresh.c
  *	  Keep the relay's list of queues as outbox.queue has it.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The list is read again when a cache invalidation has arrived or somebody who

@@ -3,6 +3,8 @@
  * refresh.h
  *	  Keep the relay's list of queues as outbox.queue has it.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: read the state of the database and its queues when they may have
  *	  changed.
  * Process: relay.

@@ -3,6 +3,8 @@
  * relay.c
  *	  The worker that delivers one database's messages: the loop.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  *		   commit ──► wake

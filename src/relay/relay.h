@@ -3,6 +3,8 @@
  * relay.h
  *	  The worker that delivers one database's messages: the loop.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: the entry point that the launcher names to the postmaster.
  * Process: relay.
  * Transaction: one for each step.

@@ -3,6 +3,8 @@
  * wait.c
  *	  The relay waits: for a commit, for Redis, for what is due.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The relay waits on the latch and the link's socket together, until the next

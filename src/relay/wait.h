@@ -3,6 +3,8 @@
  * wait.h
  *	  The relay waits: for a commit, for Redis, for what is due.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: one wait for all that the relay may wait for.
  * Process: relay.
  * Transaction: none may be open.

@@ -3,6 +3,8 @@
  * deferred.c
  *	  Messages that cannot wait in staging: insert them, stage them again.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Rows are inserted into outbox.deferred by outbox_defer(), in a caller's

@@ -3,6 +3,8 @@
  * deferred.h
  *	  Messages that cannot wait in staging, and dead letters.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: insert rows into outbox.deferred; stage rows of it, or of
  *	  outbox.dead_letter, again.
  * Process: backend and relay.

@@ -3,6 +3,8 @@
  * position.c
  *	  Snapshots as sets of transactions, and the cursor's position.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Sequence numbers are drawn before commit, so a position cannot be a number n,

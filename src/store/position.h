@@ -3,6 +3,8 @@
  * position.h
  *	  Snapshots as sets of transactions, and the cursor's position.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: decide what a position covers; read and write it as text.
  * Process: relay.  Pure: no catalog, no socket, no clock.
  * Transaction: none needed.

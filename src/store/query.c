@@ -3,6 +3,8 @@
  * query.c
  *	  SQL with named parameters, by SPI.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Names are replaced by numbers before PostgreSQL sees the statement.  In

@@ -3,6 +3,8 @@
  * query.h
  *	  SQL with named parameters, by SPI.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: run a statement and read its result.
  * Process: backend and relay.
  * Transaction: the caller's.  SPI is connected.

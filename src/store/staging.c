@@ -3,6 +3,8 @@
  * staging.c
  *	  The append-only tables where committed messages wait.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A row is inserted once and never updated or deleted.  The relay empties a

@@ -3,6 +3,8 @@
  * staging.h
  *	  The append-only tables where committed messages wait.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: insert a message; scan the tables by index; fetch one message.
  * Process: outbox_staging_insert() and outbox_staging_identify() backend and
  *	  relay, the rest the relay.
@@ -116,19 +118,24 @@ extern void outbox_staging_close(OutboxStaging *staging);
 extern void outbox_staging_scan(OutboxStaging *staging, int table,
 								uint64 from, uint64 below,
 								OutboxStagedVisit visit, void *arg);
+
 /* get the least xid in a table, not below "from"; returns false if none */
 extern bool outbox_staging_first_xid(OutboxStaging *staging, int table,
 									 uint64 from, uint64 *xid);
+
 /* get the greatest xid in a table; returns false if the table is empty */
 extern bool outbox_staging_last_xid(OutboxStaging *staging, int table,
 									uint64 *xid);
+
 /* has a table an entry of this message? */
 extern bool outbox_staging_has(OutboxStaging *staging, int table, uint64 xid,
 							   uint64 seq);
+
 /* get the time of an entry's row; returns false if no row is visible */
 extern bool outbox_staging_visible(OutboxStaging *staging,
 								   const OutboxStagedEntry *entry,
 								   TimestampTz *enqueued_at);
+
 /*
  * Fetch one message.  Returns false if its transaction rolled back.  (The place
  * may have been used again since then, so the number is compared.)

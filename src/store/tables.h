@@ -3,6 +3,8 @@
  * tables.h
  *	  SQL about the extension's tables that several statements share.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: one spelling of each predicate.  The partial indexes in the install
  *	  script have the same predicates.
  * Process: backend and relay.

@@ -3,6 +3,8 @@
  * asynq.c
  *	  A message as a task of asynq.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * These are the keys that the client of asynq 0.26 writes for a queue Q; workers

@@ -3,6 +3,8 @@
  * asynq.h
  *	  A message as a task of asynq.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: encode messages for target asynq.
  * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.

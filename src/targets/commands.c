@@ -3,6 +3,8 @@
  * commands.c
  *	  A queue's own commands, with placeholders for a message's parts.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A queue of target "commands" has in its options an array of commands, each
@@ -121,6 +123,7 @@ static const struct
 	const char *name;
 	int			arity;
 }			known_commands[] =
+
 {
 	{"APPEND", 3}, {"DECR", 2}, {"DECRBY", 3}, {"DEL", -2}, {"EXPIRE", -3},
 	{"EXPIREAT", -3}, {"GEOADD", -5}, {"HDEL", -3}, {"HINCRBY", 4},
@@ -293,10 +296,10 @@ outbox_template_compile(const struct varlena *options, const char **error,
 						const char **hint)
 {
 	Jsonb	   *jsonb = options == NULL ? NULL :
-		(Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
-	JsonbValue	key = {.type = jbvString, .val.string = {8, "commands"}};
+	(Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
+	JsonbValue	key = {.type = jbvString,.val.string = {8, "commands"}};
 	JsonbValue *v = jsonb == NULL ? NULL :
-		findJsonbValueFromContainer(&jsonb->root, JB_FOBJECT, &key);
+	findJsonbValueFromContainer(&jsonb->root, JB_FOBJECT, &key);
 	JsonbContainer *c = v != NULL && v->type == jbvBinary ? v->val.binary.data : NULL;
 	OutboxTemplate *template;
 	Fault		f = {NULL, NULL};

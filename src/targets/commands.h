@@ -3,6 +3,8 @@
  * commands.h
  *	  A queue's own commands, with placeholders for a message's parts.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: compile a queue's commands; fill in a message.
  * Process: backend (to check the commands) and relay.  Pure: no catalog, no
  *	  socket.

@@ -3,6 +3,8 @@
  * json.c
  *	  A message as one JSON object, for lists and channels.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  *		{"id":"...","type":"...","key":"...","payload":...,"headers":{...}}

@@ -3,6 +3,8 @@
  * json.h
  *	  A message as one JSON object, for lists and channels.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: encode messages for targets list and publish.
  * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.

@@ -3,6 +3,8 @@
  * message_args.c
  *	  Parts of a message, and arguments for a script.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Encoders read a message and append arguments; this file has what several of

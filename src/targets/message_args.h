@@ -3,6 +3,8 @@
  * message_args.h
  *	  Parts of a message, and arguments for a script.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: read the parts of a message that several encoders need; append
  *	  arguments.
  * Process: relay.  Pure: no catalog, no socket.

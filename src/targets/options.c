@@ -3,6 +3,8 @@
  * options.c
  *	  What a target can be told beyond the message itself.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Like everything that can be refused, options are checked while somebody can

@@ -3,6 +3,8 @@
  * options.h
  *	  What a target can be told beyond the message itself.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: check the options of queues and messages, and complete those of
  *	  messages.
  * Process: backend; outbox_text_option() the relay, too.

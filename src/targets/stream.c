@@ -3,6 +3,8 @@
  * stream.c
  *	  A message as an entry of a stream.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Fields in this order, absent ones left out:
@@ -136,9 +138,9 @@ begin_general(OutboxArgs *args, const OutboxQueue *queue,
 			  const OutboxMessage *msg, Jsonb *headers, bool has_error)
 {
 	int			fields = queue->target == OUTBOX_TARGET_WATERMILL ? 3 :
-		2 + (msg->type != NULL) + (msg->key != NULL) +
-		queue->consumer_retry + has_error +
-		(headers != NULL ? JB_ROOT_COUNT(headers) : 0);
+	2 + (msg->type != NULL) + (msg->key != NULL) +
+	queue->consumer_retry + has_error +
+	(headers != NULL ? JB_ROOT_COUNT(headers) : 0);
 
 	outbox_add_number(args, (queue->maxlen > 0 ? 3 : 0) + 1 + 2 * fields);
 	if (queue->maxlen > 0)
@@ -231,7 +233,7 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 			 const OutboxMessage *msg, int shape)
 {
 	Jsonb	   *headers = msg->headers == NULL ? NULL : (Jsonb *)
-		PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
+	PG_DETOAST_DATUM(PointerGetDatum(msg->headers));
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
 	OutboxBytes payload = {
 		VARDATA_ANY(msg->payload), VARSIZE_ANY_EXHDR(msg->payload)

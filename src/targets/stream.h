@@ -3,6 +3,8 @@
  * stream.h
  *	  A message as an entry of a stream.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: encode messages for targets stream and watermill.
  * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.

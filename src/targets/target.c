@@ -3,6 +3,8 @@
  * target.c
  *	  How a message becomes arguments of the apply script.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A target is a branch of the apply script and an encoder, which writes the

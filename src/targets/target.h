@@ -3,6 +3,8 @@
  * target.h
  *	  How a message becomes arguments of the apply script.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: one encoder for each target.
  * Process: relay.  Pure: no catalog, no socket.
  * Transaction: none needed.

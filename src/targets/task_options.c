@@ -3,6 +3,8 @@
  * task_options.c
  *	  The options of asynq's tasks.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A message is staged with all options of its task, the queue's included, in

@@ -3,6 +3,8 @@
  * task_options.h
  *	  The options of asynq's tasks.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: check and complete the options that callers give; read the options
  *	  that were staged.
  * Process: backend; outbox_read_task_options() the relay.  Pure: no catalog, no

@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """consumers: how fast a backlog drains into what consumers' own clients fill.
 
 As in delivery: messages of 200 bytes, committed while Redis is cut off.  Against

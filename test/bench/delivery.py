@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """delivery: how fast a backlog drains into a stream.
 
 200,000 messages of 200 bytes are committed while the relay's URL points at a

@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """enqueue: what a business transaction pays for telling the outbox.
 
 The transaction inserts a user and tells of it, once or twenty times, one

@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """growth: the time per message, of a large backlog against a small one.
 
 Two million messages against 20,000, staged and drained as in delivery.py; the

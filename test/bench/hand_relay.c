@@ -3,6 +3,8 @@
  *	  The relay that people write by hand, as well as it can be written: the
  *	  other side of the latency, WAL and enqueue benchmarks.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * usage: hand_relay CONNINFO SOCKET STREAM notify|MILLISECONDS SELECT DELETE
  *
  * notify			LISTEN hand_outbox, and look as soon as a notice arrives.

@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """latency: from COMMIT returning to the entry being visible, in an idle system.
 
 latency.c commits one message, waits until a blocked XREAD has seen it, pauses,

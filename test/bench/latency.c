@@ -2,6 +2,8 @@
  * latency.c
  *	  From COMMIT returning to the entry being visible to a blocked XREAD.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * usage: latency CONNINFO SOCKET STREAM MESSAGES GAP_MICROSECONDS STATEMENT
  *
  * One thread runs STATEMENT (prepared; one committing transaction each) over

@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """pinned xmin: the delivery rate while somebody holds an old snapshot.
 
 Two clients commit a million messages in transactions of 100 and the relay

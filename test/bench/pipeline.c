@@ -2,6 +2,8 @@
  * pipeline.c
  *	  The yardstick for delivery: commands pipelined by a plain hiredis client.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * usage: pipeline SOCKET COUNT PAYLOAD_BYTES single|idiom|full WORD...
  *
  * The words are a command; in each %id stands for 36 characters that are

@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """Medians, verdicts and the closing table.
 
 A ratio is the median of the ratios of the rounds, each taken between two runs

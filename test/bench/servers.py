@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """A throwaway PostgreSQL and a throwaway Redis in one temporary directory.
 
 Only the standard library is used, so that the benchmark runs wherever the

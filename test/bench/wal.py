@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """WAL: bytes written for one message, from enqueueing to being done with it.
 
 One message per transaction on both sides, four clients, full_page_writes on and

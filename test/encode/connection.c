@@ -3,6 +3,8 @@
  * connection.c
  *	  A connection whose other end is played here.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Both ends are in one process, on a unix socket: so what has happened at one

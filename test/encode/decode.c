@@ -3,6 +3,8 @@
  * decode.c
  *	  What the encoders write, read again, for tests.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Written from the formats' descriptions: the Redis protocol's bulk strings,

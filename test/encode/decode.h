@@ -3,6 +3,8 @@
  * decode.h
  *	  What the encoders write, read again, for tests.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: decoders that share no code with src, and are strict: each knows
  *	  one encoding of a value only, the shortest.
  * Process: backend.

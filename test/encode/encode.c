@@ -4,6 +4,8 @@
  *	  The encoders, and what else depends on its arguments only, as SQL
  *	  functions, for tests.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Queue and message are composite values, see sql/setup.sql; all that they

@@ -3,6 +3,8 @@
  * fuzz.c
  *	  libFuzzer within a backend, for the encoders.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The encoders use palloc, jsonb, elog and conversions of encodings, and so

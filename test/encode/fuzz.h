@@ -3,6 +3,8 @@
  * fuzz.h
  *	  What the fuzz targets share.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: input, models of messages, checks.
  * Process: a single-user backend.
  * Transaction: the caller's.

@@ -3,6 +3,8 @@
  * fuzz_commands.c
  *	  The target of commands, and the compiler of templates.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Arguments are made of what means something in them, right or wrong.  The slow and

@@ -3,6 +3,8 @@
  * fuzz_input.c
  *	  What the fuzzer says, as queues, messages and text.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Text is made twice, in the server's encoding and in UTF-8, so that what is

@@ -3,6 +3,8 @@
  * fuzz_messages.c
  *	  The targets whose messages need no template.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Some messages are encoded as a batch, then each by itself.  What was written is

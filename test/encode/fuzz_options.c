@@ -3,6 +3,8 @@
  * fuzz_options.c
  *	  Options, of any shape.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * They are refused in an orderly way, or taken, and then what is staged is read

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=bash
 # For interop tests in bash.  To be sourced.
 #

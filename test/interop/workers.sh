@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=bash
 # For interop tests of workers that run in the background.  To be sourced;
 # brings lib.sh along.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=sh
 # What the leg scripts share: where trees are cached, which suite holds which
 # PostgreSQL, and how a tree is made.  To be sourced, by a POSIX sh.

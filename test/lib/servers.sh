@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=sh disable=SC2154 # who sources this sets pg_config
 # A throwaway PostgreSQL that preloads outbox and a throwaway Redis, for the
 # scripts that show unmodified clients at work (test/interop, examples).  To be

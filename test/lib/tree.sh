@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # shellcheck shell=sh disable=SC2154,SC2086 # who sources this sets pg_config and me; $make and $as are words
 # What the scripts share that test an installed outbox: a copy of the tree,
 # built and installed, and commands that run there without being root.  To be

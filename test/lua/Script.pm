@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Script: calls the scripts of src/relay/deliver by redis-cli, on the server of
 # OUTBOX_REDIS_URL (test/perl/with_redis).
 #

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # apply.lua: a batch moves the cursor and is applied, once, all of it or up to
 # the message that fails (I2, I3, I4); what Redis refuses leaves nothing (I9).
 

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # one_message.lua: what one message does, by target; one that fails leaves
 # nothing behind that a consumer could see, and no error of a message passes for
 # an outage of Redis (I9).

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # skip.lua: messages that fail are skipped, with those that wait behind them;
 # tried again, they are applied once, and leave the skip list (I2, I3, I4, I8).
 

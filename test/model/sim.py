@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Copyright (c) 2026, the outbox developers
 """Random simulation of the delivery protocol: ticks by snapshot pair, cursor and skip list in Redis, the apply
 script, two-stage recovery, pauses, poison messages with keys held behind them, dead letters, crashes with lost WAL, Redis losing
 its last writes, failover to a lagging standby with xid and seq reuse, a zombie primary.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest: what the TAP tests share.
 #
 # A test starts a private redis-server (OutboxTest::Redis) and a private

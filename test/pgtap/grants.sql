@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Who may do what, as the catalogue has it: nothing for PUBLIC, the
 -- views without payloads for pg_monitor.  That EXECUTE on outbox_enqueue() is
 -- enough for a producer is shown by test/t/073_privileges.pl.

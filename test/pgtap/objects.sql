@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- The SQL surface: what CREATE EXTENSION makes, no more and no less, and what
 -- the catalogue says about each of it.
 BEGIN;

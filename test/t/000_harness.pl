@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # The tests' own tools: the checker finds each kind of fault in a made-up
 # history, the client carries bytes unchanged, the private server can be
 # killed, frozen and set back, and the proxy cuts after exactly N bytes.

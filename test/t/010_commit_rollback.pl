@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: atomic (I1 no phantom, I2 no loss).  A message of a transaction,
 # savepoint or exception block that is rolled back never existed; one that
 # commits arrives, once, wherever the enqueue was called from; and the commit

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- A DO block that commits and rolls back.
 
 DO $$

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- An exception that is caught takes what its block has enqueued with it.
 
 DO $$

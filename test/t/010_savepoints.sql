@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Savepoints kept and rolled back, one in the other.
 
 BEGIN;

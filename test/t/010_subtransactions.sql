@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Two hundred subtransactions, one in ten rolled back.
 
 DO $$

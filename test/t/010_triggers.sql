@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- A trigger that enqueues, and a role that may insert and no more.
 
 CREATE ROLE producer;

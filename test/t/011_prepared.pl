@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: atomic, for two-phase commit (I1, I2).  Nothing of a prepared
 # transaction before COMMIT PREPARED, all of it afterwards, also over a crash;
 # nothing ever after ROLLBACK PREPARED.  COMMIT PREPARED runs no transaction

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what arrives is what was enqueued, byte by byte: the fields of a
 # stream entry and their order, the JSON object and the raw bytes of lists and
 # channels, text as UTF-8 whatever the database's encoding, bytea untouched.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: an open or aborted transaction costs nobody anything (I5): only a commit
 # wakes the relay, and only one that has something for it.  The server's log tells
 # how often the relay looks.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: in order (I4), with nothing lost, doubled or invented (I1 to I3)
 # while eight writers commit, roll back and use savepoints with random delays
 # between enqueue and commit.  This is the sequence-gap bug's test: numbers are

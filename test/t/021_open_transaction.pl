@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: no stall (I5), and no gap (I2, I4).  A transaction that stays open
 # while others come and go delays none of them, and its own messages arrive
 # when it commits, although thousands with higher numbers are there already.

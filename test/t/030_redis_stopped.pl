@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: Redis being down never fails or slows the caller (I7), loses nothing
 # (I2) and burns nothing (I9); when it is back all arrives in order.  A Redis
 # that comes back empty gets again what is retained, and nothing older.

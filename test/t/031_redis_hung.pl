@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a Redis that hangs (accepts, and never answers) is felt by no caller
 # (I7), and neither SIGTERM of the relay nor a fast shutdown waits for it for
 # more than a second.  What it does when it wakes, with requests of long dead

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a connection that breaks at any byte makes neither a loss nor a
 # duplicate (I2, I3).  A proxy resets it after N bytes, for many N, of requests
 # and of answers (the request was executed, the answer is lost), in the middle

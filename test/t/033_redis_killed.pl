@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: once, as long as Redis keeps what it acknowledged (I2, I3).  Redis is
 # killed with -9 at random moments under load; its append-only file keeps what
 # it acknowledged, and of what it did not, some and some not.  At last the file

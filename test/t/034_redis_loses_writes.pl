@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: if Redis loses acknowledged writes, what was lost comes again, and
 # only that (I2, I3), in order (I4).  Redis is killed and comes back with an
 # older RDB file: the cursor went back with the data.  In one stage instead of

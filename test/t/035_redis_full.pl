@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a Redis that is full is an outage like another (I9): nothing is
 # refused, lost or sent twice, the state says so and stays, and neither the log
 # nor the relay's memory grows with every try.

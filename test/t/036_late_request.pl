@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a request that reaches Redis when its relay has given up on it, has come
 # back and has sent the same again does nothing (I3): in every form in which messages
 # are sent.  Otherwise they would come twice, and the cursor would go back.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a relay that dies at any moment makes neither a loss nor a duplicate
 # (I2, I3).  kill -9 of the relay takes all sessions of the server with it, as
 # it must; SIGTERM does not.  Writers go on as soon as they can connect.

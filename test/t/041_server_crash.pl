@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a crash of PostgreSQL makes neither a loss nor a duplicate (I2, I3)
 # nor a phantom (I1).  Immediate shutdowns and whole-server kills under load:
 # recovery gives the transactions and the cursor's snapshots a new meeting.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a message is sent only after its commit is on disk, also with
 # synchronous_commit = off (I1).  The server is killed as soon as something has
 # arrived, with a WAL writer that would not have flushed for ten seconds:

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: no rot (I6).  While a session holds an old snapshot and 300,000
 # messages pass, no table of ours collects dead rows in proportion to them, the
 # bookkeeping row included, and the staging tables are emptied: TRUNCATE needs

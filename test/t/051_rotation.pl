@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: staging is emptied by TRUNCATE, never below anybody's feet (I2, I6,
 # I7).  What is younger than the retention stays; a table that somebody holds,
 # as pg_dump does, is left alone without making anyone wait, and emptied later.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: the relay's memory is bounded, whatever waits: a backlog of many
 # transactions while Redis is away, the same being delivered, and one huge
 # transaction.  What the relay has allocated is looked at all the time.  The

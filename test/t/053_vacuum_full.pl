@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: nothing is lost or comes twice when somebody rewrites a staging table in
 # the middle of a drain (I2, I3).  The relay remembers where the planned rows lie;
 # after VACUUM FULL or CLUSTER they lie elsewhere.

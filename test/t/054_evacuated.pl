@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a staging table is emptied while a queue stands still, and nothing is lost
 # or comes twice by that (I2, I3), wherever the queue stood still: in the middle of a
 # tick, with transactions open, or with its messages in two tables; nor if somebody

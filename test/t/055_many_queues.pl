@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: the relay's memory is bounded (052), also with thousands of queues: each may
 # then remember but a thousand rows of what is to come.  What doesn't fit is read later,
 # and nothing is lost or out of order for it (I2, I4).

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a staging table is emptied only of what has been delivered or copied (I2),
 # also if somebody adds to it at the last moment: between the look that finds nothing
 # in it that is waited for, and the lock.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: the relay waits for nobody's lock (I5, I8): what it can't have now it looks at
 # later, and goes on with the rest.  A session holds one of its tables after the other,
 # as ALTER TABLE, VACUUM FULL or a restore do.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: CREATE and DROP EXTENSION start and stop a database's relay without
 # a restart, several databases are served at once, each once (I3), and a relay
 # stands in nobody's way: DROP DATABASE works, with FORCE and without.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a restored dump or a copied database does not fire its backlog into
 # the original's Redis (I3): it is held, status says so and why, and
 # outbox_resume() releases it, in order, once.

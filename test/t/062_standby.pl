@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a standby refuses to enqueue, clearly; it has no relay; after its
 # promotion the relay starts, takes over the cursor, and delivers what is not
 # there yet, once (I2, I3).  The old primary, started again, is fenced: it

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a relay that finds a newer timeline in a cursor is fenced: it stops,
 # says so, sends nothing, and stays so until it is told otherwise (I3).  The
 # position that a relay is working from is compared too, with every batch.

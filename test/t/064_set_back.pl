@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a server that was set back to an older copy of its files, on the same
 # timeline, does not go on as if nothing had happened: it would give out numbers
 # and transaction ids again that the cursor in Redis covers, and lose messages

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: after a failover to a standby that had not received everything, no
 # message of the new primary is taken for one of those that were lost with the
 # old one, although transaction ids and numbers are given out again (I2, I3).

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a failover to a standby that had not received everything finds held
 # messages as Redis has them (I2, I3, I4).  What the old primary got through
 # since isn't sent again; what it had skipped and the standby never got leaves

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Two queues that retry, one that gives up at once, and messages with one of
 -- three keys.
 

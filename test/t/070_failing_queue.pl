@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a queue that Redis refuses stands still and loses nothing (I2), the
 # others flow (I8), status says why, and it goes on by itself, in order, when
 # it is mended (I4).  What the server cannot do now is nobody's fault and

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: settings are applied by a reload; a URL that makes no sense is
 # refused with the old one kept; and the relay can be watched.
 

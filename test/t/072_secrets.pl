@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: payloads and secrets appear in no log, no pg_stat_activity, no error
 # text and no status (I10).  Everything that can go wrong is made to go wrong
 # with a marker in it, and then all those places are searched.

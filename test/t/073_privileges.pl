@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: EXECUTE on outbox_enqueue() is all that a producer needs and all that
 # it gets; nothing is granted to PUBLIC; status is for pg_monitor.  What the
 # catalogue says is test/pgtap's part; this is what a session can do.

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Who does what; and a function that enqueues for everyone whom its owner lets.
 
 CREATE ROLE anyone LOGIN;

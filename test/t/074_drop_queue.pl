@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a queue isn't dropped with messages waiting, whatever the snapshot
 # of who drops it (I2), nor while somebody enqueues to it; and dropping it
 # blocks nobody (I7).

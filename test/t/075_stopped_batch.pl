@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what comes before a refused message is done and what comes behind it is
 # not, wherever in a batch or tick it is: nothing is lost (I2) or comes twice (I3),
 # and the queue goes on in order (I4) when the message is taken.

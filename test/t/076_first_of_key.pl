@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: of the held messages of one key the first is tried again, and no other
 # (I4), and when it is through the next one may go (I2): also if the relay has lost
 # the thread, as an answer was lost, or what Redis had acknowledged.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a queue that fails all the time takes a tenth of the relay's time and
 # leaves the rest to others (I8): recording a failure is followed by a pause nine times
 # as long, of a second at most.

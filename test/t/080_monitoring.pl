@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: test/monitoring is what it says.  Every query runs as a role that has
 # pg_monitor and nothing else, whatever state the queues are in, and gives what
 # the exporter can use; rules and dashboard use metrics, labels, states, columns

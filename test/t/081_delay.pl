@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a message that shall go later goes then: never before, soon after,
 # in the order of their times, once, whatever was killed or away meanwhile, and
 # however many wait for a later time.  The transaction decides, as for any

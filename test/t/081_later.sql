@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- later(): enqueue, and remember when it is due.  With a clock, deliver_at is
 -- given; else delay.
 

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: of a paused queue nothing is delivered, whatever is killed; enqueueing
 # goes on, other queues flow, staging is emptied as ever; and when it is resumed
 # everything comes, in order, once (I2, I3, I4, I8).

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a message that a queue gives up on is set aside at once, told once,
 # and kept with all that belongs to it; replayed, it comes once, in order; and
 # neither it nor one that was discarded comes back by itself, whatever is

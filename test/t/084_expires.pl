@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a message that is older than its queue's expires_after when its turn
 # comes isn't sent but is a dead letter, wherever it has waited and whatever the
 # policy; younger ones go.  Replaying it sends it.

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- What a look at the views reads of our tables.
 
 BEGIN;

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: outbox.queue_status and outbox.status tell what has become of a
 # queue's messages, what it waits for and since when; totals survive a restart,
 # and a crash but for what was counted last; and looking reads no messages.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what waited in whatever way when a database was dumped waits in the
 # restored one until outbox_resume(); then each message goes once, in order;
 # delayed ones keep their time, dead letters stay dead until they are replayed,

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what status counts as waiting is what Redis has not got, also where
 # a batch was stopped in its middle or a cursor was moved behind the relay's
 # back.  A relay that

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- What the dead letters that were given up first have to tell: one row, as it
 -- is the same of each.
 

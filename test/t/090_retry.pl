@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what a queue with policy retry is refused is tried again, later and
 # later, no earlier than its delay says, its attempts counted, until it goes
 # through or is given up with all its history; then the next of its key goes.

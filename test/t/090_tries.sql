@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Every attempt that the relay writes down, with the time that it sets for the
 -- next one.
 

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: whatever dies while messages are refused and held, nothing is lost
 # (I2), nothing arrives twice (I3), and keys keep their order (I4): the relay,
 # the server, the connection in the middle of an answer, Redis with its last

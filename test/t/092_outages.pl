@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what the server can't do now is no message's fault (I9).  Whatever
 # the queue's policy, messages wait, no attempt is counted, nothing is set
 # aside, and all arrives once, in order, when it is over (I2, I3, I4).  Each

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a queue that Redis refuses delays no other, in whatever policy (I8).
 # What the command of a message is refused with is for the policy; where the
 # whole call is refused the queue stands still, no attempt is counted (I9), and

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a queue that refuses everything, at full traffic and for long, delays
 # no other queue (I8).  What it is refused is held, more and more; when it is
 # mended all arrives once (I2, I3), in order of keys (I4).

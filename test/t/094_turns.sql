@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- A message that is tried again and again without a pause, and another one of
 -- its queue.  In one session, as the first is given up after 1000 attempts.
 -- Gives the attempts of the first before the other came, how many are held when

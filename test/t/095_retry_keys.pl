@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: messages of a refused one's key wait behind it, in order (I4), also
 # those of an older transaction that commits later; other keys and messages
 # without a key pass (I8).

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what is refused and tried again arrives as it would have otherwise,
 # byte by byte, in every target, once (I2, I3), and in the order of its key (I4),
 # however many keys are refused at a time.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a queue that is altered or paused while messages are held goes by its
 # new settings; what is held then is neither lost nor doubled (I2, I3) and keeps
 # the order of its keys (I4).

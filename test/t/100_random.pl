@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # All promises together (I1 to I4, I8), in the open: queues of each policy, and
 # a random schedule of what can happen to them and to all that carries them.
 # Keys of the wrong type, pauses, altered policies, replays, messages taken

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Queues of each policy, writers that use all of it, and what is wrong with the
 -- tables at a moment.
 

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Corners that random schedules have led into, one by one: messages that are
 # refused, and then something dies, is cut or lost (I2, I3, I4).  What becomes of
 # them is decided once, by the queue's policy, and nothing waits for ever.

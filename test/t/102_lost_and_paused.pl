@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what Redis loses comes again, and nothing else (I2, I3), also if its
 # queue stands still meanwhile and staging has to be emptied: a message that had
 # gone through at its second attempt, one that was given up, one that had simply

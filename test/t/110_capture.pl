@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what a captured table's writers change arrives, if and when they
 # commit: each change once, in order for each row, from bulk statements and
 # partitions too; as UTF-8 whatever the database's encoding is.  A dump carries

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Rows that several sessions change.
 
 CREATE TABLE counter (id int PRIMARY KEY, n int);

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- A topic table of Watermill's, and its publisher.
 
 SELECT outbox_create_queue('lottery', 'watermill');

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Captured and forwarded in LATIN1.
 
 SET client_encoding = 'UTF8';

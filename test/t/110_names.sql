@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Captures with names that have to be quoted wherever they stand.
 
 SELECT outbox_create_queue('it''s "odd"', redis_key => 'odd');

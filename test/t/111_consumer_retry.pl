@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a consumer that can't process an entry gives it back, and the queue's
 # policy does the rest: delivered again no earlier than its delay says, with the
 # attempt and the last error; a dead letter with all its history after

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what a consumer gives back is delivered again once for each attempt,
 # however often the consumer says it, with or without the attempt's number, and
 # over a change of the relay (I2, I3); on time, though nothing else happens.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: whatever is in the streams in which consumers answer, nothing stops and
 # nothing else suffers (I8): what can't be delivered again is a dead letter that
 # says why, or ignored with a warning if there is nothing to keep; all else is

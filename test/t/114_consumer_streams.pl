@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: the streams in which consumers answer are read when the queue says so,
 # also while it is paused; one that can't be read stops nobody else (I8) and is
 # told once; what was read goes when it has been kept for outbox.retention.

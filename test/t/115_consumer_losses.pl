@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: when Redis loses what consumers have given back, what is given back
 # afterwards is taken, and what was taken before is not taken again (I2, I3); a
 # dropped queue leaves nothing, and what is remembered of messages goes.

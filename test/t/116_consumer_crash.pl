@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what a consumer gives back is taken once (I3) and never lost (I2),
 # whatever dies: the relay, the server, Redis, the connection within an answer;
 # if it is forgotten how far it was read; and however often the consumer says it.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a task for asynq is there whole or not at all, once (I2, I3): with its
 # state, its lock, its place in the schedule or its group, whatever is refused half
 # way.  What asynq's own client writes is compared in test/interop.

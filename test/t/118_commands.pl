@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: the commands of a message are done all or none, once (I2, I3): tried
 # again from the first when the last is refused, filled in with the message and
 # with nothing that is in it, and altered from then on.

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: a function has all of its message, and does it whole, once (I2, I3); an
 # error in it is a refusal of that message and of no other, whatever it raises or
 # returns; what doesn't compile blocks its queue only (I8).

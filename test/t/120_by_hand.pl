@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: what a superuser writes into our tables by hand stops no relay and loses
 # no message (I2): it goes as far as it makes sense, or its queue stands still and
 # says why.

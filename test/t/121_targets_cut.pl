@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Promise: commands and functions are done once and in order (I2, I3, I4) under
 # load, while the relay's connection is cut all the time, Redis forgets scripts,
 # and some messages fail at first.

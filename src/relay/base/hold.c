@@ -3,6 +3,8 @@
  * hold.c
  *	  Hold all messages until an operator has decided.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A relay is held if its database is a copy, or if a cursor in Redis says that

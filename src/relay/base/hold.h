@@ -3,6 +3,8 @@
  * hold.h
  *	  Hold all messages until an operator has decided.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: remember that nothing may be delivered, and why.
  * Process: relay.
  * Transaction: none needed.

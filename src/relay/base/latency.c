@@ -3,6 +3,8 @@
  * latency.c
  *	  Quantiles of the recent past, in constant memory.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Two histograms of a minute each are kept, the current one and the one

@@ -3,6 +3,8 @@
  * latency.h
  *	  Quantiles of the recent past, in constant memory.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: how long messages took, to within a tenth.
  * Process: relay. Pure: the clock is an argument.
  * Transaction: none needed.

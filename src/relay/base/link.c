@@ -3,6 +3,8 @@
  * link.c
  *	  The relay's link to one Redis: the connection, and the requests on it.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  *		down ──► connecting ──► greeting ──► ready ──► up

@@ -3,6 +3,8 @@
  * link.h
  *	  The relay's link to one Redis: the connection, and the requests on it.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: send requests, remember their order, notice trouble.  When a link
  *	  is connected and taken down is decided in relay/connect.c.
  * Process: relay.

@@ -3,6 +3,8 @@
  * queues.c
  *	  The relay's list of queues, and their settings.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A queue's redis_key is kept in UTF-8, as Redis gets it.  Options and what is

@@ -3,6 +3,8 @@
  * queues.h
  *	  The relay's list of queues, and their settings.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: find a queue; add, change and remove one.  When that is done is
  *	  decided in relay/refresh.c.
  * Process: relay.

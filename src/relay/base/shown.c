@@ -3,6 +3,8 @@
  * shown.c
  *	  Counts, errors and times of a queue that views show.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Every file that decides about a message reports it here.  Nothing in the

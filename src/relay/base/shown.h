@@ -3,6 +3,8 @@
  * shown.h
  *	  Counts, errors and times of a queue that views show.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: count messages by what became of them; remember the last error and
  *	  the last success.
  * Process: relay.

@@ -3,6 +3,8 @@
  * state.h
  *	  The relay and its queues.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: what all files of the relay share, and which file may change it.
  * Process: relay.
  * Transaction: none needed.

@@ -3,6 +3,8 @@
  * step.c
  *	  A step of the relay: a transaction that waits for nobody.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The relay reads and writes tables in steps only, and no step waits, neither

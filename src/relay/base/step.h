@@ -3,6 +3,8 @@
  * step.h
  *	  A step of the relay: a transaction that waits for nobody.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: begin and end a step, with the locks that it needs.
  * Process: relay.
  * Transaction: none may be open when a step begins.

@@ -3,6 +3,8 @@
  * wanted.c
  *	  Whether a plan is to be made, and why.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A plan costs a snapshot and an index scan, so none is made without a reason.

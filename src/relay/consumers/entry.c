@@ -3,6 +3,8 @@
  * entry.c
  *	  An entry that a consumer has added to one of its streams.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A consumer adds the fields of the entry that it read, and a field "error",

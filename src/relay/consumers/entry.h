@@ -3,6 +3,8 @@
  * entry.h
  *	  An entry that a consumer has added to one of its streams.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: make a message of the entry.
  * Process: relay.  Reads the catalog only for conversions, where the server's
  *	  encoding isn't UTF-8.
@@ -24,7 +26,8 @@ typedef struct ConsumerEntry
 {
 	OutboxMessage msg;			/* id, kind, type, key, headers, payload */
 	int			attempt;		/* the number of the delivery; 0: not known */
-	const char *error;			/* the consumer's words, in the server's encoding */
+	const char *error;			/* the consumer's words, in the server's
+								 * encoding */
 	const char *fault;			/* what is wrong with the entry; or NULL */
 } ConsumerEntry;
 

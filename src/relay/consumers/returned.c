@@ -3,6 +3,8 @@
  * returned.c
  *	  Record a message that a consumer has returned.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A consumer that can't process a message returns it, see streams.c.  The

@@ -3,6 +3,8 @@
  * returned.h
  *	  Record a message that a consumer has returned.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: have the message delivered again or give it up; delete old records.
  * Process: relay.
  * Transaction: the caller's, but outbox_forget_returned() has its own.

@@ -3,6 +3,8 @@
  * streams.c
  *	  Read the streams to which consumers return messages.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A queue with consumer_retry has two streams beside its own one.  A consumer
@@ -370,7 +372,7 @@ check_answer(RelayQueue *queue, ConsumerStream *stream,
 {
 	EntryId		last = {0, 0};
 	bool		missing = outbox_reply_is_error(reply) &&
-		strcmp(outbox_reply_string(reply), "ERR no such key") == 0;
+	strcmp(outbox_reply_string(reply), "ERR no such key") == 0;
 
 	if (outbox_reply_is_error(reply) && !missing)
 	{

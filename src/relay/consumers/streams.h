@@ -3,6 +3,8 @@
  * streams.h
  *	  Read the streams to which consumers return messages.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: ask for new entries, have them recorded, trim the streams.
  * Process: relay.
  * Transaction: none may be open; functions have their own.

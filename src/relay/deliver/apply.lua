@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- apply: a batch of messages, all or up to the first that fails; and every
 -- other move of the cursor.
 --

@@ -3,6 +3,8 @@
  * batch.c
  *	  Batches in which no message is skipped, and their answers.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A batch is one call of one script.  It compares the cursor with the position

@@ -3,6 +3,8 @@
  * batch.h
  *	  Batches in which no message is skipped, and their answers.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: send the next messages of a queue's plan in one call of a script.
  * Process: relay.
  * Transaction: outbox_send_batch() in the caller's; the answer needs none.

@@ -3,6 +3,8 @@
  * batch_buffer.c
  *	  The buffer into which the messages of a batch are encoded.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A command begins with the number of its arguments, which is known only when

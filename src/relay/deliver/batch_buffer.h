@@ -3,6 +3,8 @@
  * batch_buffer.h
  *	  The buffer into which the messages of a batch are encoded.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: one buffer, which all batches use in turn.
  * Process: relay.
  * Transaction: none needed.

@@ -3,6 +3,8 @@
  * cursor.c
  *	  What the relay knows of a queue's cursor in Redis.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Two positions of a cursor are kept.  The expected position is the one that

@@ -3,6 +3,8 @@
  * cursor.h
  *	  What the relay knows of a queue's cursor in Redis.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: keep the expected position and the acknowledged one.
  * Process: relay.
  * Transaction: none needed.
@@ -30,7 +32,8 @@ typedef struct QueueCursor
 	/* the position that Redis has acknowledged */
 	OutboxPosition acked;		/* prev NULL: not known */
 	uint64		applied;		/* messages, as the cursor in Redis counts */
-	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not known */
+	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not
+								 * known */
 
 	uint64		reads;			/* how often the cursor has been read */
 	uint64		covered;		/* messages that the cursor has moved past */

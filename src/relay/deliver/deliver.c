@@ -3,6 +3,8 @@
  * deliver.c
  *	  One turn of delivery: plan, and send what may be sent.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Plans are made at least a millisecond apart.  The first commit after a pause
@@ -143,7 +145,7 @@ tables_to_read(Relay *relay)
 
 	foreach(lc, relay->queues)
 		if (((RelayQueue *) lfirst(lc))->plan->ticks_behind > 0)
-			return OUTBOX_TABLES;
+		return OUTBOX_TABLES;
 	return OUTBOX_STAGING_TABLES;
 }
 

@@ -3,6 +3,8 @@
  * deliver.h
  *	  One turn of delivery: plan, and send what may be sent.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: decide which queue gets its next plan, batch or retry.
  * Process: relay.
  * Transaction: outbox_deliver() in the caller's; no other may be open.

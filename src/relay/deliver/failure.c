@@ -3,6 +3,8 @@
  * failure.c
  *	  Record that a message failed: retry it, let it wait, or give it up.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A refused message is in outbox.deferred until it is delivered, or in
@@ -42,6 +44,9 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+
+/* what insert_dead_letter() fills in */
+#define DEAD_LETTER_COLUMNS (Natts_staging + 3)
 
 #define NOTIFY_CHANNEL	"outbox_dead_letter"
 
@@ -98,16 +103,15 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 {
 	static SPIPlanPtr insert = NULL;
 	static SPIPlanPtr delete = NULL;
-	enum {ncolumns = Natts_staging + 3};
-	Oid			types[ncolumns];
-	Datum		values[ncolumns];
-	char		nulls[ncolumns];
+	Oid			types[DEAD_LETTER_COLUMNS];
+	Datum		values[DEAD_LETTER_COLUMNS];
+	char		nulls[DEAD_LETTER_COLUMNS];
 
 	memcpy(types, outbox_staging_types, Natts_staging * sizeof(Oid));
 	types[Natts_staging] = TEXTOID;
 	types[Natts_staging + 1] = TEXTOID;
 	types[Natts_staging + 2] = TIMESTAMPTZOID;
-	outbox_row_values(msg, values, nulls, ncolumns);
+	outbox_row_values(msg, values, nulls, DEAD_LETTER_COLUMNS);
 	values[Natts_staging] = CStringGetTextDatum(reason);
 	if (error != NULL)
 		values[Natts_staging + 1] = CStringGetTextDatum(error);
@@ -125,7 +129,7 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 							 " $12, $13, $14, $15, $16, $17, $6 > 0)"
 							 " ON CONFLICT (queue, seq) WHERE " OUTBOX_DEAD_NUMBERED
 							 " DO NOTHING",
-							 ncolumns, types);
+							 DEAD_LETTER_COLUMNS, types);
 		SPI_keepplan(insert);
 		delete = SPI_prepare("DELETE FROM outbox.deferred WHERE queue = $1 AND seq = $2"
 							 " AND reason IN " OUTBOX_REASONS_NUMBERED,
@@ -199,8 +203,8 @@ outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
 	else
 	{
 		TimestampTz due = now +
-			outbox_retry_delay(queue->settings, msg->attempts,
-							   pg_prng_double(&pg_global_prng_state));
+		outbox_retry_delay(queue->settings, msg->attempts,
+						   pg_prng_double(&pg_global_prng_state));
 
 		outbox_defer(msg, OUTBOX_RETRIED, due);
 		outbox_retry_is_due(queue, due);

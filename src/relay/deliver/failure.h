@@ -3,6 +3,8 @@
  * failure.h
  *	  Record that a message failed: retry it, let it wait, or give it up.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: apply the queue's policy to one message, and record it.
  * Process: relay.
  * Transaction: the caller's.  SPI need not be connected.

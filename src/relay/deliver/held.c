@@ -3,6 +3,8 @@
  * held.c
  *	  Skipped messages of a queue, and the keys that wait for them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * When a message is refused, later messages of its key wait behind it, in
@@ -225,7 +227,7 @@ outbox_find_next_retry(RelayQueue *queue)
 
 void
 outbox_retry_next_of_keys(RelayQueue *queue, const uint64 *hashes, int n,
-				   TimestampTz now)
+						  TimestampTz now)
 {
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},

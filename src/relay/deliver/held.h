@@ -3,6 +3,8 @@
  * held.h
  *	  Skipped messages of a queue, and the keys that wait for them.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: know which keys are held, and when a retry is due.
  * Process: relay.
  * Transaction: functions marked "SQL" run in the caller's, with SPI connected;
@@ -69,7 +71,7 @@ extern void outbox_find_next_retry(RelayQueue *queue);
 
 /* SQL: the first message of each of these keys is due, and waits no longer */
 extern void outbox_retry_next_of_keys(RelayQueue *queue, const uint64 *hashes, int n,
-							   TimestampTz now);
+									  TimestampTz now);
 
 /*
  * Lock the tables that failures are recorded in; false if a lock can't be had

@@ -3,6 +3,8 @@
  * loss.c
  *	  Redis has lost acknowledged messages of a queue.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Redis keeps the cursor beside the data and loses it with the data: if the

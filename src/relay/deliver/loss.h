@@ -3,6 +3,8 @@
  * loss.h
  *	  Redis has lost acknowledged messages of a queue.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: count what was lost and what is sent again, and report it.
  * Process: relay.
  * Transaction: none needed.

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- What one message is, by the name of its target: one(i, last) applies the
 -- message whose arguments these are, and returns the error, if there is one.
 -- Each target has to leave nothing behind that a consumer could see when it

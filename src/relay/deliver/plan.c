@@ -3,6 +3,8 @@
  * plan.c
  *	  A queue's tick, and which rows of it are to be sent.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Every queue has its own tick: the rows visible in cur and not in prev.  When

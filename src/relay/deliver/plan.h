@@ -3,6 +3,8 @@
  * plan.h
  *	  A queue's tick, and which rows of it are to be sent.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: begin ticks, find their rows, hand them out in the order of seq.
  * Process: relay.
  * Transaction: outbox_make_plan() and outbox_check_plan_files() in the

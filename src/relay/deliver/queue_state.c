@@ -3,6 +3,8 @@
  * queue_state.c
  *	  The states of a queue: it flows, stands still, or its cursor is read.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  *		from		what happens							to

@@ -3,6 +3,8 @@
  * queue_state.h
  *	  The states of a queue: it flows, stands still, or its cursor is read.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: the states of a queue, and every change of one.
  * Process: relay.
  * Transaction: none may be open for outbox_block_queue() and

@@ -3,6 +3,8 @@
  * reconcile.c
  *	  Make the tables agree with the skip list of a cursor.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The skip list in Redis says which covered messages have not been applied.

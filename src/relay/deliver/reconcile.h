@@ -3,6 +3,8 @@
  * reconcile.h
  *	  Make the tables agree with the skip list of a cursor.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: after a cursor has been read, update deferred messages and dead
  *	  letters, and find out what can leave the skip list.
  * Process: relay.
@@ -29,7 +31,8 @@ typedef struct StoredCursor
 	uint64		applied;		/* messages since the cursor began */
 	int			nskips;
 	uint64	   *skips;			/* seqs */
-	const char **errors;		/* why each was skipped; "": behind another one */
+	const char **errors;		/* why each was skipped; "": behind another
+								 * one */
 } StoredCursor;
 
 /*

@@ -3,6 +3,8 @@
  * recover.c
  *	  Read a queue's cursor from Redis, and continue from there.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * The cursor of each queue is read after every connect, when a batch has found

@@ -3,6 +3,8 @@
  * recover.h
  *	  Read a queue's cursor from Redis, and continue from there.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: ask for cursors, decide whether this relay may move them, and
  *	  prepare the queue to be delivered from there.
  * Process: relay.

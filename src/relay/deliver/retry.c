@@ -3,6 +3,8 @@
  * retry.c
  *	  Try skipped messages again when they are due.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A retry is a call of the script that doesn't move the cursor.  It has the
@@ -147,8 +149,10 @@ select_skipped(RelayQueue *queue, const uint64 *seqs, int nseqs,
 static void
 add_message(RelayQueue *queue, SkipBatch *batch, const OutboxMessage *msg)
 {
-	PlanEntry	entry = {.seq = msg->seq, .table = OUTBOX_TABLE_DEFERRED};
+	PlanEntry	entry = {0};
 
+	entry.seq = msg->seq;
+	entry.table = OUTBOX_TABLE_DEFERRED;
 	outbox_skip_batch_add(queue, batch, msg, &entry);
 }
 
@@ -275,7 +279,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 		outbox_find_next_retry(queue);
 		if (!all)
 			outbox_retry_not_before(queue, outbox_in_ms(outbox_now(),
-														 OUTBOX_LOOK_AGAIN_MS));
+														OUTBOX_LOOK_AGAIN_MS));
 	}
 	SPI_finish();
 }

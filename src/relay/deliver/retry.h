@@ -3,6 +3,8 @@
  * retry.h
  *	  Try skipped messages again when they are due.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: send retries, and record what has become of the messages.
  * Process: relay.
  * Transaction: outbox_send_retries() in the caller's; the answer has one of

@@ -3,6 +3,8 @@
  * script.c
  *	  The scripts that move cursors, and how they are called.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * There are two: relay/deliver/apply.lua and skip.lua, which say what their

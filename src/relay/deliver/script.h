@@ -3,6 +3,8 @@
  * script.h
  *	  The scripts that move cursors, and how they are called.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: load the scripts; lay out a call of one.
  * Process: relay.
  * Transaction: none needed.

@@ -3,6 +3,8 @@
  * sent.c
  *	  What is noted when a batch is sent, and when it is answered.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Batches of a queue are pipelined: before the answer to a batch has come, the

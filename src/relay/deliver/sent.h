@@ -3,6 +3,8 @@
  * sent.h
  *	  What is noted when a batch is sent, and when it is answered.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: the bookkeeping that all kinds of batches have in common.
  * Process: relay.
  * Transaction: none needed.
@@ -29,7 +31,7 @@ extern void outbox_send_call(RelayQueue *queue, const ScriptCall *call);
 
 /* a batch was sent with the rows handed out so far: await its answer */
 extern Request *outbox_expect_batch(const Relay *relay, RequestKind kind,
-									 RelayQueue *queue);
+									RelayQueue *queue);
 
 /* Redis has moved the cursor to the batch's position */
 extern void outbox_batch_is_covered(RelayQueue *queue, const Request *request);

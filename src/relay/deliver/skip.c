@@ -3,6 +3,8 @@
  * skip.c
  *	  Batches that skip messages which Redis refuses, and their answers.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * When a message fails, its batch stops there.  If the queue's policy isn't to

@@ -3,6 +3,8 @@
  * skip.h
  *	  Batches that skip messages which Redis refuses, and their answers.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: send a queue's plan so that messages which fail are skipped, and
  *	  record these.
  * Process: relay.

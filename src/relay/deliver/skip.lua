@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- skip: a batch in which messages may fail.  Those that do are skipped, and
 -- so are those that wait behind them.  Or skipped messages that are tried again;
 -- those that are applied leave the skip list.

@@ -3,6 +3,8 @@
  * skip_batch.c
  *	  A batch whose script continues after a message has failed.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Such a batch names for each message the one that it waits behind: the last

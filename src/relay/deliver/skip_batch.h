@@ -3,6 +3,8 @@
  * skip_batch.h
  *	  A batch whose script continues after a message has failed.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: what skip.c and retry.c have in common: the batch, its call, and
  *	  which of its messages have failed.
  * Process: relay.

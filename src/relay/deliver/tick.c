@@ -3,6 +3,8 @@
  * tick.c
  *	  Find the rows that became visible between two snapshots.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Rows that are visible in one snapshot and not in an earlier one belong to
@@ -69,7 +71,7 @@ outbox_flush_wal(XLogRecPtr lsn)
 {
 	uint32		offset = lsn % XLOG_BLCKSZ;
 	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
-		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+	SizeOfXLogLongPHD : SizeOfXLogShortPHD;
 
 	if (offset <= header)
 		lsn -= offset;

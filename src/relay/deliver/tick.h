@@ -3,6 +3,8 @@
  * tick.h
  *	  Find the rows that became visible between two snapshots.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: take snapshots; scan the index for rows of transactions that are
  *	  new in the later one.
  * Process: relay.

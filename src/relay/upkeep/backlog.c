@@ -3,6 +3,8 @@
  * backlog.c
  *	  Count the messages that wait, and publish the state of each queue.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * About once a second the rows that became visible since the last count are

@@ -3,6 +3,8 @@
  * backlog.h
  *	  Count the messages that wait, and publish the state of each queue.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: write to shared memory what outbox.status, outbox.queue_status and
  *	  outbox_drop_queue() read.
  * Process: relay.

@@ -3,6 +3,8 @@
  * delayed.c
  *	  Stage delayed messages when they are due.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * When a delayed message is due, one transaction deletes its row and stages it

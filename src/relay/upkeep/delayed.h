@@ -3,6 +3,8 @@
  * delayed.h
  *	  Stage delayed messages when they are due.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: know when the next delayed message is due, and stage it then.
  * Process: relay.
  * Transaction: its own.

@@ -4,6 +4,8 @@
  *	  Copy rows of queues that stand still out of a staging table, so that the
  *	  table can be emptied.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * A staging table is emptied when all its messages are acknowledged.  A queue

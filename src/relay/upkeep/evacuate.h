@@ -4,6 +4,8 @@
  *	  Copy rows of queues that stand still out of a staging table, so that the
  *	  table can be emptied.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: keep messages that wait when their table is truncated.
  * Process: relay.
  * Transaction: the caller's.

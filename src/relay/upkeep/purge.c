@@ -3,6 +3,8 @@
  * purge.c
  *	  Delete rows that have been kept long enough.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Evacuated rows whose messages have been delivered stay for outbox.retention,

@@ -3,6 +3,8 @@
  * purge.h
  *	  Delete rows that have been kept long enough.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: remove evacuated and applied messages after the retention, and
  *	  shorten skip lists.
  * Process: relay.

@@ -3,6 +3,8 @@
  * registers.c
  *	  Numbers that outlive a relay.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Registers are numbers kept in sequences: setval() changes them in place, so

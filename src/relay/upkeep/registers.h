@@ -3,6 +3,8 @@
  * registers.h
  *	  Numbers that outlive a relay.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: keep the number of delivered messages, and from which transaction
  *	  on messages wait.
  * Process: relay.

@@ -3,6 +3,8 @@
  * resend.c
  *	  Deliver messages again that Redis has acknowledged, on request.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Messages are delivered again by staging them again.  Only the relay knows

@@ -3,6 +3,8 @@
  * resend.h
  *	  Deliver messages again that Redis has acknowledged, on request.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: do what outbox_resend() has asked for.
  * Process: relay.
  * Transaction: its own.

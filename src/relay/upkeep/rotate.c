@@ -3,6 +3,8 @@
  * rotate.c
  *	  Empty staging tables in turn.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * New rows are inserted into one of the staging tables for as long as the

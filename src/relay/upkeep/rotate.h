@@ -3,6 +3,8 @@
  * rotate.h
  *	  Empty staging tables in turn.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: free the space of messages that Redis has acknowledged and that were
  *	  retained long enough.
  * Process: relay.

@@ -3,6 +3,8 @@
  * totals.c
  *	  Keep the totals of queues, and count deferred messages.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Design notes
  *
  * Totals are counted in memory and written about every ten seconds, so that
@@ -115,7 +117,7 @@ outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 	write_at = outbox_in_ms(now, WRITE_INTERVAL_MS);
 	foreach(lc, relay->queues)
 		if (has_changed(lfirst(lc)))
-			changed = lappend(changed, lfirst(lc));
+		changed = lappend(changed, lfirst(lc));
 	if (changed == NIL || !outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
 

@@ -3,6 +3,8 @@
  * totals.h
  *	  Keep the totals of queues, and count deferred messages.
  *
+ * Copyright (c) 2026, the outbox developers
+ *
  * Purpose: store counts of delivered, refused and dead messages; count rows
  *	  that are delayed or dead.
  * Process: relay.

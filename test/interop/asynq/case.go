@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // A task as SQL enqueues it and as asynq's own client does.

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // What outbox writes and what asynq's own client writes for the same task, key

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // asynq's own server, client and inspector beside outbox.
 //
 //	asynq compare   what outbox writes is what asynq's client writes

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // What SQL enqueues is worked on by the server in worker.go, which runs already.

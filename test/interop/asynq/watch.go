@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // What other tools show of tasks that nobody works on yet: asynqmon, over HTTP,

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // An asynq server as an application would have it.  What its handlers see goes

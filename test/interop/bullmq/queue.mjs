@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // What an application sees of a queue: node queue.mjs QUEUE EXPRESSION prints
 // the expression's value; in it are queue and job(id).
 import { Queue } from 'bullmq';

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // An ordinary BullMQ worker.  It writes down that it has run a job.
 import { appendFileSync, existsSync } from 'node:fs';
 import { Worker } from 'bullmq';

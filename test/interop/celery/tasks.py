@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """An ordinary Celery application.  Its tasks write down that they have run."""
 import json
 import os

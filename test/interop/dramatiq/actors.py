@@ -1,3 +1,4 @@
+# Copyright (c) 2026, the outbox developers
 """Ordinary Dramatiq actors.  They write down that they have run."""
 import json
 import os

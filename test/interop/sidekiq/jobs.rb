@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # Ordinary Sidekiq jobs.  They write down that they have run.
 require "sidekiq"
 

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // Messages that SQL enqueues to a queue of target watermill.

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+
 package main
 
 // The forwarder's job without the forwarder: Watermill's forwarder publisher over

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // Watermill's own publishers and subscriber beside outbox.
 //
 // Where PostgreSQL and Redis are is in the environment (test/interop/run).

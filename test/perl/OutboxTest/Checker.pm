@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::Checker: what arrived in Redis against what was committed.
 #
 # A pure function, so that it can be fed faulty histories (000_harness.pl) and

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::Consumer: a consumer that can't process what it gets.
 #
 # It reads a queue's stream and gives entries back as the README says: all their

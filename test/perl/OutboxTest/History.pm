@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::History: what has become of messages, as PostgreSQL and Redis say.
 #
 # Reads what OutboxTest::Outcome compares.  The database has, beside the

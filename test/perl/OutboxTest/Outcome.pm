@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::Outcome: what has become of messages that may also fail, wait,
 # be taken back, given up and replayed.
 #

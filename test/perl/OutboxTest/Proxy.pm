@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::Proxy: a TCP proxy in front of a unix socket that cuts
 # connections after an exact number of bytes.
 #

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::Redis: a private redis-server, and a client for it.
 #
 # The server lives in a temporary directory and listens on a unix socket only,

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the outbox developers
+#
 # OutboxTest::Refusals: queues that Redis refuses, and what becomes of them.
 #
 # A stream or a list is refused by setting its key aside and putting a string

@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- The journal, and what writes messages (OutboxTest.pm: install, put, load).
 
 CREATE TABLE journal (

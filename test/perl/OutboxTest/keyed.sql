@@ -1,3 +1,5 @@
+-- Copyright (c) 2026, the outbox developers
+--
 -- Messages with keys (OutboxTest::Refusals).  The journal's queue is "queue/key".
 
 CREATE FUNCTION put_keyed(queue text, key text, body text) RETURNS void

@@ -1,3 +1,5 @@
+// Copyright (c) 2026, the outbox developers
+//
 // A server built upon an old asynq, the first with groups: it notes in the list
 // "seen by old" the type and payload of what it has processed, until SIGTERM.
 package main
