@@ -21,11 +21,6 @@
  * advice.  A row is delivered whichever table it is in, and a table is
  * truncated only when it is locked and all its rows are covered.
  *
- * The transaction id is assigned before the number is drawn.  Otherwise a
- * transaction could draw a number, another one begin, draw and commit, and in
- * a snapshot taken then the first transaction would not have begun yet: its
- * lower number would belong to a later tick.
- *
  * The index is on (xid, seq) with the queue included.  The relay plans ticks
  * from the index alone.
  *

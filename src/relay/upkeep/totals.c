@@ -108,7 +108,10 @@ write_totals(RelayQueue *queue)
 void
 outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 {
-	static const StepLock locks[] = {{OUTBOX_REL_QUEUE_TOTAL, true}};
+	static const StepLock locks[] = {
+		{OUTBOX_REL_QUEUE_TOTAL, true},
+		{OUTBOX_REL_QUEUE, false}
+	};
 	List	   *changed = NIL;
 	ListCell   *lc;
 
