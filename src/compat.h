@@ -101,6 +101,11 @@
 #define outbox_index_fetch_begin(heap) table_index_fetch_begin(heap)
 #endif
 
+/* 18: what does not return says so before its declaration */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 18: base64 functions take unsigned bytes */
 #if PG_VERSION_NUM >= 180000
 #define outbox_b64_encode(src, len, dst, size) \

@@ -27,7 +27,7 @@
 extern OutboxSlot *outbox_relay_attach(const OutboxRelayArgs *args);
 
 /* the extension is not in this database: end, and do not start again */
-extern void outbox_relay_leave(Relay *relay) pg_attribute_noreturn();
+pg_noreturn extern void outbox_relay_leave(Relay *relay);
 
 /* settings that the relay's statements rely on, whatever the database's are */
 extern void outbox_fix_settings(void);
