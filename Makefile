@@ -69,11 +69,11 @@ OBJS = \
 	src/relay/deliver/deliver.o \
 	src/relay/deliver/failure.o \
 	src/relay/deliver/held.o \
-	src/relay/deliver/loss.o \
+	src/relay/deliver/lost_messages.o \
 	src/relay/deliver/plan.o \
 	src/relay/deliver/queue_state.o \
+	src/relay/deliver/read_cursor.o \
 	src/relay/deliver/reconcile.o \
-	src/relay/deliver/recover.o \
 	src/relay/deliver/retry.o \
 	src/relay/deliver/script.o \
 	src/relay/deliver/sent.o \
@@ -93,7 +93,7 @@ OBJS = \
 	src/relay/upkeep/totals.o \
 	src/relay/answers.o \
 	src/relay/attach.o \
-	src/relay/connect.o \
+	src/relay/link_life.o \
 	src/relay/refresh.o \
 	src/relay/relay.o \
 	src/relay/wait.o

@@ -19,7 +19,7 @@
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch.h"
 #include "relay/deliver/queue_state.h"
-#include "relay/deliver/recover.h"
+#include "relay/deliver/read_cursor.h"
 #include "relay/deliver/retry.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip.h"

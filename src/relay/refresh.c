@@ -28,7 +28,7 @@
 #include "relay/consumers/streams.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
-#include "relay/deliver/loss.h"
+#include "relay/deliver/lost_messages.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/script.h"

@@ -10,7 +10,7 @@
  *		   commit ──► wake
  *		                │
  *		┌───────────────▼──────────────────────────────────────────────┐
- *		│ link     connect, answers, cursors     connect.c             │
+ *		│ link     connect, answers, cursors     link_life.c             │
  *		│ stage    messages whose delay is over  upkeep/delayed.c      │
  *		│ ask      what consumers return         consumers/streams.c   │
  *		│ deliver  plan, read, send              deliver/deliver.c     │
@@ -47,12 +47,12 @@
 #include "relay/base/state.h"
 #include "relay/base/step.h"
 #include "relay/base/wanted.h"
-#include "relay/connect.h"
 #include "relay/consumers/returned.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch_buffer.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/script.h"
+#include "relay/link_life.h"
 #include "relay/refresh.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"

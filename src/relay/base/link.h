@@ -6,7 +6,7 @@
  * Copyright (c) 2026, the outbox developers
  *
  * Purpose: send requests, remember their order, notice trouble.  When a link
- *	  is connected and taken down is decided in relay/connect.c.
+ *	  is connected and taken down is decided in relay/link_life.c.
  * Process: relay.
  * Transaction: none needed; none may be open while the relay waits for the
  *	  link.
@@ -94,7 +94,7 @@ typedef struct Link
 	TimestampTz answered_at;	/* when the last answer came */
 	char		trouble[OUTBOX_TEXT_SIZE];	/* why it must go down */
 
-	/* written by relay/connect.c, relay/wait.c, relay/deliver/script.c */
+	/* written by relay/link_life.c, relay/wait.c, relay/deliver/script.c */
 	struct LinkLife *life;
 	struct LinkWait *wait;
 	struct LinkScripts *scripts;

@@ -47,7 +47,7 @@ typedef struct RelayQueue
 	const struct QueueState *state; /* queue_state.h */
 	const struct QueuePlan *plan;	/* plan.h */
 	const struct QueueCursor *cursor;	/* cursor.h */
-	const struct QueueLoss *loss;	/* loss.h */
+	const struct QueueLoss *loss;	/* lost_messages.h */
 	const struct QueueScripts *scripts; /* script.h */
 	const struct QueueHeld *held;	/* held.h */
 	const struct QueueSkipping *skipping;	/* skip_batch.h */

@@ -46,7 +46,7 @@
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
 #include "relay/base/wanted.h"
-#include "relay/deliver/loss.h"
+#include "relay/deliver/lost_messages.h"
 #include "relay/deliver/tick.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"

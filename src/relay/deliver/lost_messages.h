@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * loss.h
+ * lost_messages.h
  *	  Redis has lost acknowledged messages of a queue.
  *
  * Copyright (c) 2026, the outbox developers
@@ -14,8 +14,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef OUTBOX_RELAY_LOSS_H
-#define OUTBOX_RELAY_LOSS_H
+#ifndef OUTBOX_RELAY_LOST_MESSAGES_H
+#define OUTBOX_RELAY_LOST_MESSAGES_H
 
 #include "outbox.h"
 
@@ -42,4 +42,4 @@ extern void outbox_count_resent(RelayQueue *queue, uint64 xid, uint64 seq);
 /* all that can be sent again has been planned: report a loss, if there was one */
 extern void outbox_report_loss(RelayQueue *queue);
 
-#endif							/* OUTBOX_RELAY_LOSS_H */
+#endif							/* OUTBOX_RELAY_LOST_MESSAGES_H */

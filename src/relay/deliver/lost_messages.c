@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * loss.c
+ * lost_messages.c
  *	  Redis has lost acknowledged messages of a queue.
  *
  * Copyright (c) 2026, the outbox developers
@@ -15,7 +15,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/deliver/loss.h"
+#include "relay/deliver/lost_messages.h"
 
 static QueueLoss *
 mine(const RelayQueue *queue)

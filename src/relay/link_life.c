@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * connect.c
+ * link_life.c
  *	  Connect a link, notice that it has failed, and say so.
  *
  * Copyright (c) 2026, the outbox developers
@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/connect.h"
+#include "relay/link_life.h"
 
 #include <limits.h>
 
@@ -26,7 +26,7 @@
 #include "relay/base/hold.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/queue_state.h"
-#include "relay/deliver/recover.h"
+#include "relay/deliver/read_cursor.h"
 #include "relay/deliver/script.h"
 
 #define CONNECT_TIMEOUT_S	5

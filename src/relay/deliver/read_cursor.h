@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * recover.h
+ * read_cursor.h
  *	  Read a queue's cursor from Redis, and continue from there.
  *
  * Copyright (c) 2026, the outbox developers
@@ -15,8 +15,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef OUTBOX_RELAY_RECOVER_H
-#define OUTBOX_RELAY_RECOVER_H
+#ifndef OUTBOX_RELAY_READ_CURSOR_H
+#define OUTBOX_RELAY_READ_CURSOR_H
 
 #include "outbox.h"
 
@@ -33,4 +33,4 @@ extern void outbox_cursor_answer(Relay *relay, const Request *request,
 extern void outbox_takeover_answer(Relay *relay, const Request *request,
 								   const OutboxReply *reply);
 
-#endif							/* OUTBOX_RELAY_RECOVER_H */
+#endif							/* OUTBOX_RELAY_READ_CURSOR_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * connect.h
+ * link_life.h
  *	  Connect a link, notice that it has failed, and say so.
  *
  * Copyright (c) 2026, the outbox developers
@@ -15,8 +15,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef OUTBOX_RELAY_CONNECT_H
-#define OUTBOX_RELAY_CONNECT_H
+#ifndef OUTBOX_RELAY_LINK_LIFE_H
+#define OUTBOX_RELAY_LINK_LIFE_H
 
 #include "outbox.h"
 
@@ -53,4 +53,4 @@ extern void outbox_link_is_idle(Relay *relay, Link *link);
  */
 extern long outbox_ms_until_connect(const Link *link, OutboxTime now);
 
-#endif							/* OUTBOX_RELAY_CONNECT_H */
+#endif							/* OUTBOX_RELAY_LINK_LIFE_H */

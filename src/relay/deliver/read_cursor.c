@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * recover.c
+ * read_cursor.c
  *	  Read a queue's cursor from Redis, and continue from there.
  *
  * Copyright (c) 2026, the outbox developers
@@ -30,7 +30,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "relay/deliver/recover.h"
+#include "relay/deliver/read_cursor.h"
 
 #include "access/xlog.h"
 #include "redis/resp.h"
@@ -39,7 +39,7 @@
 #include "relay/base/step.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
-#include "relay/deliver/loss.h"
+#include "relay/deliver/lost_messages.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/reconcile.h"
