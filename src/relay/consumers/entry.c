@@ -8,8 +8,8 @@
  * Design notes
  *
  * A consumer adds the fields of the entry that it read, and a field "error",
- * see stream.c.  Every client that may write to the stream may have written
- * anything, so no content raises an error here, and all is checked that
+ * see targets/stream.c.  Every client that may write to the stream may have
+ * written anything, so no content raises an error here, and all is checked that
  * outbox_enqueue() checks.
  *
  * Fields with other names are ignored: consumers may add some for themselves.

@@ -87,7 +87,7 @@ end
 -- Redis does what it is asked, and an error is the message's.  So nothing in it
 -- must pass for an outage: a word that is not known, of a module or a queue's own
 -- function; a word behind a minus; nor a function's words that are Redis's of an
--- outage (redis.c).  Whatever a function raises or returns, nothing may be raised
+-- outage (redis/errors.c).  Whatever a function raises or returns, nothing may be raised
 -- from here: skip.lua would end between its cursor and its messages.
 -- What is kept of an error is short, as the cursor keeps it.
 local known = {ERR = true, WRONGTYPE = true, NOPERM = true}

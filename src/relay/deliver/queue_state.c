@@ -9,17 +9,22 @@
  *
  *		from		what happens							to
  *		unknown		its cursor is asked for					asked
+ *		unknown		its options cannot be used				blocked
  *		asked		the cursor has been read				flowing
  *		asked		the cursor has to be taken over			asked
- *		asked		Redis refuses the queue					blocked
+ *		asked		another relay took it over before		unknown
+ *		asked		Redis refuses the queue, the key holds
+ *					no cursor, or a table is locked			blocked
  *		flowing		Redis refuses the queue, or a message
  *					and the policy is to block				blocked
  *		flowing		Redis refuses a message, which is to be
- *					skipped; the cursor differs				unknown
+ *					skipped; the cursor differs; or a table
+ *					is locked when a failure is recorded	unknown
  *		flowing		the queue is paused						paused
  *		blocked		retry_at has come						asked
- *		blocked		its policy or options are altered		unknown
+ *		blocked		its policy is altered					unknown
  *		paused		it is resumed							unknown
+ *		any other	its options are altered					unknown
  *		any			the link is taken down					unknown
  *
  * States are set in this file only; other files call the function that is named
