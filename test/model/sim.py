@@ -72,7 +72,7 @@ class Redis:
             else: s.lists[q].append(r.mid)
             s.cur[q] = c
         s.cur[q] = final; return "ok", None
-    def careful(s, q, expect, ops, final):                                               # what fails is skipped, and what is of its key
+    def skipping(s, q, expect, ops, final):                                              # what fails is skipped, and what is of its key
         if s.cur.get(q) != expect and BUG != "nocas": return "differs", None
         s.keep(); failed = []; keys = set()
         for r, c, skip in ops:
@@ -83,7 +83,7 @@ class Redis:
     def takeover(s, q, expect, final, skip):
         if s.cur.get(q) != expect and BUG != "nocas": return "differs"
         s.keep(); s.cur[q] = final; s.skip[q] = frozenset(skip); return "ok"
-    def again(s, q, expect, r):                                                          # a skipped one, tried again
+    def retry(s, q, expect, r):                                                          # a skipped one, tried again
         if s.cur.get(q) != expect and BUG != "nocas": return "differs"
         if r.seq not in s.skip[q]: return "ok"
         s.keep()
@@ -91,7 +91,7 @@ class Redis:
         s.lists[q].append(r.mid); s.skip[q] -= {r.seq}; return "ok"
 
 class Relay:
-    def __init__(s, pg, rd): s.pg, s.rd = pg, rd; s.up = False; s.fenced = False; s.tries = {}; s.careful = False
+    def __init__(s, pg, rd): s.pg, s.rd = pg, rd; s.up = False; s.fenced = False; s.tries = {}; s.skipping = False
     def crash(s): s.up = False
     def recover(s, only=None):
         pg = s.pg; now = pg.snap() if only is None else s.prev; pg.flush()
@@ -129,7 +129,7 @@ class Relay:
             if r.q == q and s.cur[q].covers(r): heads.setdefault(r.key, r)
         if not heads: return
         r = rng.choice(list(heads.values()))
-        st = s.rd.again(q, s.cur[q], r)
+        st = s.rd.retry(q, s.cur[q], r)
         if st == "differs": s.up = False
         elif st == "ok":
             if rng.random() < .2: s.up = False; return                                   # dies between Redis and PostgreSQL
@@ -164,15 +164,15 @@ class Relay:
             elif r.seq in pg.dead: ops.append((r, c, True))
             else: ops.append((r, c, False))
         final = msgs[-1][1]
-        if q == "a" and (s.careful or any(o[2] for o in ops)):
-            st, failed = s.rd.careful(q, s.cur[q], ops, final)
+        if q == "a" and (s.skipping or any(o[2] for o in ops)):
+            st, failed = s.rd.skipping(q, s.cur[q], ops, final)
             if st == "differs" or rng.random() < .2: s.up = False; return                     # the answer was lost, or dies before it is recorded
             for r in failed: pg.spill(r)
-            s.careful = bool(failed); s.cur[q] = final; del s.work[i]; return
+            s.skipping = bool(failed); s.cur[q] = final; del s.work[i]; return
         for _ in range(rng.choice((1, 1, 1, 2))):                                         # 2: the answer was lost, sent again
             st, bad = s.rd.apply(q, s.cur[q], ops, final)
             if st == "differs": s.up = False; return
-            if st == "failed": s.careful = True; s.work = [w for w in s.work if w[0] != q]; s.recover([q]); return
+            if st == "failed": s.skipping = True; s.work = [w for w in s.work if w[0] != q]; s.recover([q]); return
         s.cur[q] = final; del s.work[i]
 
 def run(seed, steps):

@@ -48,7 +48,7 @@ for my $bytes (1, 9, 15, 40)
 	quietly('1 hour');
 	refuse($redis, 'q');
 	put_keyed($node, $db, 'q', 'in the way', 'in the way');
-	eventually { held($node, $db, 'q') == 1 } "round $round: the queue goes with care";
+	eventually { held($node, $db, 'q') == 1 } "round $round: the queue goes on by skipping";
 	my $cuts = $proxy->stat->{cuts};
 
 	# Skipped by the script; the relay isn't told.
@@ -59,7 +59,7 @@ SELECT put_keyed('q', 'a', 'round $round A1'), put_keyed('q', 'a', 'round $round
 	put_keyed('q', NULL, 'round $round alone'), put_keyed('q', 'b', 'round $round B1');
 COMMIT;
 EOC
-	eventually { $proxy->stat->{cuts} == $cuts + 1 } 'the answer to a careful batch is lost';
+	eventually { $proxy->stat->{cuts} == $cuts + 1 } 'the answer to a batch that skips is lost';
 	eventually { held($node, $db, 'q') == 5 && $skipped->() == 5 } 'all that was skipped is recorded';
 	is(deferred($node, $db, 'q', q{min(attempts) FILTER (WHERE reason = 'retry'),
 			bool_and(attempts = coalesce(jsonb_array_length(history), 0))}),

@@ -102,7 +102,7 @@ mend($redis, @exact);
 eventually { count_of($redis, $_) == @shapes } "$_: again" for @exact;
 is_deeply(contents($_), $usual{$_}, "$_: what was refused arrives as it would have") for @exact;
 
-# While one is held, all of the queue goes the careful way.
+# While one is held, all of the queue goes by the script that skips.
 $node->safe_psql($db, "SELECT outbox_alter_queue('$_', retry_delay => '1 hour')") for @exact;
 refuse($redis, @exact);
 $node->safe_psql($db, "SELECT outbox_enqueue('$_', 'in the way', key => 'other')") for @exact;
