@@ -62,8 +62,8 @@ slot_init(OutboxSlot *slot)
 	pg_atomic_init_u64(&slot->oldest, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);
 	pg_atomic_init_u64(&slot->last_success, 0);
-	pg_atomic_init_u64(&slot->censuses, 0);
-	pg_atomic_init_u32(&slot->census_wanted, 0);
+	pg_atomic_init_u64(&slot->backlog_counts, 0);
+	pg_atomic_init_u32(&slot->count_wanted, 0);
 }
 
 static void

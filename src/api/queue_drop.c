@@ -36,7 +36,7 @@
 #include "wake.h"
 
 /* hundredths of a second that the relay has to answer */
-#define CENSUS_TRIES 300
+#define COUNT_TRIES 300
 
 PG_FUNCTION_INFO_V1(outbox_drop_queue);
 
@@ -99,12 +99,12 @@ ask_waiting(int32 queue)
 		return -1;
 
 	/* a count that has begun may miss the last commits: wait for two */
-	before = pg_atomic_read_u64(&slot->censuses);
-	for (int i = 0; pg_atomic_read_u64(&slot->censuses) < before + 2; i++)
+	before = pg_atomic_read_u64(&slot->backlog_counts);
+	for (int i = 0; pg_atomic_read_u64(&slot->backlog_counts) < before + 2; i++)
 	{
-		if (i == CENSUS_TRIES)
+		if (i == COUNT_TRIES)
 			return -1;
-		pg_atomic_write_u32(&slot->census_wanted, 1);
+		pg_atomic_write_u32(&slot->count_wanted, 1);
 		outbox_tell_now();
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

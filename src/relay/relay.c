@@ -220,7 +220,7 @@ chores(Relay *relay, OutboxTime now)
 	bool		is_up = outbox_best_link_state(relay) == LINK_UP;
 	bool		more = false;
 
-	pg_atomic_write_u32(&relay->slot->census_wanted, 0);
+	pg_atomic_write_u32(&relay->slot->count_wanted, 0);
 	if (!outbox_refresh(relay))
 		return false;
 	outbox_look_for_waiting_resend();
@@ -229,7 +229,7 @@ chores(Relay *relay, OutboxTime now)
 	if (outbox_count_backlog(relay))
 	{
 		outbox_publish_queues(relay);
-		pg_atomic_fetch_add_u64(&relay->slot->censuses, 1);
+		pg_atomic_fetch_add_u64(&relay->slot->backlog_counts, 1);
 	}
 	if (outbox_anything_deferred())
 	{
@@ -315,7 +315,7 @@ outbox_relay_main(Datum main_arg)
 
 		now = outbox_now();
 		worked = turn(relay, now);
-		if (now >= chores_at || pg_atomic_read_u32(&relay->slot->census_wanted))
+		if (now >= chores_at || pg_atomic_read_u32(&relay->slot->count_wanted))
 			chores_at = outbox_in_ms(now, chores(relay, now) ? MORE_WORK_MS :
 									 CHORES_INTERVAL_MS);
 		else if (!worked)
