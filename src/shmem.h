@@ -99,8 +99,8 @@ typedef struct OutboxSlot
 	pg_atomic_uint64 oldest;	/* TimestampTz, or 0 */
 	pg_atomic_uint64 delivered;
 	pg_atomic_uint64 last_success;	/* TimestampTz, or 0 */
-	pg_atomic_uint64 backlog_counts;	/* how often the relay has counted the backlog */
-	pg_atomic_uint32 count_wanted; /* a backend waits for the next count */
+	pg_atomic_uint64 backlog_counts;	/* how often it was counted */
+	pg_atomic_uint32 count_wanted;	/* a backend waits for the next count */
 
 	/* OutboxShared.lock */
 	int			pid;			/* the relay's, or 0 */
