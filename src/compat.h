@@ -115,6 +115,9 @@
 	pg_b64_encode(src, len, dst, size)
 #endif
 
+/* in minor versions since 2023: a database whose DROP was interrupted */
+#define OUTBOX_INVALID_DATABASE (-2)
+
 /* 18: generated columns may be virtual */
 #define OUTBOX_GENERATED_VIRTUAL 'v'
 

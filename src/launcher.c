@@ -224,7 +224,8 @@ scan_databases(void)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tup);
 		Database   *db;
 
-		if (!form->datallowconn || form->datistemplate)
+		if (!form->datallowconn || form->datistemplate ||
+			form->datconnlimit == OUTBOX_INVALID_DATABASE)
 			continue;
 		db = find_database(form->oid);
 		if (db == NULL)

@@ -16,6 +16,33 @@
 
 #include <hiredis/hiredis.h>
 
+int
+outbox_reply_type(const OutboxReply *reply)
+{
+	switch (reply->type)
+	{
+		case REDIS_REPLY_ERROR:
+			return OUTBOX_REPLY_ERROR;
+		case REDIS_REPLY_STATUS:
+			return OUTBOX_REPLY_STATUS;
+		case REDIS_REPLY_STRING:
+			return OUTBOX_REPLY_STRING;
+		case REDIS_REPLY_INTEGER:
+			return OUTBOX_REPLY_INTEGER;
+		case REDIS_REPLY_ARRAY:
+			return OUTBOX_REPLY_ARRAY;
+		case REDIS_REPLY_NIL:
+			return OUTBOX_REPLY_NIL;
+	}
+	return OUTBOX_REPLY_OTHER;
+}
+
+int64
+outbox_reply_integer(const OutboxReply *reply)
+{
+	return reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
+}
+
 bool
 outbox_reply_is_error(const OutboxReply *reply)
 {

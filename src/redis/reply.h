@@ -21,8 +21,23 @@
 
 typedef struct redisReply OutboxReply;
 
+/* what a reply is, as bits of a set */
+#define OUTBOX_REPLY_ERROR		(1 << 0)
+#define OUTBOX_REPLY_STATUS		(1 << 1)
+#define OUTBOX_REPLY_STRING		(1 << 2)
+#define OUTBOX_REPLY_INTEGER	(1 << 3)
+#define OUTBOX_REPLY_ARRAY		(1 << 4)
+#define OUTBOX_REPLY_NIL		(1 << 5)
+#define OUTBOX_REPLY_OTHER		(1 << 6)
+#define OUTBOX_REPLY_ANY		((1 << 7) - 1)
+
+/* one of them */
+extern int	outbox_reply_type(const OutboxReply *reply);
 extern bool outbox_reply_is_error(const OutboxReply *reply);
 extern bool outbox_reply_is_array(const OutboxReply *reply);
+
+/* the number of an integer, 0 of anything else */
+extern int64 outbox_reply_integer(const OutboxReply *reply);
 
 /* the text of a string, a status or an error; "" of anything else */
 extern const char *outbox_reply_string(const OutboxReply *reply);

@@ -25,6 +25,53 @@
 #include "relay/deliver/skip.h"
 
 /*
+ * What each request may be answered with, beside an error.  Anything else does
+ * not come from a Redis that has done what it was asked: perhaps from a proxy,
+ * or from another kind of server.
+ */
+static const struct
+{
+	const char *command;
+	int			expected;
+}			requests[] = {
+	[REQUEST_HANDSHAKE] = {"AUTH or SELECT", OUTBOX_REPLY_STATUS},
+	[REQUEST_SCRIPT] = {"SCRIPT LOAD", OUTBOX_REPLY_STRING},
+	[REQUEST_IGNORED] = {"a command", OUTBOX_REPLY_ANY},
+	[REQUEST_CURSOR] = {"HGETALL", OUTBOX_REPLY_ARRAY},
+	[REQUEST_TAKEOVER] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
+	[REQUEST_BATCH] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
+	[REQUEST_SKIP] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
+	[REQUEST_RETRY] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
+	[REQUEST_CONSUMER_CHECK] = {"XINFO STREAM", OUTBOX_REPLY_ARRAY},
+	[REQUEST_CONSUMER_READ] = {"XREAD", OUTBOX_REPLY_ARRAY | OUTBOX_REPLY_NIL},
+	[REQUEST_CONSUMER_TRIM] = {"XTRIM", OUTBOX_REPLY_INTEGER}
+};
+
+/*
+ * Is this an answer that the scripts or the commands give?  The scripts' arrays
+ * begin with a word, their numbers are 0 and 1.
+ */
+static bool
+is_expected(RequestKind kind, const OutboxReply *reply)
+{
+	int			type = outbox_reply_type(reply);
+	const char *word = outbox_reply_element_string(reply, 0);
+
+	if (type == OUTBOX_REPLY_ERROR)
+		return true;
+	if ((type & requests[kind].expected) == 0)
+		return false;
+	if (kind != REQUEST_TAKEOVER && kind != REQUEST_BATCH &&
+		kind != REQUEST_SKIP && kind != REQUEST_RETRY)
+		return true;
+	if (type == OUTBOX_REPLY_INTEGER)
+		return outbox_reply_integer(reply) == 0 ||
+			outbox_reply_integer(reply) == 1;
+	return strcmp(word, "differs") == 0 ||
+		strcmp(word, kind == REQUEST_BATCH ? "stopped" : "done") == 0;
+}
+
+/*
  * An error with a script that all queues share is the link's trouble, an error
  * with a queue's own script is the queue's.
  */
@@ -49,6 +96,12 @@ static void
 take_answer(Relay *relay, Link *link, const Request *request,
 			const OutboxReply *reply)
 {
+	if (!is_expected(request->kind, reply))
+	{
+		outbox_link_fail(link, psprintf("unexpected reply to %s",
+										requests[request->kind].command));
+		return;
+	}
 	switch (request->kind)
 	{
 		case REQUEST_HANDSHAKE:

@@ -77,6 +77,14 @@
 static volatile sig_atomic_t told_to_end = false;
 
 /*
+ * pg_cancel_backend() has no query to cancel here.
+ */
+static void
+relay_sigint(SIGNAL_ARGS)
+{
+}
+
+/*
  * SIGTERM ends the relay as it ends any worker.  That it came is remembered
  * for write_counts_at_exit().
  */
@@ -289,6 +297,7 @@ outbox_relay_main(Datum main_arg)
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
 	pqsignal(SIGTERM, relay_sigterm);
+	pqsignal(SIGINT, relay_sigint);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
