@@ -18,6 +18,10 @@
  * changes.  So PostgreSQL is given the empty string as the value, whatever was
  * set, and the URL is kept as the check hook's extra.
  *
+ * A reload with a malformed URL keeps the old one.  When the server starts there
+ * is no old one, and the default may be somebody else's Redis.  Then there is no
+ * URL, nothing is delivered, and the status says why.
+ *
  * outbox.retention: rows that Redis has acknowledged are kept that long, in
  * case Redis loses its last writes.  A longer time costs disk space, a shorter
  * one covers smaller losses.
@@ -29,6 +33,7 @@
 #include "guc.h"
 
 #include "access/parallel.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #define DEFAULT_REDIS_URL "redis://localhost:6379/0"
@@ -48,6 +53,15 @@ check_redis_url(char **newval, void **extra, GucSource source)
 	/* a parallel worker is given the value that PostgreSQL knows: '' */
 	url = outbox_parse_redis_url(InitializingParallelWorker ?
 								 DEFAULT_REDIS_URL : *newval, &complaint);
+	if (url == NULL && process_shared_preload_libraries_in_progress)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for parameter \"outbox.redis_url\""),
+				 errdetail("%s", complaint),
+				 errhint("Nothing is delivered until it is corrected and the configuration is reloaded.")));
+		url = outbox_no_redis_url(complaint);
+	}
 	if (url == NULL)
 	{
 		/* the default message would quote the value */

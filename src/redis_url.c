@@ -180,6 +180,19 @@ outbox_parse_redis_url(const char *url, const char **complaint)
 	return NULL;
 }
 
+OutboxRedisUrl *
+outbox_no_redis_url(const char *complaint)
+{
+	OutboxRedisUrl *u = outbox_guc_malloc(sizeof(OutboxRedisUrl) + 1);
+
+	if (u == NULL)
+		return NULL;
+	memset(u, 0, sizeof(OutboxRedisUrl) + 1);
+	u->url = u->buffer;
+	u->complaint = complaint;
+	return u;
+}
+
 char *
 outbox_show_redis_url(const OutboxRedisUrl *url)
 {

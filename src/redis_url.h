@@ -30,12 +30,16 @@ typedef struct OutboxRedisUrl
 	const char *user;			/* or NULL */
 	const char *password;		/* or NULL */
 	int			db;
+	const char *complaint;		/* why there is none to connect to; or NULL */
 	char		buffer[FLEXIBLE_ARRAY_MEMBER];
 } OutboxRedisUrl;
 
 /* returns NULL for a URL that is wrong, and in *complaint a sentence about it */
 extern OutboxRedisUrl *outbox_parse_redis_url(const char *url,
 											  const char **complaint);
+
+/* returns what stands for a URL where there is none; NULL if out of memory */
+extern OutboxRedisUrl *outbox_no_redis_url(const char *complaint);
 
 /* returns the URL with asterisks for the password, palloc'ed */
 extern char *outbox_show_redis_url(const OutboxRedisUrl *url);

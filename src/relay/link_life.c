@@ -158,7 +158,10 @@ outbox_link_is_idle(Relay *relay, Link *link)
 static void
 begin_link(Link *link, OutboxTime now)
 {
-	if (outbox_link_begin(link, outbox_redis_server))
+	if (outbox_redis_server->complaint != NULL)
+		outbox_link_fail(link, psprintf("outbox.redis_url cannot be used: %s",
+										outbox_redis_server->complaint));
+	else if (outbox_link_begin(link, outbox_redis_server))
 		mine(link)->give_up_at = outbox_in_ms(now, CONNECT_TIMEOUT_S * 1000);
 }
 
