@@ -396,11 +396,8 @@ outbox_retry_answer(Relay *relay, const Request *request,
 {
 	RelayQueue *queue = request->queue;
 	OutboxTime	begin = outbox_now();
-	int			nfailed;
+	int			nfailed = outbox_count_failed(relay, queue, reply);
 
-	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped)
-		return;
-	nfailed = outbox_count_failed(relay, queue, reply);
 	if (nfailed < 0)
 		return;
 

@@ -20,6 +20,7 @@
 #include "relay/deliver/skip_batch.h"
 
 #include "queue/policy.h"
+#include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/queue_state.h"
@@ -150,6 +151,8 @@ outbox_skip_batch_sent(Request *request, const SkipBatch *batch, int skipped)
 int
 outbox_count_failed(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
 {
+	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped)
+		return -1;
 	if (outbox_reply_is_error(reply))
 		outbox_queue_error(relay, queue, outbox_reply_string(reply));
 	else if (strcmp(outbox_reply_element_string(reply, 0), "done") != 0)

@@ -76,8 +76,9 @@ extern void outbox_skip_batch_sent(Request *request, const SkipBatch *batch,
 
 /*
  * How many messages have failed, by the answer, which names them in the order of
- * the batch.  -1 if it is an error or says that the cursor differs; then that
- * has been dealt with.
+ * the batch.  -1 if there is nothing left to do: the queue has stopped flowing or
+ * has been dropped since, or the answer is an error or says that the cursor
+ * differs, which has been dealt with.
  */
 extern int	outbox_count_failed(Relay *relay, RelayQueue *queue,
 								const OutboxReply *reply);
