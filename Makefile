@@ -21,6 +21,7 @@ OBJS = \
 	src/launcher.o \
 	src/outbox.o \
 	src/redis_url.o \
+	src/server_run.o \
 	src/shmem.o \
 	src/wake.o \
 	src/redis/connection.o \
@@ -30,6 +31,7 @@ OBJS = \
 	src/store/deferred.o \
 	src/store/position.o \
 	src/store/query.o \
+	src/store/run.o \
 	src/store/staging.o \
 	src/queue/policy.o \
 	src/queue/queue.o \
@@ -52,6 +54,7 @@ OBJS = \
 	src/api/queue_drop.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
+	src/api/release.o \
 	src/api/restore.o \
 	src/api/row_json.o \
 	src/api/status.o \
@@ -69,6 +72,8 @@ OBJS = \
 	src/relay/deliver/deliver.o \
 	src/relay/deliver/failure.o \
 	src/relay/deliver/held.o \
+	src/relay/deliver/judge.o \
+	src/relay/deliver/look.o \
 	src/relay/deliver/lost_messages.o \
 	src/relay/deliver/plan.o \
 	src/relay/deliver/queue_state.o \
@@ -94,6 +99,7 @@ OBJS = \
 	src/relay/answers.o \
 	src/relay/attach.o \
 	src/relay/link_life.o \
+	src/relay/own_run.o \
 	src/relay/refresh.o \
 	src/relay/relay.o \
 	src/relay/wait.o

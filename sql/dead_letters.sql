@@ -7,7 +7,7 @@ SELECT outbox_create_queue('l_other', 'list');
 CREATE FUNCTION die(queue text, n int, id uuid DEFAULT gen_random_uuid()) RETURNS int
 LANGUAGE sql AS $$
     INSERT INTO outbox.dead_letter
-    SELECT '3', n, '2001-01-01', die.id, q.id, 7, 10, 't', 'type', 'key', '{"a": "b"}',
+    SELECT '3', n, '2001-01-01', die.id, '0/7', q.id, 10, 't', 'type', 'key', '{"a": "b"}',
            convert_to('letter ' || n, 'UTF8'),
            jsonb_build_array(
                jsonb_build_object('at', '2001-01-02 00:00:00+00', 'reason', 'refused', 'attempt', 1,
@@ -22,7 +22,7 @@ LANGUAGE sql AS $$
 
 CREATE VIEW staged AS
     SELECT q.name AS queue, convert_from(payload, 'UTF8') AS payload, s.id, s.type,
-           s.key, s.headers, s.kind, s.attempts, s.history, s.xid, s.seq, s.timeline
+           s.key, s.headers, s.kind, s.attempts, s.history, s.xid, s.seq, s.lsn
     FROM (SELECT * FROM outbox.staging_1 UNION ALL
           SELECT * FROM outbox.staging_2) AS s
     JOIN outbox.queue AS q ON q.id = s.queue
@@ -32,7 +32,7 @@ CREATE VIEW staged AS
 -- out of a dump: they have no number that could be one of ours
 SELECT die('l_queue', 1, '11111111-1111-7111-8111-111111111111');
 SELECT die('l_queue', 1);
-SELECT timeline, skipped, gone_at FROM outbox.dead_letter;
+SELECT lsn, skipped, gone_at FROM outbox.dead_letter;
 DELETE FROM outbox.dead_letter WHERE id <> '11111111-1111-7111-8111-111111111111';
 
 SET timezone = 'UTC';
@@ -41,7 +41,7 @@ SELECT * FROM outbox.dead_letters;
 \x off
 -- other kinds of payload; one without history
 INSERT INTO outbox.dead_letter
-    SELECT '3', 1, '2001-01-01', '22222222-2222-7222-8222-222222222222', id, 1, 0, kind::"char",
+    SELECT '3', 1, '2001-01-01', '22222222-2222-7222-8222-222222222222', '0/1', id, 0, kind::"char",
            NULL, NULL, NULL, payload::bytea, NULL, NULL, 'expired', NULL, '2001-01-05'
     FROM outbox.queue, (VALUES ('b', '\xff00'), ('j', '{"a": 1}')) AS v (kind, payload)
     WHERE name = 'l_other';
@@ -52,7 +52,7 @@ FROM outbox.dead_letters WHERE queue = 'l_other' ORDER BY payload_text;
 BEGIN;
 SELECT outbox_replay('11111111-1111-7111-8111-111111111111');
 SELECT queue, payload, id, type, key, headers, kind, attempts,
-       xid = pg_current_xact_id() AS own, timeline > 0 AS timeline
+       xid = pg_current_xact_id() AS own, lsn > '0/0' AS lsn
 FROM staged;
 SELECT jsonb_array_length(history) AS n, history -> 3 ->> 'reason' AS reason,
        history -> 3 ->> 'queue' AS queue, (history -> 3 ->> 'at')::timestamptz = now() AS at

@@ -4,13 +4,13 @@ SELECT outbox_create_queue('d_queue');
 
 CREATE VIEW messages AS
     SELECT 'staged' AS place, convert_from(payload, 'UTF8') AS payload, due_at,
-           xid, seq, timeline, enqueued_at, attempts, history, id
+           xid, seq, lsn, enqueued_at, attempts, history, id
     FROM (SELECT *, NULL::text AS reason, NULL::timestamptz AS due_at
           FROM outbox.staging_1 UNION ALL
           SELECT *, NULL, NULL FROM outbox.staging_2) AS s
     WHERE queue = (SELECT id FROM outbox.queue WHERE name = 'd_queue')
     UNION ALL
-    SELECT reason, convert_from(payload, 'UTF8'), due_at, xid, seq, timeline,
+    SELECT reason, convert_from(payload, 'UTF8'), due_at, xid, seq, lsn,
            enqueued_at, attempts, history, id
     FROM outbox.deferred
     WHERE queue = (SELECT id FROM outbox.queue WHERE name = 'd_queue')
@@ -24,7 +24,7 @@ SELECT outbox_enqueue('d_queue', 'bytea'::bytea, delay => '1 hour') IS NOT NULL 
 SELECT outbox_enqueue('d_queue', 'at', 'type', 'key', '{"a": "b"}',
                       '11111111-1111-7111-8111-111111111111', NULL,
                       '2100-01-01 00:00:00+00');
-SELECT place, payload, xid = pg_current_xact_id() AS own, timeline > 0 AS timeline,
+SELECT place, payload, xid = pg_current_xact_id() AS own, lsn > '0/0' AS lsn,
        attempts, history,
        due_at BETWEEN clock_timestamp() + '59 minutes' AND clock_timestamp() + '1 hour' AS in_an_hour
 FROM messages;
@@ -104,7 +104,7 @@ SELECT count(*) FROM outbox.deferred WHERE queue NOT IN (SELECT id FROM outbox.q
 -- out of a dump: nothing of it is taken for our own
 DELETE FROM outbox.deferred;
 INSERT INTO outbox.deferred
-    SELECT '3', i, now(), gen_random_uuid(), q.id, 1, i, 't', NULL, NULL, NULL,
+    SELECT '3', i, now(), gen_random_uuid(), '0/1', q.id, i, 't', NULL, NULL, NULL,
            convert_to(reason, 'UTF8'), '[]', NULL, reason, due_at
     FROM outbox.queue AS q, (VALUES
         (1, 'retry', '2100-01-01'::timestamptz),
@@ -121,19 +121,19 @@ SELECT outbox_cancel(id) FROM messages WHERE place = 'restored' ORDER BY seq;
 
 -- released: those not due are delayed again, the others go in their old order
 BEGIN;
-SELECT outbox_resume();
+SELECT messages FROM outbox_release('restored');
 SELECT place, payload, extract(year FROM due_at) AS due, attempts, history
 FROM messages WHERE history IS NOT NULL ORDER BY place, seq;
 ROLLBACK;
 SELECT count(*) FROM messages WHERE place = 'restored';
-SELECT outbox_resume();
+SELECT messages FROM outbox_release('restored');
 SELECT place, count(*) FROM messages WHERE history IS NOT NULL GROUP BY place ORDER BY place;
 
 -- more than are staged at a time
 INSERT INTO outbox.deferred
-    SELECT '3', i, now(), gen_random_uuid(), q.id, 1, 0, 't', 'many', NULL, NULL, 'x', NULL, NULL, 'evacuated', NULL
+    SELECT '3', i, now(), gen_random_uuid(), '0/1', q.id, 0, 't', 'many', NULL, NULL, 'x', NULL, NULL, 'evacuated', NULL
     FROM outbox.queue AS q, generate_series(1, 2500) AS i WHERE q.name = 'd_queue';
-SELECT outbox_resume();
+SELECT messages FROM outbox_release('restored');
 SELECT place, count(*) FROM messages WHERE payload = 'x' GROUP BY place;
 
 SELECT outbox_drop_queue('d_queue', force => true);

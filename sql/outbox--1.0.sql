@@ -111,8 +111,8 @@ CREATE TABLE outbox.staging_1 (
     seq         bigint NOT NULL,
     enqueued_at timestamptz NOT NULL,
     id          uuid NOT NULL,
+    lsn         pg_lsn NOT NULL,
     queue       integer NOT NULL,
-    timeline    integer NOT NULL,
     attempts    smallint NOT NULL,
     kind        "char" NOT NULL,
     type        text,
@@ -141,10 +141,10 @@ COMMENT ON COLUMN outbox.staging_1.enqueued_at IS
 'when outbox_enqueue() was called';
 COMMENT ON COLUMN outbox.staging_1.id IS
 'the message''s id, for its consumers';
+COMMENT ON COLUMN outbox.staging_1.lsn IS
+'WAL was flushed up to here when the transaction wrote its first message; 0/0 in a copy out of a dump';
 COMMENT ON COLUMN outbox.staging_1.queue IS
 'the queue''s id';
-COMMENT ON COLUMN outbox.staging_1.timeline IS
-'the timeline on which the row was written';
 COMMENT ON COLUMN outbox.staging_1.attempts IS
 'how often Redis has refused the message or a consumer has returned it';
 COMMENT ON COLUMN outbox.staging_1.kind IS
@@ -199,7 +199,7 @@ REVOKE ALL ON TABLE outbox.deferred FROM PUBLIC;
 COMMENT ON TABLE outbox.deferred IS
 'messages that cannot wait in staging, because they are delayed, refused, behind a refused one, evacuated or restored; and delivered ones of these that are kept';
 COMMENT ON COLUMN outbox.deferred.reason IS
-'delayed: is staged at due_at; retry: was refused and is tried again at due_at; behind: waits behind a refused message with the same key; evacuated: its queue stands still and staging had to be emptied; applied: was delivered at due_at and is kept for outbox.retention; restored: came out of a dump and waits for outbox_resume()';
+'delayed: is staged at due_at; retry: was refused and is tried again at due_at; behind: waits behind a refused message with the same key; evacuated: its queue stands still and staging had to be emptied; applied: was delivered at due_at and is kept for outbox.retention; restored: came out of a dump and waits for outbox_release()';
 COMMENT ON COLUMN outbox.deferred.due_at IS
 'a time whose meaning depends on reason; or null';
 COMMENT ON INDEX outbox.deferred_due IS
@@ -217,7 +217,7 @@ COMMENT ON INDEX outbox.deferred_key IS
 COMMENT ON INDEX outbox.deferred_applied IS
 'to find delivered messages that have been kept long enough';
 COMMENT ON INDEX outbox.deferred_restored IS
-'for outbox_resume()';
+'for outbox_release()';
 
 /*
  * Dead letters.
@@ -233,9 +233,9 @@ CREATE TABLE outbox.dead_letter (
     CONSTRAINT dead_letter_reason_check CHECK (reason IN ('refused', 'expired', 'consumer'))
 );
 CREATE UNIQUE INDEX dead_letter_queue_seq ON outbox.dead_letter (queue, seq)
-    WHERE timeline > 0;
+    WHERE lsn > '0/0';
 CREATE INDEX dead_letter_xid_seq ON outbox.dead_letter (xid, seq) INCLUDE (queue)
-    WHERE timeline > 0;
+    WHERE lsn > '0/0';
 CREATE INDEX dead_letter_id ON outbox.dead_letter (id)
     WHERE gone_at IS NULL;
 CREATE INDEX dead_letter_queue ON outbox.dead_letter (queue, dead_at, seq)
@@ -256,7 +256,7 @@ COMMENT ON COLUMN outbox.dead_letter.skipped IS
 COMMENT ON COLUMN outbox.dead_letter.gone_at IS
 'when it was replayed or discarded; the row is kept as long as staging may have the message; else null';
 COMMENT ON INDEX outbox.dead_letter_queue_seq IS
-'to find a message, which has one row only; dead letters out of a dump have timeline 0';
+'to find a message, which has one row only; dead letters out of a dump have lsn 0/0';
 COMMENT ON INDEX outbox.dead_letter_xid_seq IS
 'to find the messages of a tick, like the indexes of staging';
 COMMENT ON INDEX outbox.dead_letter_id IS
@@ -288,6 +288,10 @@ CREATE TABLE outbox.queue_total (
     failed      bigint NOT NULL,
     dead_lettered bigint NOT NULL,
     expired     bigint NOT NULL,
+    cursor_key  text,
+    cursor_pos  text,
+    cursor_seq  bigint,
+    cursor_count bigint,
     CONSTRAINT queue_total_pkey PRIMARY KEY (queue)
 ) WITH (fillfactor = 20);
 REVOKE ALL ON TABLE outbox.queue_total FROM PUBLIC;
@@ -303,6 +307,14 @@ COMMENT ON COLUMN outbox.queue_total.dead_lettered IS
 'messages given up, expired ones included';
 COMMENT ON COLUMN outbox.queue_total.expired IS
 'messages that were too old when their turn came';
+COMMENT ON COLUMN outbox.queue_total.cursor_key IS
+'the Redis key of the cursor that the other columns are about';
+COMMENT ON COLUMN outbox.queue_total.cursor_pos IS
+'position of the cursor at that time';
+COMMENT ON COLUMN outbox.queue_total.cursor_seq IS
+'number of the last message of its tick';
+COMMENT ON COLUMN outbox.queue_total.cursor_count IS
+'messages that the cursor had counted; with these columns a later relay finds what Redis has lost, and what it has delivered without an answer';
 
 /*
  * What consumers return, where queues have consumer_retry.
@@ -373,7 +385,11 @@ COMMENT ON INDEX outbox.returned_due IS
 
 CREATE TABLE outbox.relay_state (
     source      uuid NOT NULL,
-    database    oid NOT NULL
+    database    oid NOT NULL,
+    held        text,
+    held_why    text,
+    held_since  timestamptz,
+    restored    text
 );
 REVOKE ALL ON TABLE outbox.relay_state FROM PUBLIC;
 COMMENT ON TABLE outbox.relay_state IS
@@ -382,6 +398,45 @@ COMMENT ON COLUMN outbox.relay_state.source IS
 'random id, part of the names of the cursors in Redis';
 COMMENT ON COLUMN outbox.relay_state.database IS
 'oid of the database that the source belongs to';
+COMMENT ON COLUMN outbox.relay_state.held IS
+'why nothing is delivered until outbox_release() is called, or null';
+COMMENT ON COLUMN outbox.relay_state.held_why IS
+'the same in more words';
+COMMENT ON COLUMN outbox.relay_state.held_since IS
+'when that was found';
+COMMENT ON COLUMN outbox.relay_state.restored IS
+'the server run in which this server was restored from a backup, if that has been dealt with';
+
+CREATE TABLE outbox.run (
+    number      bigint NOT NULL,
+    id          text NOT NULL,
+    system      bigint NOT NULL,
+    timeline    bigint NOT NULL,
+    start       pg_lsn NOT NULL,
+    place       text NOT NULL,
+    server_version integer NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT run_pkey PRIMARY KEY (number)
+);
+REVOKE ALL ON TABLE outbox.run FROM PUBLIC;
+COMMENT ON TABLE outbox.run IS
+'the runs of servers that this database''s history consists of; a run is one life of a server''s shared memory';
+COMMENT ON COLUMN outbox.run.number IS
+'in the order of the history';
+COMMENT ON COLUMN outbox.run.id IS
+'random id of the run';
+COMMENT ON COLUMN outbox.run.system IS
+'system identifier of the server, see pg_control_system()';
+COMMENT ON COLUMN outbox.run.timeline IS
+'timeline on which the run has written';
+COMMENT ON COLUMN outbox.run.start IS
+'WAL position at which recovery had ended, or of the shutdown before';
+COMMENT ON COLUMN outbox.run.place IS
+'boot id of the machine, device and inode of the data directory';
+COMMENT ON COLUMN outbox.run.server_version IS
+'version of PostgreSQL';
+COMMENT ON COLUMN outbox.run.recorded_at IS
+'when the relay, or CREATE EXTENSION, has recorded the run';
 
 CREATE SEQUENCE outbox.delivered MINVALUE 0;
 REVOKE ALL ON SEQUENCE outbox.delivered FROM PUBLIC;
@@ -395,7 +450,7 @@ COMMENT ON SEQUENCE outbox.applied IS
 
 /*
  * Dumps have queues, messages, dead letters and what consumers have returned. A
- * restored message waits in outbox.deferred until outbox_resume(); a restored
+ * restored message waits in outbox.deferred until outbox_release(); a restored
  * dead letter stays one. Dead letters that were replayed or discarded are dumped,
  * too: their messages may still be in staging, and would seem to wait there.
  */
@@ -431,7 +486,7 @@ CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.deferred
     FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
 ALTER TABLE outbox.deferred ENABLE ALWAYS TRIGGER hold_restored;
 COMMENT ON TRIGGER hold_restored ON outbox.deferred IS
-'a message out of a dump waits for outbox_resume()';
+'a message out of a dump waits for outbox_release()';
 CREATE TRIGGER hold_restored BEFORE INSERT ON outbox.dead_letter
     FOR EACH ROW EXECUTE FUNCTION outbox.hold_restored();
 ALTER TABLE outbox.dead_letter ENABLE ALWAYS TRIGGER hold_restored;
@@ -965,14 +1020,17 @@ COMMENT ON FUNCTION @extschema@.outbox_unforward_watermill(regclass) IS
  * Databases that were restored, copied, set back or superseded.
  */
 
-CREATE FUNCTION @extschema@.outbox_resume()
-    RETURNS void
+CREATE FUNCTION @extschema@.outbox_release(
+    reason text,
+    OUT messages bigint,
+    OUT address text)
+    RETURNS record
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'outbox_resume';
-REVOKE ALL ON FUNCTION @extschema@.outbox_resume() FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_resume() IS
-'release messages that are held because this database was restored, copied, set back or superseded';
+    AS 'MODULE_PATHNAME', 'outbox_release';
+REVOKE ALL ON FUNCTION @extschema@.outbox_release(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_release(text) IS
+'deliver what is held for this reason, which outbox.status shows: restored, copy, set back, foreign or fenced; returns how many messages will be delivered and to which address';
 
 /*
  * Monitoring.

@@ -9,7 +9,7 @@ SET ROLE regress_outbox_nobody;
 SELECT outbox_enqueue('r_stream', 'x');
 SELECT outbox_create_queue('r_mine');
 SELECT outbox_drop_queue('r_stream');
-SELECT outbox_resume();
+SELECT outbox_release('copy');
 SELECT outbox_alter_queue('r_stream');
 SELECT outbox_pause_queue('r_stream');
 SELECT outbox_resume_queue('r_stream');
@@ -66,7 +66,7 @@ RESET ROLE;
 ALTER TABLE outbox.deferred DROP CONSTRAINT never;
 -- and what is inserted then is not taken for the extension's own
 INSERT INTO outbox.deferred
-    SELECT xid, seq, enqueued_at, gen_random_uuid(), queue, timeline, 1, kind,
+    SELECT xid, seq, enqueued_at, gen_random_uuid(), lsn, queue, 1, kind,
            type, key, headers, payload, history, options, reason, due_at
     FROM outbox.deferred WHERE id = :'id';
 SELECT reason FROM outbox.deferred WHERE attempts = 1;
@@ -80,7 +80,7 @@ GRANT EXECUTE ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
     outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean)
     TO regress_outbox_producer;
 INSERT INTO outbox.dead_letter
-    SELECT xid, seq, enqueued_at, 'aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', queue, timeline, 1, kind,
+    SELECT xid, seq, enqueued_at, 'aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', lsn, queue, 1, kind,
            type, key, headers, payload, history, options, 'expired', NULL, now()
     FROM outbox.deferred, generate_series(1, 2) WHERE id = :'id';
 SET ROLE regress_outbox_producer;

@@ -104,14 +104,17 @@ SELECT outbox_enqueue('r_stream', repeat('0123456789', 60000)) IS NOT NULL AS ok
 SELECT length(payload), md5(payload) = md5(repeat('0123456789', 60000)) AS same
 FROM staged WHERE length(payload) > 1000;
 
--- rows that come by other ways wait for outbox_resume()
+-- rows that come by other ways wait for outbox_release()
 INSERT INTO outbox.staging_1
-    SELECT '3', 1, now(), '33333333-3333-7333-8333-333333333333', id, 1, 0, 't',
+    SELECT '3', 1, now(), '33333333-3333-7333-8333-333333333333', '0/1', id, 0, 't',
            'restored', NULL, NULL, 'x'
     FROM outbox.queue WHERE name = 'r_stream';
 SELECT count(*) FROM staged WHERE type = 'restored';
 SELECT type, reason FROM outbox.deferred;
-SELECT outbox_resume();
+SELECT outbox_release(NULL);
+SELECT outbox_release('copy');
+SELECT outbox_release('restored') IS NOT NULL AS ok;
+SELECT outbox_release('restored');
 SELECT count(*) FROM outbox.deferred;
 SELECT id, xid <> '3' AS new_xid FROM staged WHERE type = 'restored';
 

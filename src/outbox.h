@@ -20,7 +20,8 @@
  *			 the extension
  * tick      a queue's messages that are visible in one snapshot and not in an
  *			 earlier one
- * position  how far a queue has got: timeline, LSN, two snapshots and a seq
+ * run       one life of a server's shared memory, see server_run.h
+ * position  how far a queue has got: LSN, two snapshots and a seq
  * cursor    the position that Redis has, a hash beside the data
  * covered   within a position
  * skip list the seqs of messages that the cursor covers and Redis has not applied
@@ -71,6 +72,16 @@
 #define OUTBOX_EVACUATED	'e' /* its queue stands still, staging was emptied */
 #define OUTBOX_APPLIED		'a' /* delivered at due_at, retained */
 #define OUTBOX_DEAD			'x' /* it is a dead letter */
+
+/*
+ * Why all messages of a database are held, as outbox.status shows it and
+ * outbox_release() wants it.
+ */
+#define OUTBOX_HELD_COPY		"copy"	/* CREATE DATABASE has copied it */
+#define OUTBOX_HELD_RESTORED	"restored"	/* from a dump or a backup */
+#define OUTBOX_HELD_SET_BACK	"set back"	/* Redis knows a later state of it */
+#define OUTBOX_HELD_FOREIGN		"foreign"	/* Redis knows another history */
+#define OUTBOX_HELD_FENCED		"fenced"	/* another server was promoted */
 
 /* how a message becomes Redis commands */
 typedef enum OutboxTarget
@@ -133,8 +144,9 @@ typedef struct OutboxMessage
 	uint64		seq;
 	TimestampTz enqueued_at;
 	pg_uuid_t	id;
+	uint64		lsn;			/* WAL was flushed up to here when the row was
+								 * written; 0: out of a dump */
 	int32		queue;
-	int32		timeline;
 	int16		attempts;
 	char		kind;
 	struct varlena *type;		/* text or NULL */

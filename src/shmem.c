@@ -81,6 +81,7 @@ shmem_startup(void)
 		memset(outbox_shared, 0, shared_size());
 		outbox_shared->lock = &(GetNamedLWLockTranche("outbox"))->lock;
 		pg_atomic_init_u32(&outbox_shared->launcher_procno, OUTBOX_NOBODY);
+		outbox_run_init(&outbox_shared->run);
 		outbox_shared->nslots = max_worker_processes;
 		for (int i = 0; i < outbox_shared->nslots; i++)
 			slot_init(&outbox_shared->slots[i]);

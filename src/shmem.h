@@ -21,6 +21,7 @@
 #include "outbox.h"
 
 #include "port/atomics.h"
+#include "server_run.h"
 #include "storage/lwlock.h"
 
 /* queues of one database that have figures in shared memory */
@@ -119,6 +120,7 @@ typedef struct OutboxShared
 {
 	LWLock	   *lock;
 	pg_atomic_uint32 launcher_procno;
+	OutboxRunShared run;		/* see server_run.h */
 
 	/* lock */
 	int			nrequests;

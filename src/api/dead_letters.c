@@ -121,7 +121,7 @@ replay(const char *name, const pg_uuid_t *id, int64 max)
 	values[1] = CStringGetTextDatum(name);
 	values[2] = UUIDPGetDatum(id);
 	values[3] = Int64GetDatum(max);
-	n = outbox_stage_rows("SELECT xid, seq, enqueued_at, id, queue, timeline,"
+	n = outbox_stage_rows("SELECT xid, seq, enqueued_at, id, lsn, queue,"
 						  " 0::smallint, kind, type, key, headers, payload,"
 						  " " REPLAYED_HISTORY("$2") ", options, ctid"
 						  " FROM outbox.dead_letter"

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *	  Messages out of a dump: hold them, release them.
+ *	  Messages out of a dump are held.
  *
  * Copyright (c) 2026, the outbox developers
  *
@@ -10,7 +10,7 @@
  * Rows that are inserted into our tables by INSERT or COPY come out of a dump.
  * Their transaction ids and numbers are another database's, and that database
  * may have delivered their messages.  A trigger marks them as "restored", and
- * the relay holds everything until somebody calls outbox_resume().
+ * the relay holds everything until somebody calls outbox_release().
  *
  *-------------------------------------------------------------------------
  */
@@ -27,12 +27,12 @@
 #include "store/staging.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(outbox_hold_restored);
-PG_FUNCTION_INFO_V1(outbox_resume);
 
 /*
  * Insert a row of staging into outbox.deferred instead.
@@ -60,7 +60,7 @@ hold_staged(HeapTuple tup, TupleDesc desc)
 }
 
 /*
- * Have a deferred row wait for outbox_resume().  Only a delayed message keeps
+ * Have a deferred row wait for outbox_release().  Only a delayed message keeps
  * due_at.  For a refused message due_at is the time of its next attempt, which
  * would put it behind the messages that wait for it.
  */
@@ -80,13 +80,13 @@ hold_deferred(HeapTuple tup, TupleDesc desc)
 }
 
 /*
- * A dead letter stays one, with timeline 0, as its number is not ours.
+ * A dead letter stays one, with lsn 0/0, as its number is not ours.
  */
 static HeapTuple
 hold_dead_letter(HeapTuple tup, TupleDesc desc)
 {
-	int			columns[2] = {Anum_staging_timeline, Anum_dead_letter_skipped};
-	Datum		values[2] = {Int32GetDatum(0), BoolGetDatum(false)};
+	int			columns[2] = {Anum_staging_lsn, Anum_dead_letter_skipped};
+	Datum		values[2] = {LSNGetDatum(InvalidXLogRecPtr), BoolGetDatum(false)};
 	bool		nulls[2] = {false, false};
 
 	return heap_modify_tuple_by_cols(tup, desc, 2, columns, values, nulls);
@@ -133,85 +133,4 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 	}
 	not_such_a_trigger();
 	return PointerGetDatum(NULL);
-}
-
-/*
- * When the dump was made, a message that had failed or was evacuated may have
- * been in staging, too, so the dump has it twice.  Keep the row with most
- * attempts and the longest history.  If the message is a dead letter, even one
- * that was replayed or discarded, keep no other row.
- */
-static void
-drop_restored_twice(void)
-{
-	SPI_execute("DELETE FROM outbox.deferred AS r USING outbox.dead_letter AS d"
-				" WHERE r.reason = 'restored' AND d.timeline = 0"
-				" AND d.queue = r.queue AND d.seq = r.seq AND d.id = r.id",
-				false, 0);
-	SPI_execute("DELETE FROM outbox.deferred WHERE ctid IN"
-				" (SELECT ctid FROM (SELECT ctid, row_number() OVER"
-				" (PARTITION BY queue, seq, id ORDER BY attempts DESC,"
-				" jsonb_array_length(coalesce(history, '[]')) DESC) AS n"
-				" FROM outbox.deferred WHERE reason = 'restored') AS r"
-				" WHERE n > 1)",
-				false, 0);
-}
-
-/*
- * Restored messages that are not due yet are delayed again.
- */
-static void
-delay_restored(void)
-{
-	Datum		due;
-	bool		isnull;
-
-	SPI_execute("WITH delayed AS (UPDATE outbox.deferred SET reason = 'delayed'"
-				" WHERE reason = 'restored' AND due_at > now()"
-				" RETURNING due_at)"
-				" SELECT min(due_at) FROM delayed",
-				false, 0);
-	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-						&isnull);
-	if (!isnull)
-		outbox_wake_when_due(DatumGetTimestampTz(due));
-}
-
-/*
- * outbox_resume(): release held messages
- */
-Datum
-outbox_resume(PG_FUNCTION_ARGS)
-{
-	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-	bool		held = slot != NULL && (slot->state == OUTBOX_HELD ||
-										slot->state == OUTBOX_FENCED);
-
-	PreventCommandIfReadOnly("outbox_resume()");
-	SPI_connect();
-
-	/*
-	 * a new source has new cursors; with the old ones the relay would hold
-	 * again
-	 */
-	SPI_execute(held ? "DELETE FROM outbox.relay_state" :
-				"DELETE FROM outbox.relay_state WHERE database <>"
-				" (SELECT oid FROM pg_database"
-				" WHERE datname = current_database())",
-				false, 0);
-	SPI_execute("INSERT INTO outbox.relay_state"
-				" SELECT gen_random_uuid(), oid FROM pg_database"
-				" WHERE datname = current_database()"
-				" AND NOT EXISTS (SELECT FROM outbox.relay_state)",
-				false, 0);
-	drop_restored_twice();
-	delay_restored();
-	outbox_stage_rows("SELECT " OUTBOX_STAGING_COLUMNS ", ctid"
-					  " FROM outbox.deferred WHERE reason = 'restored'"
-					  " ORDER BY seq FOR UPDATE",
-					  0, NULL, NULL, NULL,
-					  "DELETE FROM outbox.deferred WHERE ctid = ANY ($1)");
-	SPI_finish();
-	outbox_tell_at_commit();
-	PG_RETURN_VOID();
 }

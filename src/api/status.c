@@ -20,12 +20,14 @@
 #include "access/htup_details.h"
 #include "access/xlog.h"
 #include "api/row.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
 #include "shmem.h"
+#include "store/run.h"
 #include "wake.h"
 
 /* columns of outbox.status, as relay_status() returns them */
@@ -238,6 +240,15 @@ outbox_request_relay_start(PG_FUNCTION_ARGS)
 				 errmsg("outbox is not preloaded, messages will wait"),
 				 errhint("Add outbox to \"shared_preload_libraries\" and restart the server.")));
 	else
+	{
+		OutboxRun	run;
+
+		/* a copy that is made before the relay comes has the run, too */
+		outbox_run_describe(&outbox_shared->run, &run);
+		SPI_connect();
+		outbox_record_run(&run);
+		SPI_finish();
 		outbox_tell_at_commit();
+	}
 	PG_RETURN_VOID();
 }

@@ -18,6 +18,7 @@
 #include "relay/base/wanted.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch.h"
+#include "relay/deliver/look.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/read_cursor.h"
 #include "relay/deliver/retry.h"
@@ -39,6 +40,7 @@ static const struct
 	[REQUEST_IGNORED] = {"a command", OUTBOX_REPLY_ANY},
 	[REQUEST_CURSOR] = {"HGETALL", OUTBOX_REPLY_ARRAY},
 	[REQUEST_TAKEOVER] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
+	[REQUEST_LOOK] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_BATCH] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_SKIP] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
 	[REQUEST_RETRY] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
@@ -49,7 +51,7 @@ static const struct
 
 /*
  * Is this an answer that the scripts or the commands give?  The scripts' arrays
- * begin with a word, their numbers are 0 and 1.
+ * begin with a word, their number is 1.
  */
 static bool
 is_expected(RequestKind kind, const OutboxReply *reply)
@@ -61,12 +63,10 @@ is_expected(RequestKind kind, const OutboxReply *reply)
 		return true;
 	if ((type & requests[kind].expected) == 0)
 		return false;
-	if (kind != REQUEST_TAKEOVER && kind != REQUEST_BATCH &&
-		kind != REQUEST_SKIP && kind != REQUEST_RETRY)
+	if (kind < REQUEST_TAKEOVER || kind > REQUEST_RETRY)
 		return true;
 	if (type == OUTBOX_REPLY_INTEGER)
-		return outbox_reply_integer(reply) == 0 ||
-			outbox_reply_integer(reply) == 1;
+		return outbox_reply_integer(reply) == 1;
 	return strcmp(word, "differs") == 0 ||
 		strcmp(word, kind == REQUEST_BATCH ? "stopped" : "done") == 0;
 }
@@ -120,6 +120,9 @@ take_answer(Relay *relay, Link *link, const Request *request,
 			break;
 		case REQUEST_TAKEOVER:
 			outbox_takeover_answer(relay, request, reply);
+			break;
+		case REQUEST_LOOK:
+			outbox_look_answer(relay, request, reply);
 			break;
 		case REQUEST_BATCH:
 			outbox_batch_answer(relay, request, reply);

@@ -135,50 +135,59 @@ outbox_fix_settings(void)
 static void
 make_source(void)
 {
-	outbox_query("INSERT INTO outbox.relay_state"
+	outbox_query("INSERT INTO outbox.relay_state (source, database)"
 				 " SELECT gen_random_uuid(), " THIS_DATABASE
 				 " WHERE NOT EXISTS (SELECT FROM outbox.relay_state)",
 				 NULL, 0);
 }
 
 /*
- * Why nothing may be delivered from here; NULL if it may.  SPI is connected.
+ * Hold everything if the database says so.  True if its source has changed.  SPI
+ * is connected.
  */
-static const char *
-read_state(Relay *relay, bool *changed)
+static bool
+take_state(Relay *relay)
 {
-	char	   *source;
+	bool		changed;
 	bool		isnull;
+	char	   *source;
+	char	   *held;
 
-	if (outbox_query("SELECT source::text, database = " THIS_DATABASE ","
+	if (outbox_query("SELECT source::text, held, held_why,"
+					 " database = " THIS_DATABASE ","
 					 " EXISTS (SELECT FROM outbox.deferred"
 					 " WHERE reason = 'restored')"
 					 " FROM outbox.relay_state", NULL, 0) != 1)
-		return "outbox.relay_state does not have exactly one row";
+	{
+		outbox_hold(OUTBOX_HELD_COPY,
+					"outbox.relay_state does not have exactly one row");
+		return false;
+	}
 	source = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	*changed = strcmp(source, relay->source) != 0;
+	held = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+	changed = strcmp(source, relay->source) != 0;
 	strlcpy(relay->source, source, sizeof(relay->source));
-	if (!DatumGetBool(outbox_result(0, 2, &isnull)))
-		return "this database is a copy of another one";
-	if (DatumGetBool(outbox_result(0, 3, &isnull)))
-		return "this database has been restored from a dump";
-	return NULL;
+	if (held != NULL)
+		outbox_hold(held, SPI_getvalue(SPI_tuptable->vals[0],
+									   SPI_tuptable->tupdesc, 3));
+	else if (!DatumGetBool(outbox_result(0, 4, &isnull)))
+		outbox_hold(OUTBOX_HELD_COPY,
+					"this database was copied from another one");
+	else if (DatumGetBool(outbox_result(0, 5, &isnull)))
+		outbox_hold(OUTBOX_HELD_RESTORED, "messages came out of a dump");
+	else
+		outbox_stop_holding(changed);
+	return changed;
 }
 
 bool
 outbox_read_relay_state(Relay *relay)
 {
-	bool		changed = false;
-	const char *why;
+	bool		changed;
 
 	SPI_connect();
 	make_source();
-	why = read_state(relay, &changed);
+	changed = take_state(relay);
 	SPI_finish();
-
-	if (why != NULL)
-		outbox_hold(OUTBOX_HELD, HOLD_FOUND_IN_DATABASE, why);
-	else
-		outbox_stop_holding(changed);
 	return changed;
 }

@@ -54,10 +54,10 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 	RelayQueue *queue = outbox_add_queue(relay, settings);
 
 	outbox_requests_init(queue);
+	outbox_cursor_init(queue);
 	outbox_read_totals(queue);
 	outbox_scripts_init(queue);
 	outbox_loss_init(queue);
-	outbox_cursor_init(queue);
 	outbox_plan_init(queue);
 	outbox_queue_state_init(queue);
 	outbox_held_init(queue);

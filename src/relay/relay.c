@@ -31,7 +31,6 @@
 #include "relay/relay.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog.h"
 #include "compat.h"
 #include "guc.h"
@@ -51,8 +50,10 @@
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch_buffer.h"
 #include "relay/deliver/deliver.h"
+#include "relay/deliver/look.h"
 #include "relay/deliver/script.h"
 #include "relay/link_life.h"
+#include "relay/own_run.h"
 #include "relay/refresh.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"
@@ -124,7 +125,6 @@ make_relay(const OutboxRelayArgs *args)
 										   "outbox relay turn",
 										   ALLOCSET_DEFAULT_SIZES);
 	relay->slot = outbox_relay_attach(args);
-	relay->timeline = GetWALInsertionTimeLine();
 	MemoryContextSwitchTo(relay->context);
 	relay->links = list_make1(outbox_link_make(relay->context));
 	foreach(lc, relay->links)
@@ -252,6 +252,8 @@ chores(Relay *relay, OutboxTime now)
 		outbox_write_totals(relay, now, false);
 		more |= outbox_rotate(relay, now);
 		outbox_forget_returned(now);
+		/* last, as others want queues with nothing under way */
+		more |= outbox_look_at_cursors(relay, now);
 	}
 	outbox_want_plan(PLAN_ROUTINE);
 	pgstat_report_stat(false);
@@ -268,9 +270,11 @@ turn(Relay *relay, OutboxTime now)
 	bool		worked;
 	ListCell   *lc;
 
+	outbox_check_watch(now);
 	take_wake(relay);
-	foreach(lc, relay->links)
-		outbox_run_link(relay, lfirst(lc), now);
+	if (outbox_record_own_run(relay))
+		foreach(lc, relay->links)
+			outbox_run_link(relay, lfirst(lc), now);
 	outbox_publish_waiting(relay);
 	outbox_stage_delayed(relay, now);
 	outbox_read_consumers(relay, now);

@@ -38,6 +38,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -168,8 +169,8 @@ outbox_row_message(HeapTuple tup, TupleDesc desc, OutboxMessage *msg)
 	msg->seq = DatumGetInt64(COLUMN(seq));
 	msg->enqueued_at = DatumGetTimestampTz(COLUMN(enqueued_at));
 	msg->id = *DatumGetUUIDP(COLUMN(id));
+	msg->lsn = DatumGetLSN(COLUMN(lsn));
 	msg->queue = DatumGetInt32(COLUMN(queue));
-	msg->timeline = DatumGetInt32(COLUMN(timeline));
 	msg->attempts = DatumGetInt16(COLUMN(attempts));
 	msg->kind = DatumGetChar(COLUMN(kind));
 #undef COLUMN

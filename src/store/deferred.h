@@ -27,7 +27,7 @@
 /*
  * Insert a row with the rights of the table's owner.  If the table has the
  * message already, its reason, attempts, history and due_at are set.  xid, seq,
- * timeline and enqueued_at must be filled in.  due_at may be 0, for none.
+ * lsn and enqueued_at must be filled in.  due_at may be 0, for none.
  */
 extern void outbox_defer(const OutboxMessage *msg, char reason,
 						 TimestampTz due_at);

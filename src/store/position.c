@@ -16,11 +16,12 @@
  *
  * A position is therefore a pair of snapshots and a number.  Its text,
  *
- *		timeline lsn prev cur		1 0/16B3748 740:742:740 740:745:740,743
+ *		lsn prev cur token		0/16B3748 740:742:740 740:745:740,743 5c0e3d1f9a7b2c44.7
  *
  * is compared in Redis as bytes, so a position must have exactly one spelling:
  * snapshots are written in the form of pg_snapshot (xmin:xmax:xip,...), with
- * xip sorted, and xmin the first of xip or else xmax.
+ * xip sorted, and xmin the first of xip or else xmax.  The token is the one of the
+ * connection that moved the cursor there (server_run.h).
  *
  * Everything here is a function of its arguments.
  *
@@ -129,13 +130,15 @@ outbox_snap_print(StringInfo out, const OutboxSnap *snap)
 }
 
 void
-outbox_position_print(StringInfo out, TimeLineID timeline, XLogRecPtr lsn,
-					  const OutboxSnap *prev, const OutboxSnap *cur)
+outbox_position_print(StringInfo out, XLogRecPtr lsn, const OutboxSnap *prev,
+					  const OutboxSnap *cur, const char *token)
 {
-	appendStringInfo(out, "%u %X/%X ", timeline, LSN_FORMAT_ARGS(lsn));
+	appendStringInfo(out, "%X/%X ", LSN_FORMAT_ARGS(lsn));
 	outbox_snap_print(out, prev);
 	appendStringInfoChar(out, ' ');
 	outbox_snap_print(out, cur);
+	appendStringInfoChar(out, ' ');
+	appendStringInfoString(out, token);
 }
 
 /*
@@ -194,19 +197,16 @@ bool
 outbox_position_parse(const char *pos, const char *seq,
 					  OutboxPosition *result)
 {
-	uint64		timeline;
 	uint32		hi;
 	uint32		lo;
 	int			used = 0;
 
-	if (!parse_number(&pos, ' ', &timeline) || timeline > PG_UINT32_MAX ||
-		sscanf(pos, "%X/%X %n", &hi, &lo, &used) != 2 || used == 0)
+	if (sscanf(pos, "%X/%X %n", &hi, &lo, &used) != 2 || used == 0)
 		return false;
 	pos += used;
 
-	result->timeline = (TimeLineID) timeline;
 	result->lsn = ((uint64) hi) << 32 | lo;
 	result->prev = parse_snap(&pos, ' ');
-	result->cur = result->prev != NULL ? parse_snap(&pos, '\0') : NULL;
+	result->cur = result->prev != NULL ? parse_snap(&pos, ' ') : NULL;
 	return result->cur != NULL && parse_number(&seq, '\0', &result->seq);
 }

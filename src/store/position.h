@@ -43,8 +43,7 @@ typedef struct OutboxSnap
  */
 typedef struct OutboxPosition
 {
-	TimeLineID	timeline;
-	XLogRecPtr	lsn;			/* flushed when cur was taken */
+	XLogRecPtr	lsn;			/* flushed when cur was taken, or later */
 	OutboxSnap *prev;
 	OutboxSnap *cur;
 	uint64		seq;
@@ -78,10 +77,13 @@ extern void outbox_snap_print(StringInfo out, const OutboxSnap *snap);
 extern bool outbox_position_covers(const OutboxPosition *pos, uint64 xid,
 								   uint64 seq);
 
-/* append a position without its seq, which the cursor has in another field */
-extern void outbox_position_print(StringInfo out, TimeLineID timeline,
-								  XLogRecPtr lsn, const OutboxSnap *prev,
-								  const OutboxSnap *cur);
+/*
+ * Append a position without its seq, which the cursor has in another field.  The
+ * token is the one of the connection that moves the cursor there.
+ */
+extern void outbox_position_print(StringInfo out, XLogRecPtr lsn,
+								  const OutboxSnap *prev,
+								  const OutboxSnap *cur, const char *token);
 
 /* read a position and its seq; returns false if the text is no position */
 extern bool outbox_position_parse(const char *pos, const char *seq,

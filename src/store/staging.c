@@ -47,6 +47,7 @@
 #include "shmem.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -66,7 +67,7 @@ static const OutboxRelation indexes[OUTBOX_TABLES] = {
 };
 
 const Oid	outbox_staging_types[Natts_staging] = {
-	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, INT4OID, INT4OID, INT2OID,
+	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, LSNOID, INT4OID, INT2OID,
 	CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID
 };
 
@@ -101,8 +102,8 @@ outbox_staging_values(const OutboxMessage *msg, Datum *values, bool *nulls)
 	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
 	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
 	values[Anum_staging_id - 1] = UUIDPGetDatum(&msg->id);
+	values[Anum_staging_lsn - 1] = LSNGetDatum(msg->lsn);
 	values[Anum_staging_queue - 1] = Int32GetDatum(msg->queue);
-	values[Anum_staging_timeline - 1] = Int32GetDatum(msg->timeline);
 	values[Anum_staging_attempts - 1] = Int16GetDatum(msg->attempts);
 	values[Anum_staging_kind - 1] = CharGetDatum(msg->kind);
 	set_varlena(values, nulls, Anum_staging_type, msg->type);
@@ -155,12 +156,28 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 	list_free(indexes);
 }
 
+/*
+ * WAL was flushed up to here when the transaction wrote its first row.  That is
+ * behind the start of this server's run, and before all that it writes.
+ */
+static XLogRecPtr
+lsn_of_transaction(uint64 xid)
+{
+	static uint64 last_xid = 0;
+	static XLogRecPtr last_lsn;
+
+	if (xid != last_xid)
+		last_lsn = GetFlushRecPtr(NULL);
+	last_xid = xid;
+	return last_lsn;
+}
+
 void
 outbox_staging_identify(OutboxMessage *msg)
 {
 	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
-	msg->timeline = (int32) GetWALInsertionTimeLine();
+	msg->lsn = lsn_of_transaction(msg->xid);
 	msg->enqueued_at = GetCurrentTimestamp();
 }
 
@@ -379,8 +396,8 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 	msg->xid = DatumGetUInt64(slot->tts_values[Anum_staging_xid - 1]);
 	msg->enqueued_at = DatumGetTimestampTz(slot->tts_values[Anum_staging_enqueued_at - 1]);
 	msg->id = *DatumGetUUIDP(slot->tts_values[Anum_staging_id - 1]);
+	msg->lsn = DatumGetLSN(slot->tts_values[Anum_staging_lsn - 1]);
 	msg->queue = DatumGetInt32(slot->tts_values[Anum_staging_queue - 1]);
-	msg->timeline = DatumGetInt32(slot->tts_values[Anum_staging_timeline - 1]);
 	msg->attempts = DatumGetInt16(slot->tts_values[Anum_staging_attempts - 1]);
 	msg->kind = DatumGetChar(slot->tts_values[Anum_staging_kind - 1]);
 	msg->type = get_varlena(slot, Anum_staging_type);

@@ -35,8 +35,8 @@ enum
 	Anum_staging_seq,
 	Anum_staging_enqueued_at,
 	Anum_staging_id,
+	Anum_staging_lsn,
 	Anum_staging_queue,
-	Anum_staging_timeline,
 	Anum_staging_attempts,
 	Anum_staging_kind,
 	Anum_staging_type,
@@ -96,7 +96,7 @@ extern const Oid outbox_staging_types[Natts_staging];
 extern void outbox_staging_values(const OutboxMessage *msg, Datum *values,
 								  bool *nulls);
 
-/* fill in the message's xid, seq, timeline and enqueued_at, which are new */
+/* fill in the message's xid, seq, lsn and enqueued_at, which are new */
 extern void outbox_staging_identify(OutboxMessage *msg);
 
 /* do the same, and insert the message into the current table */

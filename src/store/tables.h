@@ -19,7 +19,7 @@
 #define OUTBOX_TABLES_H
 
 /* the columns of a staging table; outbox.deferred and dead_letter have more */
-#define OUTBOX_STAGING_COLUMNS "xid, seq, enqueued_at, id, queue, timeline," \
+#define OUTBOX_STAGING_COLUMNS "xid, seq, enqueued_at, id, lsn, queue," \
 	" attempts, kind, type, key, headers, payload, history, options"
 
 #define OUTBOX_STAGED "(SELECT * FROM outbox.staging_1 UNION ALL" \
@@ -47,7 +47,7 @@
 #define OUTBOX_REASONS_NUMBERED_ARRAY "[" OUTBOX_NUMBERED "]"
 
 /* dead letters with a seq of this database; the others came out of a dump */
-#define OUTBOX_DEAD_NUMBERED "timeline > 0"
+#define OUTBOX_DEAD_NUMBERED "lsn > '0/0'"
 
 /* a hash of a message's key, the same as outbox_key_hash() */
 #define OUTBOX_KEY_HASH(key) "hashtextextended(" key " COLLATE \"C\", 0)"

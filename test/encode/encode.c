@@ -239,7 +239,7 @@ encode_snapshot(PG_FUNCTION_ARGS)
 	PopActiveSnapshot();
 
 	initStringInfo(&text);
-	outbox_position_print(&text, 1, 1, snap, snap);
+	outbox_position_print(&text, 1, snap, snap, "0.1");
 	if (!outbox_position_parse(text.data, "0", &position))
 		elog(ERROR, "%s can not be read again", text.data);
 	resetStringInfo(&text);

@@ -76,28 +76,37 @@ sub _keys
 	return $target eq 'publish' ? ['cursor'] : [ 'cursor', 'key' ];
 }
 
-# apply TARGET, [expected pos, seq, new pos, seq], SEQS, ARGUMENT...
+# [expected pos, seq, new pos, seq, expected count] as the scripts want it.  Without
+# a count it is the one that the cursor has.
+sub _moves
+{
+	my ($pos, $seq, $to_pos, $to_seq, $count) = @{ $_[0] };
+	$count //= redis('HGET', 'cursor', 'count') || 0;
+	return ($pos, $seq, $count, $to_pos, $to_seq);
+}
+
+# apply TARGET, MOVE, SEQS, ARGUMENT...
 sub apply
 {
 	my ($target, $move, $seqs, @args) = @_;
 	my $count = () = $seqs =~ /\d+/g;
 	return script('apply', _keys($target),
-		[ 'apply', @$move, $target, $target eq 'publish' ? 'channel' : '', $seqs, $count, @args ]);
+		[ 'apply', _moves($move), $target, $target eq 'publish' ? 'channel' : '', $seqs, $count, @args ]);
 }
 
-# move [expected pos, seq, new pos, seq], SEQS THAT LEAVE THE SKIP LIST...
+# move MOVE, RUNS, SEQS THAT LEAVE THE SKIP LIST...
 sub move
 {
-	my ($move, @seqs) = @_;
-	return script('apply', [ 'cursor', 'key' ], [ 'move', @$move, 'list', '', '', 0, @seqs ]);
+	my ($move, $line, @seqs) = @_;
+	return script('apply', [ 'cursor', 'key' ], [ 'move', _moves($move), 'list', $line, '', 0, @seqs ]);
 }
 
-# skip_batch MODE, TARGET, [expected pos, seq, new pos, seq], SEQS SKIPPED, ARGUMENT...
+# skip_batch MODE, TARGET, MOVE, SEQS SKIPPED, ARGUMENT...
 sub skip_batch
 {
 	my ($mode, $target, $move, $skipped, @args) = @_;
 	return script('skip', _keys($target),
-		[ $mode, @$move, $target, $target eq 'publish' ? 'channel' : '', $skipped, 0, @args ]);
+		[ $mode, _moves($move), $target, $target eq 'publish' ? 'channel' : '', $skipped, 0, @args ]);
 }
 
 # What the cursor has.

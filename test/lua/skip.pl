@@ -39,10 +39,13 @@ is(cursor(), "count=1|pos=r|s13=|s15=|s16=$refused|s21=|s22=|seq=22", 'the skip 
 
 # Only from where it ought to begin.
 start('p', 12, 's3', '');
-for ([ 'o', 12 ], [ 'p', 11 ], [ '', '' ])
+for ([ 'o', 12, 0 ], [ 'p', 11, 0 ], [ '', '', 0 ], [ 'p', 12, 1 ])
 {
-	is(skip_batch('skip', 'commands', [ @$_, 'q', 20 ], '13 ', good(14, 0)), 'differs|p|12', "from \"@$_\": differs");
-	is(skip_batch('retry', 'commands', [ @$_, @$_ ], '', good(3, 0)), 'differs|p|12', "again from \"@$_\": differs");
+	my ($pos, $seq, $count) = @$_;
+	is(skip_batch('skip', 'commands', [ $pos, $seq, 'q', 20, $count ], '13 ', good(14, 0)),
+		'differs|p|12', "from \"@$_\": differs");
+	is(skip_batch('retry', 'commands', [ $pos, $seq, $pos, $seq, $count ], '', good(3, 0)),
+		'differs|p|12', "again from \"@$_\": differs");
 }
 is(arrived(), '', 'those did nothing');
 is(cursor(), 'pos=p|s3=|seq=12', 'nor did their cursors');

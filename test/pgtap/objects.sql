@@ -43,7 +43,7 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_replay_queue', ARRAY['text', 'bigint'], 'bigint'),
 	('outbox_discard', ARRAY['uuid'], 'boolean'),
 	('outbox_resend', ARRAY['text', 'timestamp with time zone'], 'void'),
-	('outbox_resume', ARRAY[]::text[], 'void'),
+	('outbox_release', ARRAY['text'], 'record'),
 	('outbox_celery_task', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'text'),
 	('outbox_sidekiq_job', ARRAY['text', 'jsonb', 'jsonb'], 'text'),
 	('outbox_rq_job', ARRAY['text', 'jsonb', 'jsonb'], 'text'),
@@ -107,24 +107,26 @@ SELECT results_eq(
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
 	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'),
 		('queue', 'r'), ('queue_id', 'S'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
-		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
+		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
-SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
+SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'lsn', 'queue',
 		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options'])
 	FROM unnest(ARRAY['staging_1', 'staging_2']) t;
-SELECT columns_are('outbox', 'deferred', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
+SELECT columns_are('outbox', 'deferred', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'lsn', 'queue',
 		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options', 'reason', 'due_at']);
-SELECT columns_are('outbox', 'dead_letter', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'queue', 'timeline',
+SELECT columns_are('outbox', 'dead_letter', ARRAY['xid', 'seq', 'enqueued_at', 'id', 'lsn', 'queue',
 		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options', 'reason', 'error', 'dead_at',
 		'skipped', 'gone_at']);
 SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key', 'format', 'maxlen',
 		'on_failure', 'max_attempts', 'retry_delay', 'retry_backoff', 'retry_max_delay', 'expires_after',
 		'paused_at', 'created_at', 'options', 'consumer_retry']);
-SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired']);
+SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired',
+		'cursor_key', 'cursor_pos', 'cursor_seq', 'cursor_count']);
 SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since']);
 SELECT columns_are('outbox', 'returned', ARRAY['n', 'queue', 'id', 'attempts', 'digest', 'due_at', 'history']);
 SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'redis_key', 'retry_id', 'dead_id']);
-SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database']);
+SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database', 'held', 'held_why', 'held_since', 'restored']);
+SELECT columns_are('outbox', 'run', ARRAY['number', 'id', 'system', 'timeline', 'start', 'place', 'server_version', 'recorded_at']);
 
 -- What users read: names and types are for them to rely on.
 CREATE FUNCTION pg_temp.columns_of(view regclass) RETURNS text LANGUAGE sql AS $$

@@ -2,7 +2,7 @@
 #
 # Promise: a restored dump or a copied database does not fire its backlog into
 # the original's Redis (I3): it is held, status says so and why, and
-# outbox_resume() releases it, in order, once.
+# outbox_release() releases it, in order, once.
 
 use strict;
 use warnings;
@@ -36,7 +36,7 @@ is($node->safe_psql('restored', 'SELECT name, target, redis_key, format FROM out
 	'the queues are restored');
 $redis->start_again;
 my $held = eventually { status($node, 'restored', 'state') eq 'held' } 'the restored backlog is held';
-like(status($node, 'restored', 'why'), qr/outbox_resume/, 'and status says what to do');
+like(status($node, 'restored', 'why'), qr/^restored: .*outbox_release\('restored'\)/, 'and status says what to do');
 audit($node, 'original', $redis, ['q'], 26, 'the original delivers its own, once');
 is(status($node, 'original', 'state'), 'running', 'the original is not concerned');
 my $n = $redis->count('q');
@@ -45,7 +45,8 @@ is(status($node, 'restored', 'state'), 'held', 'which is still held');
 
 # The order of the backlog, by the message numbers of the original.
 my %body = map { split /\|/ } split /\n/, $node->safe_psql('restored', 'SELECT id, body FROM journal');
-$node->safe_psql('restored', 'SELECT outbox_resume()');
+is($node->safe_psql('restored', q{SELECT * FROM outbox_release('restored')}), '26|' . $redis->url,
+	'outbox_release() says how many messages go where, delivered ones that were in the dump, too');
 put($node, 'restored', 'q', 'new in the restored one');
 eventually { (($redis->arrived('q'))[-1] // [0, ''])->[1] eq 'new in the restored one' } 'released, and new messages follow';
 my @late = map { $_->[1] } $redis->arrived('q');
@@ -77,18 +78,22 @@ put($node, 'original', 'q', 'original');
 settle($node, 'original', $redis, 'q');
 is($redis->count('q'), $n + 9, 'the original delivers its own, the copy nothing');
 is($redis->count('settings'), 0, 'nor what is enqueued in it');
-$node->safe_psql('copy', 'SELECT outbox_resume()');
+like(status($node, 'copy', 'why'), qr/^copy: .*outbox_release\('copy'\)/, 'status says why');
+my ($rc, undef, $err) = $node->psql('copy', q{SELECT outbox_release('restored')});
+like($err, qr/not held as "restored"/, 'not for a reason that it does not have');
+$node->safe_psql('copy', q{SELECT outbox_release('copy')});
 eventually { $redis->count('settings') == 1 } 'until it is told to';
 eventually { status($node, 'copy', 'state') eq 'running' } 'the state is "running"';
 eventually { status($node, 'copy', 'waiting') eq '0' } 'nothing waits';
 my @again = grep { /^copied/ } map { $_->[1] } $redis->arrived('q');
 is_deeply(\@again, [ (map { "copied $_" } 1 .. 7) x 2 ], 'then the backlog came from both');
 
-# outbox_resume() where nothing is held does nothing.
-$node->safe_psql('original', 'SELECT outbox_resume()');
+# outbox_release() where nothing is held is refused.
+(undef, undef, $err) = $node->psql('original', q{SELECT outbox_release('copy')});
+like($err, qr/no messages of this database are held/, 'nothing is held');
 $n = $redis->count('q');
 settle($node, 'original', $redis, 'q');
-is($redis->count('q'), $n + 1, 'outbox_resume() with nothing held sends nothing');
+is($redis->count('q'), $n + 1, 'and nothing is sent again');
 
 # A restart keeps what was decided.
 $node->restart;

@@ -47,7 +47,7 @@ $standby->promote;
 $redis->start_again;
 wait_relay($standby, $db);
 eventually {
-	!grep { $redis->cmd('HGET', $_, 'pos') !~ /^2 / } @{ $redis->cmd('KEYS', '*:outbox:*') }
+	!grep { $redis->cmd('HGET', $_, 'line') !~ /,2,[^ ]*$/ } @{ $redis->cmd('KEYS', '*:outbox:*') }
 } 'every cursor is taken over, also of a queue to which nothing is sent';
 put($standby, $db, 'r', 'on the new primary');
 audit($standby, $db, $redis, [ 'q', 'r' ], 400, 'after the promotion nothing lost, nothing twice, all in order');

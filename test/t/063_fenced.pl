@@ -22,15 +22,18 @@ settle($node, $db, $redis, 'q', 'r');
 my ($cursor) = @{ $redis->cmd('KEYS', '{q}:outbox:*') };
 ok($cursor, 'there is a cursor');
 my %was = @{ $redis->cmd('HGETALL', $cursor) };
-like($was{pos}, qr/^\d+ \S+ \d+:\d+:[\d,]* \d+:\d+:[\d,]*$/, 'a position: timeline, place in WAL, two snapshots');
+like($was{pos}, qr{^[0-9A-F]+/[0-9A-F]+ \d+:\d+:[\d,]* \d+:\d+:[\d,]* [0-9a-f]{16}\.\d+$},
+	'a position: place in WAL, two snapshots, token of a connection');
 like($was{seq}, qr/^\d+$/, 'and a number');
-my ($timeline, $rest) = split / /, $was{pos}, 2;
+like($was{line}, qr{^([0-9a-f]{16},\d+,1,[0-9A-F]+/[0-9A-F]+ ?)+$}, 'and the runs of its mover');
+my ($system) = $was{line} =~ /,(\d+),/;
+my $takeover = "$was{line} feedfeedfeedfeed,$system,2,0/1";
 
 # Found while connected: the batch is refused, recovery sees why.
 my $count = $redis->count('q');
-$redis->cmd('HSET', $cursor, 'pos', ($timeline + 1) . " $rest");
+$redis->cmd('HSET', $cursor, 'pos', $was{pos} =~ s/\S+$/feedfeedfeedfeed.1/r, 'line', $takeover);
 put($node, $db, 'q', 'not to be sent');
-eventually { status($node, $db, 'state') eq 'fenced' } 'a newer timeline fences the relay at its next batch';
+eventually { status($node, $db, 'state') eq 'fenced' } 'a run on a newer timeline fences the relay at its next batch';
 like(status($node, $db, 'why'), qr/timeline|primary/i, 'status says why');
 is($redis->count('q'), $count, 'the batch was not applied');
 

@@ -3,7 +3,7 @@
 # Promise: a server that was set back to an older copy of its files, on the same
 # timeline, does not go on as if nothing had happened: it would give out numbers
 # and transaction ids again that the cursor in Redis covers, and lose messages
-# (I2).  It is held, says why, and outbox_resume() lets it begin anew.
+# (I2).  It is held, says why, and outbox_release() lets it begin anew.
 
 use strict;
 use warnings;
@@ -32,13 +32,11 @@ system_or_bail('mv', $data, "$data.new");
 system_or_bail('mv', "$data.old", $data);
 $node->start;
 
-# It is known by its position in WAL, which must not be beyond the cursor's before
-# the relay has looked.
 eventually { status($node, $db, 'state') eq 'held' } 'a server that was set back is held';
 put($node, $db, 'q', map { "after $_" } 1 .. 20);
-like(status($node, $db, 'why'), qr/set back/, 'status says why');
+like(status($node, $db, 'why'), qr/^foreign: .*set back/, 'status says why');
 is($redis->count('q'), $count, 'nothing is sent');
-$node->safe_psql($db, 'SELECT outbox_resume()');
+$node->safe_psql($db, 'SELECT outbox_release(\'foreign\')');
 settle($node, $db, $redis, 'q', 'r');
 my @after = grep { /^after/ } map { $_->[1] } $redis->arrived('q');
 is_deeply(\@after, [ map { "after $_" } 1 .. 20 ], 'released, it delivers what it has, in order');

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the outbox developers
 #
 # Promise: what waited in whatever way when a database was dumped waits in the
-# restored one until outbox_resume(); then each message goes once, in order;
+# restored one until outbox_release(); then each message goes once, in order;
 # delayed ones keep their time, dead letters stay dead until they are replayed,
 # paused queues stay paused; and old numbers are not taken for new ones.
 
@@ -75,9 +75,9 @@ eventually { sql("SELECT count(*) FROM outbox.deferred WHERE due_at < now()") eq
 is(join(' ', map { $redis->count($_) } 'q', 'r', 'd', 'e', 'late'), '0 0 0 0 0', 'but held');
 sql("SELECT outbox_enqueue('r', 'new', key => 'k1')");
 
-is(sql('BEGIN; SELECT outbox_resume(); ROLLBACK'), '', 'released, but rolled back');
+is(sql(q{BEGIN; SELECT messages > 0 FROM outbox_release('restored'); ROLLBACK}), 't', 'released, but rolled back');
 is(reasons(), 'restored', 'so they still wait');
-sql('SELECT outbox_resume()');
+sql(q{SELECT outbox_release('restored')});
 eventually { status($node, $db, 'state') eq 'running' } 'running';
 eventually { $redis->count('late') >= 3 } 'what was due meanwhile goes';
 sql("SELECT outbox_enqueue('$_', 'last') FROM generate_series(1, 1)") for 'r', 'd', 'late';

@@ -74,7 +74,7 @@ END $$;
 CREATE VIEW in_two_states (what) AS
 SELECT format('%s %s is %s and a dead letter', d.queue, d.seq, d.reason)
 	FROM outbox.deferred d JOIN outbox.dead_letter x USING (queue, seq)
-	WHERE d.reason IN ('retry', 'behind', 'evacuated', 'applied') AND x.timeline > 0 UNION ALL
+	WHERE d.reason IN ('retry', 'behind', 'evacuated', 'applied') AND x.lsn > '0/0' UNION ALL
 SELECT format('%s is a dead letter %s times', id, count(*))
 	FROM outbox.dead_letter WHERE gone_at IS NULL GROUP BY id HAVING count(*) > 1 UNION ALL
 SELECT format('%s is delayed and staged', id)

@@ -110,7 +110,7 @@ is(sql($captures), $before, 'the captures are what they were');
 is(sql($staged), 0, 'restoring rows captures nothing');
 is(sql("SELECT count(*) FROM outbox.deferred WHERE reason = 'restored'"), $old, 'what was captured before is a message like others');
 wait_relay($node, $db);
-sql('DELETE FROM outbox.deferred; SELECT outbox_resume()');
+sql('DELETE FROM outbox.deferred');
 sql(q{INSERT INTO "sch ema"."t'\""" VALUES (1, '\'), (2, 'x')});
 sql("$writer INSERT INTO public.users VALUES ('dora')");
 eventually { $redis->count('changes') >= 3 && $redis->count('odd') >= 1 } 'changes of the restored tables arrive';

@@ -7,56 +7,133 @@
  *
  * Design notes
  *
- * A relay is held if its database is a copy, or if a cursor in Redis says that
- * another server has taken over.  A reason in the database is read again and
- * again, and ends when it is not there any more.  A reason in Redis ends with
- * outbox_resume(), which gives the database other cursors.
+ *		held		the database says so: it is a copy or was restored, or a
+ *					cursor has shown that its history isn't the one that Redis
+ *					knows.  That is on disk before it is shown, and stays
+ *					through every restart, until outbox_release()
+ *		fenced		a cursor says that another server was promoted.  It is asked
+ *					again when the relay starts
+ *		watching	for a while: does another server move the cursors?
+ *
+ * What the database says is read again and again, as somebody may release it.
  *
  *-------------------------------------------------------------------------
  */
 #include "relay/base/hold.h"
 
+#include "access/xlog.h"
+#include "relay/base/step.h"
+#include "store/query.h"
+#include "utils/builtins.h"
+
 /* OUTBOX_NOT_RUNNING: not held */
 static OutboxRelayState hold = OUTBOX_NOT_RUNNING;
-static bool found_in_database = false;
-static char reason[OUTBOX_TEXT_SIZE];
+static char shown[OUTBOX_TEXT_SIZE];
 
-void
-outbox_hold(OutboxRelayState state, HoldFound found, const char *why)
+/* 0: not watching */
+static OutboxTime watch_until = 0;
+static bool has_watched = false;
+
+static void
+set_hold(OutboxRelayState state, const char *reason, const char *why)
 {
 	if (hold != state)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox holds all messages: %s", why),
-				 errhint("To deliver them from here, call outbox_resume().")));
+				 errhint("To deliver them from here, call outbox_release('%s').",
+						 reason)));
 	hold = state;
-	found_in_database = found == HOLD_FOUND_IN_DATABASE;
-	snprintf(reason, sizeof(reason), "%s; outbox_resume() delivers from here",
-			 why);
+	snprintf(shown, sizeof(shown),
+			 "%s: %s; outbox_release('%s') delivers from here",
+			 reason, why, reason);
+}
+
+void
+outbox_hold(const char *reason, const char *why)
+{
+	set_hold(OUTBOX_HELD, reason, why);
+}
+
+void
+outbox_fence(const char *why)
+{
+	set_hold(OUTBOX_FENCED, OUTBOX_HELD_FENCED, why);
+}
+
+void
+outbox_write_hold(const char *reason, const char *why)
+{
+	OutboxParam params[] = {
+		{"reason", TEXTOID, CStringGetTextDatum(reason)},
+		{"why", TEXTOID, CStringGetTextDatum(why)}
+	};
+
+	outbox_query("UPDATE outbox.relay_state SET held = $reason,"
+				 " held_why = $why, held_since = now()",
+				 params, lengthof(params));
+}
+
+bool
+outbox_hold_for_good(const char *reason, const char *why)
+{
+	static const StepLock locks[] = {{OUTBOX_REL_RELAY_STATE, true}};
+
+	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+		return false;
+	SPI_connect();
+	outbox_write_hold(reason, why);
+	SPI_finish();
+	outbox_end_step();
+	outbox_flush_wal(GetXLogInsertRecPtr());
+	outbox_hold(reason, why);
+	return true;
 }
 
 void
 outbox_stop_holding(bool all)
 {
-	if (all || found_in_database)
+	if (all || hold == OUTBOX_HELD)
 		hold = OUTBOX_NOT_RUNNING;
-	found_in_database = false;
+}
+
+bool
+outbox_watch_until(OutboxTime until, const char *why)
+{
+	if (has_watched)
+		return false;
+	if (watch_until == 0)
+	{
+		ereport(LOG, (errmsg("outbox waits before it delivers: %s", why)));
+		watch_until = until;
+		strlcpy(shown, why, sizeof(shown));
+	}
+	return true;
+}
+
+void
+outbox_check_watch(OutboxTime now)
+{
+	if (watch_until == 0 || now < watch_until)
+		return;
+	watch_until = 0;
+	has_watched = true;
 }
 
 bool
 outbox_is_held(void)
 {
-	return hold != OUTBOX_NOT_RUNNING;
+	return hold != OUTBOX_NOT_RUNNING || watch_until != 0;
 }
 
 OutboxRelayState
 outbox_hold_state(void)
 {
-	return hold;
+	return hold != OUTBOX_NOT_RUNNING ? hold : OUTBOX_STARTING;
 }
 
 const char *
 outbox_hold_reason(void)
 {
-	return reason;
+	return shown;
 }

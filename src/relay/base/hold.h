@@ -7,10 +7,13 @@
  *
  * Purpose: remember that nothing may be delivered, and why.
  * Process: relay.
- * Transaction: none needed.
+ * Transaction: outbox_write_hold() in the caller's, with SPI connected;
+ *	  outbox_hold_for_good() has its own; the rest needs none.
  * Memory: static.
  * Errors: a WARNING when the relay begins to be held.
- * Locks: none.
+ * Locks: outbox_hold_for_good() locks outbox.relay_state, if that can be had.
+ *
+ * The reasons are OUTBOX_HELD_... of outbox.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,22 +22,37 @@
 
 #include "outbox.h"
 
+#include "clock.h"
 #include "shmem.h"
 
-/* where the reason was found, and has to be gone before the hold ends */
-typedef enum HoldFound
-{
-	HOLD_FOUND_IN_DATABASE,
-	HOLD_FOUND_IN_REDIS
-} HoldFound;
+/* deliver nothing, as the database says so; "why" explains the reason */
+extern void outbox_hold(const char *reason, const char *why);
 
-/* deliver nothing, for this reason; state is OUTBOX_HELD or OUTBOX_FENCED */
-extern void outbox_hold(OutboxRelayState state, HoldFound found,
-						const char *why);
+/* write into the database that nothing may be delivered */
+extern void outbox_write_hold(const char *reason, const char *why);
 
-/* the reason in the database is gone; with "all", a reason in Redis, too */
+/*
+ * Deliver nothing, because of a cursor in Redis, and have the database say so on
+ * disk before anybody is told.  False if outbox.relay_state is locked.
+ */
+extern bool outbox_hold_for_good(const char *reason, const char *why);
+
+/* another server has taken over: deliver nothing as long as this relay runs */
+extern void outbox_fence(const char *why);
+
+/* no reason is left in the database; "all": nor is one in Redis */
 extern void outbox_stop_holding(bool all);
 
+/*
+ * Deliver nothing until this time, as another server may be doing that.  Only
+ * the first call in a relay's life waits; later ones return false.
+ */
+extern bool outbox_watch_until(OutboxTime until, const char *why);
+
+/* has the time come? */
+extern void outbox_check_watch(OutboxTime now);
+
+/* nothing is delivered, for one of these reasons */
 extern bool outbox_is_held(void);
 
 /* what is shown while the relay is held */

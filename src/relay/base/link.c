@@ -93,6 +93,7 @@ outbox_link_greet(Link *link)
 {
 	Assert(link->state == LINK_CONNECTING);
 	link->state = LINK_GREETING;
+	outbox_run_token(&outbox_shared->run, link->token);
 }
 
 void

@@ -28,6 +28,7 @@
 #include "lib/ilist.h"
 #include "redis/connection.h"
 #include "relay/base/state.h"
+#include "server_run.h"
 #include "store/position.h"
 
 /* batches of a queue under way at once */
@@ -49,10 +50,12 @@ typedef enum RequestKind
 	REQUEST_SCRIPT,				/* loads a script; of the link or of a queue */
 	REQUEST_IGNORED,			/* the answer doesn't matter */
 	REQUEST_CURSOR,
+	/* calls of the scripts: from here ... */
 	REQUEST_TAKEOVER,			/* writes a cursor back as our own */
+	REQUEST_LOOK,				/* is an idle cursor where it was? */
 	REQUEST_BATCH,
 	REQUEST_SKIP,				/* a batch in which messages may be skipped */
-	REQUEST_RETRY,				/* skipped messages, tried again */
+	REQUEST_RETRY,				/* skipped messages, tried again; ... to here */
 	/* for the streams in which consumers answer; these must be the last ones */
 	REQUEST_CONSUMER_CHECK,
 	REQUEST_CONSUMER_READ,
@@ -86,6 +89,7 @@ typedef struct Link
 	MemoryContext context;
 	RedisConnection *connection;
 	LinkState	state;
+	char		token[OUTBOX_TOKEN_SIZE];	/* of this connection */
 	bool		socket_ready;	/* the wait has seen an event of the socket */
 	dlist_head	requests;
 	int			inflight;		/* how many requests */

@@ -53,6 +53,14 @@ outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,
 }
 
 void
+outbox_show_recovered(Relay *relay, RelayQueue *queue, uint64 count)
+{
+	mine(queue)->totals.delivered += count;
+	delivered_in_all += count;
+	pg_atomic_write_u64(&relay->slot->delivered, delivered_in_all);
+}
+
+void
 outbox_show_refused(RelayQueue *queue)
 {
 	mine(queue)->totals.failed++;

@@ -50,6 +50,10 @@ extern void outbox_shown_init(RelayQueue *queue, const ShownTotals *totals);
 extern void outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,
 								  TimestampTz oldest, TimestampTz newest);
 
+/* count messages had been delivered, as their cursor says, unknown to us */
+extern void outbox_show_recovered(Relay *relay, RelayQueue *queue,
+								  uint64 count);
+
 /* one attempt was refused; one message expired; one became a dead letter */
 extern void outbox_show_refused(RelayQueue *queue);
 extern void outbox_show_expired(RelayQueue *queue);

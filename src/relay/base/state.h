@@ -72,7 +72,10 @@ typedef struct Relay
 
 	/* written by attach.c */
 	char		source[OUTBOX_UUID_TEXT_LEN + 1];
-	TimeLineID	timeline;
+
+	/* written by own_run.c; NULL until this server's run is recorded */
+	struct OutboxHistory *history;	/* the runs of this database's history */
+	const char *line;			/* the last of them, as cursors name them */
 } Relay;
 
 /* zeroed memory for a part, which lives as long as the queue */

@@ -18,6 +18,8 @@
 #include "relay/base/step.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -61,4 +63,21 @@ outbox_begin_locked_step(const StepLock *locks, int n)
 		return true;
 	outbox_end_step();
 	return false;
+}
+
+/*
+ * An insert position may lie just behind the header of a page, where no record
+ * ends, and XLogFlush() would complain; then the end of the page before is
+ * meant.
+ */
+void
+outbox_flush_wal(XLogRecPtr lsn)
+{
+	uint32		offset = lsn % XLOG_BLCKSZ;
+	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
+	SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	if (offset <= header)
+		lsn -= offset;
+	XLogFlush(lsn);
 }

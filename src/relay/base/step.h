@@ -21,6 +21,7 @@
 
 #include "outbox.h"
 
+#include "access/xlogdefs.h"
 #include "catalog.h"
 
 /* what is locked, or can't be done yet, is looked at again after this */
@@ -44,5 +45,8 @@ extern bool outbox_take_locks(const StepLock *locks, int n);
  * gone or one of the locks can't be had now.
  */
 extern bool outbox_begin_locked_step(const StepLock *locks, int n);
+
+/* flush WAL up to an insert position */
+extern void outbox_flush_wal(XLogRecPtr lsn);
 
 #endif							/* OUTBOX_RELAY_STEP_H */

@@ -16,7 +16,7 @@
  * and its key is not held.
  *
  * A dead letter of this kind was never skipped.  No cursor knows the seq of its
- * row, and therefore the row has timeline 0, as those out of a dump.
+ * row, and therefore the row has lsn 0/0, as those out of a dump.
  *
  * Once staging is emptied, no row is left of a message that consumers have.
  * outbox.returned keeps how often each message was returned and with which

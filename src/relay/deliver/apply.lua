@@ -5,11 +5,13 @@
 --
 -- KEYS		1 the cursor		2 the queue's redis_key, unless its target is publish
 -- ARGV		1 "apply", or "move": nothing but the cursor
---			2, 3 expected pos and seq		4, 5 new pos and seq
---			6 target		7 the channel, for target publish
---			8 the seqs, with spaces between
---			9 the number of messages
---			10... the messages, by target:
+--			2, 3, 4 expected pos, seq and count		5, 6 new pos and seq
+--			7 target		8 the channel, for target publish; for "move", the
+--				runs of the server that moves the cursor (store/run.c), or
+--				nothing if these stay as they are
+--			9 the seqs, with spaces between
+--			10 the number of messages
+--			11... the messages, by target:
 --				stream		runs of messages with the same fields: shape, number of
 --							messages, their values (targets/stream.c)
 --				list, publish	one argument, the value
@@ -17,14 +19,13 @@
 --				of "move": seqs that leave the skip list
 --
 -- Answers	1 applied
---			0 had been applied before
 --			{"differs", pos, seq} the cursor is not where it was expected, nothing done
 --			{"stopped", seq of the message that failed, error} those before it applied
 --
 -- The cursor is a hash: the position (pos and seq), the number of messages
--- applied since it began (count), and for each skipped message a field "s" and
--- its seq, which holds what Redis said, or nothing if the message only waits
--- behind another one.
+-- applied since it began (count), the runs of its mover (line), and for each
+-- skipped message a field "s" and its seq, which holds what Redis said, or nothing
+-- if the message only waits behind another one.
 --
 -- The script moves the cursor before it applies anything.  If Redis refuses
 -- writes (OOM, READONLY, ...), it refuses this first one, and nothing has
@@ -37,20 +38,20 @@
 -- Redis gets this without the lines that are comments, and with one_message.lua
 -- in the place of the line that names it (Makefile).  To run it by hand:
 --
---	redis-cli --eval <(test/lua/whole apply) CURSOR KEY , apply '' '' p 1 list '' '1 ' 1 VALUE
+--	redis-cli --eval <(test/lua/whole apply) CURSOR KEY , \
+--		apply '' '' 0 p 1 list '' '1 ' 1 VALUE
 
 local a, cursor, x = ARGV, KEYS[1], redis.pcall
-local key, target = KEYS[2] or a[7], a[6]
+local key, target = KEYS[2] or a[8], a[7]
 local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')
-local pos, seq = have[1] or '', have[2] or ''
-if pos ~= a[2] or seq ~= a[3] then
-  if pos == a[4] and seq == a[5] then return 0 end
+local pos, seq, count = have[1] or '', have[2] or '', have[3] or '0'
+if pos ~= a[2] or seq ~= a[3] or count ~= a[4] then
   return {'differs', pos, seq}
 end
-local count = (tonumber(have[3]) or 0)
-redis.call('HSET', cursor, 'pos', a[4], 'seq', a[5], 'count', count + a[9])
+redis.call('HSET', cursor, 'pos', a[5], 'seq', a[6], 'count', count + a[10])
 if a[1] == 'move' then
-  for i = 10, #a do redis.call('HDEL', cursor, 's' .. a[i]) end
+  if a[8] ~= '' then redis.call('HSET', cursor, 'line', a[8]) end
+  for i = 11, #a do redis.call('HDEL', cursor, 's' .. a[i]) end
   return 1
 end
 local done = 0
@@ -59,7 +60,7 @@ local done = 0
 -- constants: Redis hashes every string that it hands to a script, so arguments
 -- are what a script costs.  A value is passed once and as it is.
 local function stream()
-  local i, n = 10, #a
+  local i, n = 11, #a
   while i < n do
     local shape, from = a[i], i + 2
     local messages = tonumber(a[i + 1])
@@ -115,12 +116,12 @@ end
 
 -- All in one; unpack() takes many times the messages of a batch.
 local function list()
-  local r = x('RPUSH', key, unpack(a, 10))
+  local r = x('RPUSH', key, unpack(a, 11))
   if type(r) == 'table' then return r.err end
 end
 
 local function publish()
-  for i = 10, #a do
+  for i = 11, #a do
     local r = x('PUBLISH', key, a[i])
     if type(r) == 'table' then return r.err end
     done = done + 1
@@ -131,7 +132,7 @@ local branch = ({stream = stream, list = list, publish = publish})[target]
 if target == 'asynq' or target == 'commands' or target == 'function' then
 -- include one_message.lua
   branch = function()
-    local i, n = 10, #a
+    local i, n = 11, #a
     while i <= n do
       local last = i + a[i]
       local err = try(i + 1, last)
@@ -148,11 +149,11 @@ if not err then return 1 end
 
 -- Back to behind the last good message, which may be one of before the batch.
 local n, bad = 0, ''
-for s in string.gmatch(a[8], '%d+') do
+for s in string.gmatch(a[9], '%d+') do
   n = n + 1
   if n == done then seq = s end
   if n == done + 1 then bad = s break end
 end
-redis.call('HSET', cursor, 'pos', done > 0 and a[4] or pos, 'seq', seq,
+redis.call('HSET', cursor, 'pos', done > 0 and a[5] or pos, 'seq', seq,
            'count', count + done)
 return {'stopped', bad, err}

@@ -103,15 +103,14 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 		return;
 	outbox_send_call(queue, &(ScriptCall) {
 		.mode = SCRIPT_APPLY,
-		.to_text = outbox_tick_text(relay, queue),
+		.to_text = outbox_tick_text(queue),
 		.to_seq = queue->plan->sent_seq,
 		.count = batch.count,
 		.seqs = &batch.buffer->seqs,
 		.nargs = batch.buffer->args.count,
 		.args = &batch.buffer->args.data
 	});
-	request = outbox_expect_batch(relay, REQUEST_BATCH, queue);
-	request->count = batch.count;
+	request = outbox_expect_batch(REQUEST_BATCH, queue, batch.count);
 	request->oldest = batch.oldest;
 	request->newest = batch.newest;
 }

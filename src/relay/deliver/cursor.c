@@ -42,19 +42,41 @@ outbox_cursor_free(RelayQueue *queue)
 {
 	outbox_snap_unref(queue->cursor->acked.prev);
 	outbox_snap_unref(queue->cursor->acked.cur);
+	outbox_snap_unref(queue->cursor->before.prev);
+	outbox_snap_unref(queue->cursor->before.cur);
 	outbox_snap_unref(queue->cursor->settled);
 }
 
 static void
-set_acked(QueueCursor *cursor, const OutboxPosition *pos)
+set_position(OutboxPosition *which, const OutboxPosition *pos)
 {
-	OutboxPosition old = cursor->acked;
+	OutboxPosition old = *which;
 
-	cursor->acked = *pos;
+	*which = *pos;
 	outbox_snap_ref(pos->prev);
 	outbox_snap_ref(pos->cur);
 	outbox_snap_unref(old.prev);
 	outbox_snap_unref(old.cur);
+}
+
+void
+outbox_cursor_was_known(RelayQueue *queue, const OutboxPosition *pos,
+						uint64 applied)
+{
+	set_position(&mine(queue)->before, pos);
+	mine(queue)->applied_before = applied;
+}
+
+bool
+outbox_cursor_known(const RelayQueue *queue, OutboxPosition *pos,
+					uint64 *applied)
+{
+	const QueueCursor *cursor = queue->cursor;
+	bool		by_us = cursor->acked.prev != NULL;
+
+	*pos = by_us ? cursor->acked : cursor->before;
+	*applied = by_us ? cursor->applied : cursor->applied_before;
+	return pos->prev != NULL;
 }
 
 void
@@ -68,7 +90,8 @@ outbox_cursor_settled(RelayQueue *queue, OutboxSnap *snap)
 }
 
 void
-outbox_expect_cursor(RelayQueue *queue, const char *text, uint64 seq)
+outbox_expect_cursor(RelayQueue *queue, const char *text, uint64 seq,
+					 int count)
 {
 	QueueCursor *cursor = mine(queue);
 
@@ -79,6 +102,7 @@ outbox_expect_cursor(RelayQueue *queue, const char *text, uint64 seq)
 		cursor->expect_text = MemoryContextStrdup(queue->context, text);
 	}
 	cursor->expect_seq = seq;
+	cursor->expect_count += count;
 }
 
 static bool
@@ -104,14 +128,17 @@ outbox_cursor_was_read(RelayQueue *queue, const OutboxPosition *pos,
 	if (queue->cursor->acked.prev == NULL ||
 		!is_same_position(&queue->cursor->acked, pos))
 		jumps_in_all++;
-	set_acked(mine(queue), pos);
+	set_position(&mine(queue)->acked, pos);
+	mine(queue)->moved_at = outbox_now();
 	mine(queue)->applied = applied;
 	mine(queue)->reads++;
 	outbox_cursor_settled(queue, pos->prev);
 
 	initStringInfo(&text);
-	outbox_position_print(&text, pos->timeline, pos->lsn, pos->prev, pos->cur);
-	outbox_expect_cursor(queue, text.data, pos->seq);
+	outbox_position_print(&text, pos->lsn, pos->prev, pos->cur,
+						  queue->link->token);
+	mine(queue)->expect_count = applied;
+	outbox_expect_cursor(queue, text.data, pos->seq, 0);
 	pfree(text.data);
 }
 
@@ -121,18 +148,24 @@ outbox_cursor_moved(RelayQueue *queue, const Request *request)
 	QueueCursor *cursor = mine(queue);
 	int			covered = request->count + request->skipped;
 
-	set_acked(cursor, &request->to);
+	set_position(&cursor->acked, &request->to);
+	cursor->moved_at = queue->link->progress_at;
 	if (request->finishes)
 		outbox_cursor_settled(queue, request->to.cur);
 	cursor->covered += covered;
-	cursor->newest = request->newest;
+	if (covered > 0)
+		cursor->newest = request->newest;
 	covered_in_all += covered;
 }
 
 void
 outbox_cursor_applied(RelayQueue *queue, int count)
 {
-	mine(queue)->applied += count;
+	QueueCursor *cursor = mine(queue);
+
+	cursor->applied += count;
+	/* of a batch with messages that may fail it was not known before */
+	cursor->expect_count = Max(cursor->expect_count, cursor->applied);
 }
 
 uint64

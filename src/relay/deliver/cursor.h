@@ -19,6 +19,7 @@
 
 #include "outbox.h"
 
+#include "clock.h"
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 #include "store/position.h"
@@ -28,10 +29,17 @@ typedef struct QueueCursor
 	/* the position when all batches under way have been applied */
 	char	   *expect_text;	/* without seq */
 	uint64		expect_seq;
+	uint64		expect_count;	/* messages applied until then */
 
 	/* the position that Redis has acknowledged */
 	OutboxPosition acked;		/* prev NULL: not known */
 	uint64		applied;		/* messages, as the cursor in Redis counts */
+
+	/* the same as an earlier relay knew it; until the cursor is read */
+	OutboxPosition before;
+	uint64		applied_before;
+
+	OutboxTime	moved_at;		/* when Redis last said where the cursor is */
 	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not
 								 * known */
 
@@ -43,13 +51,24 @@ typedef struct QueueCursor
 extern void outbox_cursor_init(RelayQueue *queue);
 extern void outbox_cursor_free(RelayQueue *queue);
 
+/* an earlier relay knew the cursor to be here, with this count of messages */
+extern void outbox_cursor_was_known(RelayQueue *queue,
+									const OutboxPosition *pos, uint64 applied);
+
+/* what is known of the cursor before it is read; false: nothing */
+extern bool outbox_cursor_known(const RelayQueue *queue, OutboxPosition *pos,
+								uint64 *applied);
+
 /* the cursor was read: it has this position and count of messages */
 extern void outbox_cursor_was_read(RelayQueue *queue,
 								   const OutboxPosition *pos, uint64 applied);
 
-/* a batch was sent that moves the cursor to this position */
+/*
+ * A batch was sent that moves the cursor to this position and applies this number
+ * of messages, or one of which that is not known yet: 0.
+ */
 extern void outbox_expect_cursor(RelayQueue *queue, const char *text,
-								 uint64 seq);
+								 uint64 seq, int count);
 
 /* Redis has answered that it has moved the cursor to the request's position */
 extern void outbox_cursor_moved(RelayQueue *queue, const Request *request);

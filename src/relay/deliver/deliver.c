@@ -15,7 +15,8 @@
  *
  * Queues take turns, with a batch each, until the link takes no more.  A queue
  * with skipped messages that are due takes turns between retries and batches,
- * as either may be more than there is time for.
+ * as either may be more than there is time for; the two are never under way
+ * together (retry.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -39,14 +40,23 @@
 
 static OutboxTime planned_at = OUTBOX_LONG_AGO;
 
-/* may the queue send the next batch of its plan? */
+/*
+ * May the queue send the next batch of its plan?  A retry that is due gets its
+ * turn: batches under way come to an end before it.
+ */
 static bool
 may_send(const RelayQueue *queue, OutboxTime now)
 {
-	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
-		outbox_has_planned(queue) &&
-		(queue->skipping->on ? outbox_may_skip(queue, now) :
-		 queue->requests->inflight < OUTBOX_QUEUE_INFLIGHT);
+	const QueueRequests *requests = queue->requests;
+
+	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped ||
+		!outbox_has_planned(queue))
+		return false;
+	if (queue->skipping->on)
+		return outbox_may_skip(queue, now);
+	return requests->inflight < OUTBOX_QUEUE_INFLIGHT &&
+		requests->skip_or_retry == 0 &&
+		(requests->last == REQUEST_RETRY || !outbox_wants_retry(queue, now));
 }
 
 static bool

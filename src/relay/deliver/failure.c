@@ -27,12 +27,14 @@
  */
 #include "relay/deliver/failure.h"
 
+#include "access/xlog.h"
 #include "commands/async.h"
 #include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "queue/policy.h"
 #include "redis/errors.h"
 #include "relay/base/shown.h"
+#include "relay/base/step.h"
 #include "relay/deliver/held.h"
 #include "store/deferred.h"
 #include "store/staging.h"
@@ -49,6 +51,9 @@
 #define DEAD_LETTER_COLUMNS (Natts_staging + 3)
 
 #define NOTIFY_CHANNEL	"outbox_dead_letter"
+
+/* a message was given up, and that may not be on disk yet */
+static bool buried = false;
 
 /*
  * Add an event to a message's history; error may be NULL.
@@ -126,7 +131,7 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 							 " (" OUTBOX_STAGING_COLUMNS ", reason, error, dead_at,"
 							 " skipped)"
 							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-							 " $12, $13, $14, $15, $16, $17, $6 > 0)"
+							 " $12, $13, $14, $15, $16, $17, $5 > '0/0')"
 							 " ON CONFLICT (queue, seq) WHERE " OUTBOX_DEAD_NUMBERED
 							 " DO NOTHING",
 							 DEAD_LETTER_COLUMNS, types);
@@ -139,8 +144,17 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 	outbox_deferring = true;
 	SPI_execute_plan(insert, values, nulls, false, 0);
 	outbox_deferring = false;
-	SPI_execute_plan(delete, (Datum[]) {values[4], values[1]}, NULL, false, 0);
+	SPI_execute_plan(delete, (Datum[]) {values[Anum_staging_queue - 1],
+					 values[Anum_staging_seq - 1]}, NULL, false, 0);
 	SPI_finish();
+}
+
+void
+outbox_flush_burials(void)
+{
+	if (buried)
+		outbox_flush_wal(GetXLogInsertRecPtr());
+	buried = false;
 }
 
 /*
@@ -154,6 +168,7 @@ give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
 
 	insert_dead_letter(msg, reason, error, now);
+	buried = true;
 	outbox_show_dead_letter(queue);
 	outbox_uuid_text(&msg->id, id);
 	tell_dead_letter(queue, id);
@@ -241,7 +256,7 @@ outbox_message_returned(RelayQueue *queue, OutboxMessage *msg,
 	outbox_show_error(queue, "a consumer has returned a message");
 	if (is_dead || outbox_gives_up(queue->settings, msg->attempts))
 	{
-		msg->timeline = 0;
+		msg->lsn = InvalidXLogRecPtr;
 		give_up(queue, msg, "consumer", error, told, now);
 		return 0;
 	}

@@ -33,6 +33,13 @@ extern bool outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
 								   const char *error, bool was_held,
 								   TimestampTz now);
 
+/*
+ * Have on disk that messages were given up, before anything else is sent: or the
+ * next message of their key might go, and the given-up one after it, if the server
+ * crashes and the record is lost.
+ */
+extern void outbox_flush_burials(void);
+
 /* give up a message that is too old to be sent */
 extern void outbox_message_expired(RelayQueue *queue, OutboxMessage *msg,
 								   TimestampTz now);

@@ -45,6 +45,7 @@
 #include "compat.h"
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
+#include "relay/base/step.h"
 #include "relay/base/wanted.h"
 #include "relay/deliver/lost_messages.h"
 #include "relay/deliver/tick.h"
@@ -199,7 +200,7 @@ outbox_check_end_of_plan(RelayQueue *queue)
 }
 
 const char *
-outbox_tick_text(const Relay *relay, RelayQueue *queue)
+outbox_tick_text(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 
@@ -209,8 +210,8 @@ outbox_tick_text(const Relay *relay, RelayQueue *queue)
 		MemoryContext old = MemoryContextSwitchTo(queue->context);
 
 		initStringInfo(&text);
-		outbox_position_print(&text, relay->timeline, plan->lsn, plan->prev,
-							  plan->cur);
+		outbox_position_print(&text, plan->lsn, plan->prev, plan->cur,
+							  queue->link->token);
 		plan->text = text.data;
 		MemoryContextSwitchTo(old);
 	}

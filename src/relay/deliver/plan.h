@@ -123,6 +123,6 @@ extern void outbox_advance_plan(RelayQueue *queue, bool is_sent);
 extern void outbox_check_end_of_plan(RelayQueue *queue);
 
 /* the position that the tick's batches move the cursor to, without the seq */
-extern const char *outbox_tick_text(const Relay *relay, RelayQueue *queue);
+extern const char *outbox_tick_text(RelayQueue *queue);
 
 #endif							/* OUTBOX_RELAY_PLAN_H */

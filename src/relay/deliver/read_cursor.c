@@ -12,21 +12,26 @@
  * again.  What Redis says is right: messages that it has lost are not covered
  * by its cursor any more, and are sent again if they are still retained.
  *
- *		no cursor		nothing is covered
- *		our timeline	continue
- *		an older one	we were promoted since.  Transaction ids and numbers
- *						that the lost primary used for rows that did not reach
- *						us will be given out again, so the snapshots are
- *						clipped to the rows that did; then the position is
- *						written back with our timeline (a takeover), which
- *						fences the old primary
- *		a newer one		we are the old primary: stop
- *		our timeline, but ahead of our WAL
- *						this database was set back: hold
+ *		no cursor				nothing is covered
+ *		ours, or of our history	continue
+ *		we were promoted since	transaction ids and numbers that the lost primary
+ *								used for rows that did not reach us will be given
+ *								out again, so the snapshots are clipped to the
+ *								rows that did
+ *		of another history		stop: fenced, or held for good (judge.c)
  *
- * A takeover is a compare-and-set; if another relay was faster, the cursor is
- * read again.  If the queue's target needs more than the scripts that all
- * queues share, that is sent before the cursor is asked for.
+ * Before anything else is sent, the position is written back with our runs and
+ * the connection's token (a takeover).  It is a compare-and-set; if another relay
+ * was faster, the cursor is read again.  From then on nothing that an earlier
+ * connection has sent, and that arrives late, finds the cursor that it expects;
+ * and another server with the same history finds that we have taken over.
+ *
+ * Who would continue at another place than the cursor's run may be a copy of a
+ * server that is at work.  It waits first for longer than that server takes to
+ * move an idle cursor (look.c), and reads again.
+ *
+ * If the queue's target needs more than the scripts that all queues share, that
+ * is sent before the cursor is asked for.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,9 +41,12 @@
 #include "redis/resp.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
+#include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
+#include "relay/deliver/judge.h"
+#include "relay/deliver/look.h"
 #include "relay/deliver/lost_messages.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
@@ -49,6 +57,7 @@
 #include "store/tables.h"
 #include "targets/options.h"
 #include "utils/memutils.h"
+#include "utils/pg_lsn.h"
 
 /*
  * Why the queue's options can't be used, if its row was edited by hand; NULL if
@@ -112,12 +121,13 @@ outbox_ask_for_cursors(Relay *relay, OutboxTime now)
 }
 
 /*
- * Write the position back with our timeline, and take seqs out of the skip
- * list, provided that the cursor is still as it was read.
+ * Write the position back as ours, and take seqs out of the skip list, provided
+ * that the cursor is still as it was read.
  */
 static void
-send_takeover(RelayQueue *queue, const StoredCursor *cursor,
-			  const OutboxPosition *pos, int ndrop, const uint64 *drop)
+send_takeover(const Relay *relay, RelayQueue *queue,
+			  const StoredCursor *cursor, const OutboxPosition *pos,
+			  int ndrop, const uint64 *drop)
 {
 	StringInfoData text;
 	StringInfoData seqs;
@@ -125,15 +135,18 @@ send_takeover(RelayQueue *queue, const StoredCursor *cursor,
 
 	initStringInfo(&text);
 	initStringInfo(&seqs);
-	outbox_position_print(&text, pos->timeline, pos->lsn, pos->prev, pos->cur);
+	outbox_position_print(&text, pos->lsn, pos->prev, pos->cur,
+						  queue->link->token);
 	for (int i = 0; i < ndrop; i++)
 		outbox_resp_number(&seqs, drop[i]);
 	outbox_call_script(queue, &(ScriptCall) {
 		.mode = SCRIPT_MOVE,
 		.expect_text = cursor->text,
 		.expect_seq = cursor->seq,
+		.expect_count = cursor->applied,
 		.to_text = text.data,
 		.to_seq = pos->seq,
+		.line = relay->line,
 		.nargs = ndrop,
 		.args = &seqs
 	});
@@ -149,12 +162,19 @@ send_takeover(RelayQueue *queue, const StoredCursor *cursor,
  * Deliver the queue from the position that its cursor has.
  */
 static void
-go_on_from(RelayQueue *queue, const OutboxPosition *pos, uint64 applied)
+go_on_from(Relay *relay, RelayQueue *queue, const OutboxPosition *pos,
+		   uint64 applied)
 {
-	const QueueCursor *cursor = queue->cursor;
+	OutboxPosition known;
+	uint64		known_applied;
 
-	if (cursor->acked.prev != NULL && cursor->applied > applied)
-		outbox_note_loss(queue, cursor->applied - applied, &cursor->acked);
+	if (outbox_cursor_known(queue, &known, &known_applied))
+	{
+		if (known_applied > applied)
+			outbox_note_loss(queue, known_applied - applied, &known);
+		else
+			outbox_show_recovered(relay, queue, applied - known_applied);
+	}
 	outbox_cursor_was_read(queue, pos, applied);
 	outbox_resume_tick(queue, pos);
 	if (queue->held->keys != NULL)
@@ -173,35 +193,33 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 	if (outbox_reply_is_error(reply))
 		outbox_queue_error(relay, queue, outbox_reply_string(reply));
 	else if (!outbox_reply_is_array(reply))
-		go_on_from(queue, &request->to, request->applied);
+		go_on_from(relay, queue, &request->to, request->applied);
 	else
 		outbox_cursor_differs(queue);
 }
 
 /*
- * One more than the greatest transaction id of the rows that this server has
- * from timelines up to this one.  Restored rows don't count: their ids are
- * another server's.
+ * One more than the greatest transaction id of the rows that this server had
+ * before its history left that of the cursor.  Restored rows don't count: their
+ * ids are another server's.
  */
 static uint64
-reused_from(TimeLineID timeline)
+reused_from(XLogRecPtr left)
 {
-	OutboxParam params[] = {
-		{"timeline", INT4OID, Int32GetDatum((int32) timeline)}
-	};
+	OutboxParam params[] = {{"left", LSNOID, LSNGetDatum(left)}};
 	uint64		result = 0;
 	uint64		n;
 
 	outbox_begin_step();
 	SPI_connect();
-	n = outbox_query("(SELECT xid FROM outbox.staging_1 WHERE timeline <= $timeline"
+	n = outbox_query("(SELECT xid FROM outbox.staging_1 WHERE lsn < $left"
 					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
-					 "(SELECT xid FROM outbox.staging_2 WHERE timeline <= $timeline"
+					 "(SELECT xid FROM outbox.staging_2 WHERE lsn < $left"
 					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
-					 "(SELECT xid FROM outbox.deferred WHERE timeline <= $timeline"
+					 "(SELECT xid FROM outbox.deferred WHERE lsn < $left"
 					 " AND reason IN " OUTBOX_REASONS_NUMBERED
 					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
-					 "(SELECT xid FROM outbox.dead_letter WHERE timeline <= $timeline"
+					 "(SELECT xid FROM outbox.dead_letter WHERE lsn < $left"
 					 " AND " OUTBOX_DEAD_NUMBERED " ORDER BY xid DESC LIMIT 1)",
 					 params, lengthof(params));
 	for (uint64 i = 0; i < n; i++)
@@ -212,9 +230,9 @@ reused_from(TimeLineID timeline)
 }
 
 static void
-clip_position(Relay *relay, OutboxPosition *pos)
+clip_position(Relay *relay, OutboxPosition *pos, XLogRecPtr left)
 {
-	uint64		below = reused_from(pos->timeline);
+	uint64		below = reused_from(left);
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	OutboxSnap *prev = outbox_snap_clip(pos->prev, below);
 	OutboxSnap *cur = outbox_snap_clip(pos->cur, below);
@@ -239,7 +257,6 @@ read_position(Relay *relay, const StoredCursor *cursor, OutboxPosition *pos)
 	memset(pos, 0, sizeof(OutboxPosition));
 	if (cursor->text[0] == '\0')
 	{
-		pos->timeline = relay->timeline;
 		pos->prev = outbox_snap_make(0, 0, NULL);
 		pos->cur = outbox_snap_make(0, 0, NULL);
 	}
@@ -250,31 +267,87 @@ read_position(Relay *relay, const StoredCursor *cursor, OutboxPosition *pos)
 }
 
 /*
- * Make the tables agree with the cursor, and continue from its position, after
- * a takeover if one is needed.
+ * Make the tables agree with the cursor, and continue from its position after a
+ * takeover.  left: where our history left the cursor's; 0: nowhere.
  */
 static void
 go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
-	  OutboxPosition *pos, bool older)
+	  OutboxPosition *pos, XLogRecPtr left)
 {
 	int			ndrop;
 	uint64	   *drop;
 
-	if (!outbox_reconcile(queue, cursor, pos, older, &ndrop, &drop))
+	if (left != InvalidXLogRecPtr)
+		clip_position(relay, pos, left);
+	if (!outbox_reconcile(queue, cursor, pos, left, &ndrop, &drop))
 	{
 		outbox_block_queue(relay, queue, 0,
 						   "outbox.deferred or outbox.dead_letter is locked");
 		return;
 	}
-	if (older)
+	pos->lsn = GetXLogInsertRecPtr();
+	outbox_flush_wal(pos->lsn);
+	send_takeover(relay, queue, cursor, pos, ndrop, drop);
+}
+
+/*
+ * Nothing may be delivered from here.  If the database can't be made to say so
+ * now, the cursors are read again.
+ */
+static void
+stop_for_good(RelayQueue *queue, const char *reason, const char *why)
+{
+	if (!outbox_hold_for_good(reason, why))
+		outbox_link_fail(queue->link, "outbox.relay_state is locked");
+}
+
+/*
+ * Deal with a cursor by what is known of its history.
+ */
+static void
+follow_verdict(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
+			   OutboxPosition *pos)
+{
+	OutboxHistory line;
+	Verdict		verdict;
+
+	if (!outbox_line_parse(cursor->line, &line))
 	{
-		pos->timeline = relay->timeline;
-		pos->lsn = GetFlushRecPtr(NULL);
+		outbox_block_queue(relay, queue, 0,
+						   psprintf("cursor key %s in Redis does not say whose it is",
+									queue->cursor_key));
+		return;
 	}
-	if (older || cursor->text[0] == '\0' || ndrop > 0)
-		send_takeover(queue, cursor, pos, ndrop, drop);
-	else
-		go_on_from(queue, pos, cursor->applied);
+	verdict = outbox_judge(&line, pos->lsn, relay->history);
+	switch (verdict.kind)
+	{
+		case VERDICT_GO_ON:
+			if (verdict.moved &&
+				outbox_watch_until(outbox_in_ms(outbox_now(),
+												outbox_look_interval_ms() * 3 / 2),
+								   "this server runs at another place than the one that delivered before; does that one still?"))
+				return;
+			/* FALLTHROUGH */
+		case VERDICT_OURS:
+			go_on(relay, queue, cursor, pos, InvalidXLogRecPtr);
+			break;
+		case VERDICT_CLIP:
+			go_on(relay, queue, cursor, pos, verdict.left);
+			break;
+		case VERDICT_FENCED:
+			outbox_fence(psprintf("a server on timeline %u has taken over, this one is on %u",
+								  line.runs[line.n - 1].timeline,
+								  relay->history->runs[relay->history->n - 1].timeline));
+			break;
+		case VERDICT_SET_BACK:
+			stop_for_good(queue, OUTBOX_HELD_SET_BACK,
+						  "Redis has messages that this server wrote and does not have any more");
+			break;
+		case VERDICT_FOREIGN:
+			stop_for_good(queue, OUTBOX_HELD_FOREIGN,
+						  "another server has delivered with this database's cursors, or this one was set back");
+			break;
+	}
 }
 
 static void
@@ -287,21 +360,9 @@ use_cursor(Relay *relay, RelayQueue *queue, const StoredCursor *cursor)
 						   psprintf("cursor key %s in Redis holds no cursor",
 									queue->cursor_key));
 	else if (cursor->text[0] == '\0')
-		go_on(relay, queue, cursor, &pos, false);
-	else if (pos.timeline > relay->timeline)
-		outbox_hold(OUTBOX_FENCED, HOLD_FOUND_IN_REDIS,
-					psprintf("a server on timeline %u has taken over, this one is on %u",
-							 pos.timeline, relay->timeline));
-	else if (pos.timeline < relay->timeline)
-	{
-		clip_position(relay, &pos);
-		go_on(relay, queue, cursor, &pos, true);
-	}
-	else if (pos.lsn > GetXLogInsertRecPtr())
-		outbox_hold(OUTBOX_HELD, HOLD_FOUND_IN_REDIS,
-					"this database has been set back: Redis has a later position");
+		go_on(relay, queue, cursor, &pos, InvalidXLogRecPtr);
 	else
-		go_on(relay, queue, cursor, &pos, false);
+		follow_verdict(relay, queue, cursor, &pos);
 
 	outbox_snap_unref(pos.prev);
 	outbox_snap_unref(pos.cur);
@@ -316,7 +377,7 @@ read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 	size_t		n = outbox_reply_length(reply);
 
 	memset(cursor, 0, sizeof(StoredCursor));
-	cursor->text = cursor->seq = "";
+	cursor->text = cursor->seq = cursor->line = "";
 	cursor->skips = palloc((n / 2 + 1) * sizeof(uint64));
 	cursor->errors = palloc((n / 2 + 1) * sizeof(char *));
 	for (size_t i = 0; i + 1 < n; i += 2)
@@ -328,6 +389,8 @@ read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 			cursor->text = value;
 		else if (strcmp(field, "seq") == 0)
 			cursor->seq = value;
+		else if (strcmp(field, "line") == 0)
+			cursor->line = value;
 		else if (strcmp(field, "count") == 0)
 			cursor->applied = strtoull(value, NULL, 10);
 		else if (field[0] == 's' && field[1] >= '0' && field[1] <= '9')

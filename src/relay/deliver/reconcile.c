@@ -26,8 +26,8 @@
  * Afterwards the first message of each key may be tried, and the held keys are
  * read into memory.
  *
- * If the cursor has an older timeline, a seq stays in the skip list only if a
- * covered row of those timelines has it: other seqs will be given out again.
+ * If our history has left that of the cursor, a seq stays in the skip list only if
+ * a covered row of before has it: other seqs will be given out again.
  *
  * All of this may be repeated: if the relay dies, the next one does it again.
  *
@@ -46,6 +46,7 @@
 #include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
 /* the cursor's skip list as rows */
@@ -72,7 +73,7 @@ enum
 	PARAM_CUR,
 	PARAM_LAST,
 	PARAM_NOW,
-	PARAM_TIMELINE,
+	PARAM_LEFT,
 	NPARAMS
 };
 
@@ -95,7 +96,8 @@ set_skips(OutboxParam *params, Datum *seqs, Datum *errors, int n)
 
 static void
 fill_params(OutboxParam *params, const RelayQueue *queue,
-			const StoredCursor *cursor, const OutboxPosition *pos)
+			const StoredCursor *cursor, const OutboxPosition *pos,
+			XLogRecPtr left)
 {
 	Datum	   *seqs = palloc((cursor->nskips + 1) * sizeof(Datum));
 	Datum	   *errors = palloc((cursor->nskips + 1) * sizeof(Datum));
@@ -117,9 +119,7 @@ fill_params(OutboxParam *params, const RelayQueue *queue,
 	params[PARAM_NOW] = (OutboxParam) {
 		"now", TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp())
 	};
-	params[PARAM_TIMELINE] = (OutboxParam) {
-		"timeline", INT4OID, Int32GetDatum((int32) pos->timeline)
-	};
+	params[PARAM_LEFT] = (OutboxParam) {"left", LSNOID, LSNGetDatum(left)};
 
 	for (int i = 0; i < cursor->nskips; i++)
 	{
@@ -145,7 +145,7 @@ keep_known(OutboxParam *params)
 						" SELECT " OUTBOX_STAGING_COLUMNS " FROM outbox.dead_letter"
 						" WHERE " OUTBOX_DEAD_NUMBERED ") AS r"
 						" WHERE r.seq = s.seq AND r.queue = $queue"
-						" AND r.timeline <= $timeline AND " OUTBOX_COVERED("r") ")",
+						" AND r.lsn < $left AND " OUTBOX_COVERED("r") ")",
 						params);
 	Datum	   *seqs = palloc((n + 1) * sizeof(Datum));
 	Datum	   *errors = palloc((n + 1) * sizeof(Datum));
@@ -254,12 +254,12 @@ find_needless(const OutboxParam *params, MemoryContext context, int *n)
 }
 
 static void
-reconcile(RelayQueue *queue, OutboxParam *params, bool older,
+reconcile(RelayQueue *queue, OutboxParam *params, bool has_left,
 		  MemoryContext context, int *ndrop, uint64 **drop)
 {
 	OutboxParam all = params[PARAM_SKIPS];
 
-	if (older)
+	if (has_left)
 		keep_known(params);
 	update_tables(queue, params);
 	retry_first_of_keys(params);
@@ -270,7 +270,7 @@ reconcile(RelayQueue *queue, OutboxParam *params, bool older,
 
 bool
 outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
-				 const OutboxPosition *pos, bool older, int *ndrop,
+				 const OutboxPosition *pos, XLogRecPtr left, int *ndrop,
 				 uint64 **drop)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -282,11 +282,11 @@ outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
 		return false;
 	SPI_connect();
 	outbox_forget_held(queue);
-	fill_params(params, queue, cursor, pos);
+	fill_params(params, queue, cursor, pos, left);
 	if (cursor->nskips > 0 ||
 		run("SELECT FROM outbox.deferred WHERE queue = $queue AND reason IN "
 			OUTBOX_REASONS_NUMBERED " LIMIT 1", params) > 0)
-		reconcile(queue, params, older, context, ndrop, drop);
+		reconcile(queue, params, left != InvalidXLogRecPtr, context, ndrop, drop);
 	SPI_finish();
 	outbox_end_step();
 	return true;

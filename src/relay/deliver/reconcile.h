@@ -28,6 +28,7 @@ typedef struct StoredCursor
 {
 	const char *text;			/* the position without seq; "": there is none */
 	const char *seq;
+	const char *line;			/* the runs of its mover, see store/run.c */
 	uint64		applied;		/* messages since the cursor began */
 	int			nskips;
 	uint64	   *skips;			/* seqs */
@@ -36,12 +37,12 @@ typedef struct StoredCursor
 } StoredCursor;
 
 /*
- * "older" says that the cursor has an older timeline; then the position has
- * been clipped.  *drop becomes the seqs that have to be taken out of the skip
+ * left: where our history left that of the cursor, whose position has been
+ * clipped then; or 0.  *drop becomes the seqs that have to be taken out of the skip
  * list.  False if a table is locked.
  */
 extern bool outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
-							 const OutboxPosition *pos, bool older,
+							 const OutboxPosition *pos, XLogRecPtr left,
 							 int *ndrop, uint64 **drop);
 
 #endif							/* OUTBOX_RELAY_RECONCILE_H */

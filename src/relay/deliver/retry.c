@@ -7,7 +7,9 @@
  *
  * Design notes
  *
- * A retry is a call of the script that doesn't move the cursor.  It has the
+ * A retry is a call of the script that doesn't move the cursor.  It changes the
+ * skip list and the count of messages, which the queue's next request expects, so
+ * nothing else of the queue is under way meanwhile.  It has the
  * messages that are due, and the messages that wait behind each of them, as
  * many as a batch takes.  Messages that the cursor doesn't cover yet are left
  * out, as they are not in the skip list.
@@ -46,14 +48,20 @@
 #define KEYS_ROWS		512
 
 bool
-outbox_may_retry(const RelayQueue *queue, OutboxTime now)
+outbox_wants_retry(const RelayQueue *queue, OutboxTime now)
 {
 	const QueueHeld *held = queue->held;
 
 	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
-		held->count > 0 && queue->requests->skip_or_retry == 0 &&
+		held->count > 0 &&
 		queue->skipping->not_before <= now && held->not_before <= now &&
 		held->retry_at <= GetCurrentTimestamp();
+}
+
+bool
+outbox_may_retry(const RelayQueue *queue, OutboxTime now)
+{
+	return queue->requests->inflight == 0 && outbox_wants_retry(queue, now);
 }
 
 long

@@ -24,7 +24,10 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
-/* true if skipped messages may be due and a retry may be sent */
+/* true if skipped messages may be due */
+extern bool outbox_wants_retry(const RelayQueue *queue, OutboxTime now);
+
+/* ... and a retry may be sent, as nothing of the queue is under way */
 extern bool outbox_may_retry(const RelayQueue *queue, OutboxTime now);
 
 /* milliseconds until the next is due; LONG_MAX: no message is skipped */

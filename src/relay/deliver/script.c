@@ -116,7 +116,7 @@ outbox_call_script(RelayQueue *queue, const ScriptCall *call)
 	bool		publish = settings->target == OUTBOX_TARGET_PUBLISH;
 	OutboxScript script = modes[call->mode].script;
 
-	outbox_resp_command(out, (publish ? 4 : 5) + 9 + call->nargs);
+	outbox_resp_command(out, (publish ? 4 : 5) + 10 + call->nargs);
 	outbox_resp_string(out, "EVALSHA");
 	outbox_resp_string(out, settings->target == OUTBOX_TARGET_FUNCTION ?
 					   queue->scripts->shas[script] :
@@ -128,10 +128,13 @@ outbox_call_script(RelayQueue *queue, const ScriptCall *call)
 	outbox_resp_string(out, modes[call->mode].name);
 	outbox_resp_string(out, call->expect_text);
 	outbox_resp_string(out, call->expect_seq);
+	outbox_resp_number(out, call->expect_count);
 	outbox_resp_string(out, call->to_text);
 	outbox_resp_number(out, call->to_seq);
 	outbox_resp_string(out, outbox_target_branch(settings));
-	outbox_resp_string(out, publish ? settings->redis_key : "");
+	outbox_resp_string(out, call->mode == SCRIPT_MOVE ?
+					   (call->line != NULL ? call->line : "") :
+					   publish ? settings->redis_key : "");
 	write_seqs(out, call->seqs);
 	outbox_resp_number(out, call->count);
 	if (call->nargs > 0)

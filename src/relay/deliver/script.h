@@ -60,10 +60,13 @@ typedef struct ScriptCall
 	ScriptMode	mode;
 	const char *expect_text;	/* the position that the cursor must have */
 	const char *expect_seq;
+	uint64		expect_count;	/* ... and the number of messages it has had */
 	const char *to_text;		/* the position that the cursor is moved to */
 	uint64		to_seq;
 	int			count;			/* messages */
 	const StringInfoData *seqs; /* each followed by a space; NULL: none */
+	const char *line;			/* for SCRIPT_MOVE: the runs of the relay's
+								 * database; NULL: those in the cursor stay */
 	int			nargs;			/* further arguments, */
 	const StringInfoData *args; /* ... as Redis reads them */
 } ScriptCall;

@@ -17,6 +17,7 @@
 #include "relay/base/shown.h"
 #include "relay/base/wanted.h"
 #include "relay/deliver/cursor.h"
+#include "relay/deliver/failure.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 
@@ -29,11 +30,13 @@ outbox_send_call(RelayQueue *queue, const ScriptCall *call)
 	(void) outbox_uint64_text(queue->cursor->expect_seq, seq);
 	expecting.expect_text = queue->cursor->expect_text;
 	expecting.expect_seq = seq;
+	expecting.expect_count = queue->cursor->expect_count;
+	outbox_flush_burials();
 	outbox_call_script(queue, &expecting);
 }
 
 Request *
-outbox_expect_batch(const Relay *relay, RequestKind kind, RelayQueue *queue)
+outbox_expect_batch(RequestKind kind, RelayQueue *queue, int count)
 {
 	const QueuePlan *plan = queue->plan;
 	Request    *request = outbox_expect_answer(queue->link, kind, queue);
@@ -42,8 +45,9 @@ outbox_expect_batch(const Relay *relay, RequestKind kind, RelayQueue *queue)
 	request->to.prev = outbox_snap_ref(plan->prev);
 	request->to.cur = outbox_snap_ref(plan->cur);
 	request->to.seq = plan->sent_seq;
-	outbox_expect_cursor(queue, outbox_tick_text(relay, queue),
-						 plan->sent_seq);
+	request->count = count;
+	outbox_expect_cursor(queue, outbox_tick_text(queue), plan->sent_seq,
+						 kind == REQUEST_BATCH ? count : 0);
 	return request;
 }
 

@@ -25,13 +25,16 @@
 
 /*
  * Send a call that expects the position that the cursor has when all batches
- * under way have been applied; expect_text and expect_seq of the call are set.
+ * under way have been applied; the call's expect_... are set.
  */
 extern void outbox_send_call(RelayQueue *queue, const ScriptCall *call);
 
-/* a batch was sent with the rows handed out so far: await its answer */
-extern Request *outbox_expect_batch(const Relay *relay, RequestKind kind,
-									RelayQueue *queue);
+/*
+ * A batch of this number of messages was sent, with the rows handed out so far:
+ * await its answer.
+ */
+extern Request *outbox_expect_batch(RequestKind kind, RelayQueue *queue,
+									int count);
 
 /* Redis has moved the cursor to the batch's position */
 extern void outbox_batch_is_covered(RelayQueue *queue, const Request *request);

@@ -145,9 +145,9 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 		return;
 
 	outbox_skip_batch_call(queue, &batch, SCRIPT_SKIP,
-						   outbox_tick_text(relay, queue),
+						   outbox_tick_text(queue),
 						   queue->plan->sent_seq);
-	request = outbox_expect_batch(relay, REQUEST_SKIP, queue);
+	request = outbox_expect_batch(REQUEST_SKIP, queue, batch.count);
 	outbox_skip_batch_sent(request, &batch, skipped);
 }
 

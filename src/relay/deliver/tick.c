@@ -61,23 +61,6 @@ outbox_take_snapshot(XLogRecPtr *lsn)
 	return snap;
 }
 
-/*
- * An insert position may lie just behind the header of a page, where no record
- * ends, and XLogFlush() would complain; then the end of the page before is
- * meant.
- */
-void
-outbox_flush_wal(XLogRecPtr lsn)
-{
-	uint32		offset = lsn % XLOG_BLCKSZ;
-	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
-	SizeOfXLogLongPHD : SizeOfXLogShortPHD;
-
-	if (offset <= header)
-		lsn -= offset;
-	XLogFlush(lsn);
-}
-
 Datum
 outbox_snap_text(const OutboxSnap *snap)
 {

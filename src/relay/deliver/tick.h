@@ -37,9 +37,6 @@ typedef struct TickScan
 /* the active snapshot as a set, and WAL's insert position behind its commits */
 extern OutboxSnap *outbox_take_snapshot(XLogRecPtr *lsn);
 
-/* flush WAL up to an insert position */
-extern void outbox_flush_wal(XLogRecPtr lsn);
-
 /* a snapshot as text, to be cast to pg_snapshot in SQL */
 extern Datum outbox_snap_text(const OutboxSnap *snap);
 

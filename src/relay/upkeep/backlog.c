@@ -15,12 +15,17 @@
  * Before the first connect no cursor is known, and the register "applied" says
  * from which transaction on to count.
  *
+ * While everything is held, all messages are counted that would be delivered from
+ * here if somebody released them, as that somebody wants to know.  It may take its
+ * time, since nobody waits for it, but only a small part of all time.
+ *
  * Counts serve status and outbox_drop_queue(), never delivery.
  *
  *-------------------------------------------------------------------------
  */
 #include "relay/upkeep/backlog.h"
 
+#include "relay/base/hold.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/base/step.h"
@@ -28,9 +33,14 @@
 #include "relay/deliver/held.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/tick.h"
+#include "store/query.h"
 #include "store/staging.h"
+#include "store/tables.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+/* counting what is held takes at most this part of the time */
+#define COUNT_HELD_PART		20
 
 typedef struct BacklogScan
 {
@@ -42,6 +52,8 @@ typedef struct BacklogScan
 static OutboxSnap *counted = NULL;	/* rows that it sees have been counted */
 static uint64 count_from = 0;	/* if that is NULL: count from this xid on */
 static uint64 jumps_counted = 0;	/* outbox_cursor_jumps() at the last count */
+
+static OutboxTime count_held_at = OUTBOX_LONG_AGO;	/* the next time */
 
 /* what was published last */
 static uint64 published_waiting = 0;
@@ -190,6 +202,46 @@ count(Relay *relay, OutboxStaging *staging, bool anew)
 	jumps_counted = outbox_cursor_jumps();
 }
 
+/*
+ * Count all that is held.  False if somebody's lock is in the way, or the last
+ * count is new enough.
+ */
+static bool
+count_held(Relay *relay)
+{
+	static const StepLock locks[] = {
+		{OUTBOX_REL_STAGING_1, false},
+		{OUTBOX_REL_STAGING_2, false},
+		{OUTBOX_REL_DEFERRED, false}
+	};
+	OutboxTime	begin = outbox_now();
+	uint64		n;
+
+	if (begin < count_held_at || !outbox_begin_locked_step(locks, lengthof(locks)))
+		return false;
+	SPI_connect();
+	begin_anew(relay);
+	n = outbox_query("SELECT queue, count(*), min(enqueued_at) FROM"
+					 " (SELECT queue, seq, enqueued_at FROM " OUTBOX_STAGED " AS s"
+					 " UNION SELECT queue, seq, enqueued_at FROM outbox.deferred"
+					 " WHERE reason IN (" OUTBOX_NUMBERED ", 'restored')) AS m"
+					 " GROUP BY queue", NULL, 0);
+	for (uint64 i = 0; i < n; i++)
+	{
+		RelayQueue *queue = outbox_find_queue((int32) outbox_result_int64(i, 1));
+
+		if (queue == NULL)
+			continue;
+		mine(queue)->counted = outbox_result_int64(i, 2);
+		mine(queue)->oldest = outbox_result_int64(i, 3);
+	}
+	SPI_finish();
+	outbox_end_step();
+	jumps_counted = outbox_cursor_jumps() - 1;
+	count_held_at = outbox_now() + COUNT_HELD_PART * (outbox_now() - begin);
+	return true;
+}
+
 bool
 outbox_count_backlog(Relay *relay)
 {
@@ -197,6 +249,8 @@ outbox_count_backlog(Relay *relay)
 	bool		anew = outbox_cursor_jumps() != jumps_counted;
 	bool		ok;
 
+	if (outbox_is_held())
+		return count_held(relay);
 	if (!outbox_begin_locked_step(NULL, 0))
 		return false;
 	ok = outbox_staging_open(&staging, GetActiveSnapshot(),

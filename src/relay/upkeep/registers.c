@@ -30,7 +30,7 @@ static const StepLock locks[] = {
 	{OUTBOX_REL_APPLIED, false}
 };
 
-static uint64 delivered_written = 0;
+static uint64 delivered_seen = 0;
 static uint64 applied_written = 0;
 
 static uint64
@@ -46,10 +46,10 @@ outbox_read_registers(Relay *relay)
 	if (!outbox_take_locks(locks, lengthof(locks)))
 		return false;
 	SPI_connect();
-	delivered_written = read_register("SELECT last_value FROM outbox.delivered");
+	delivered_seen = read_register("SELECT last_value FROM outbox.delivered");
 	applied_written = read_register("SELECT last_value FROM outbox.applied");
 	SPI_finish();
-	outbox_set_delivered(relay, delivered_written);
+	outbox_set_delivered(relay, delivered_seen);
 	outbox_count_backlog_from(applied_written);
 	return true;
 }
@@ -86,24 +86,29 @@ applied_below(Relay *relay)
 }
 
 /*
- * Registers are written only when "delivered" has changed, so that an idle
- * server stays idle.
+ * Written in the step that writes the totals: what the cursors have counted since
+ * is added to both when they are read again.
+ */
+void
+outbox_write_delivered(void)
+{
+	if (outbox_lock_relation(OUTBOX_REL_DELIVERED))
+		write_register(OUTBOX_REL_DELIVERED, outbox_delivered());
+}
+
+/*
+ * Written only when something was delivered, so that an idle server stays idle.
  */
 void
 outbox_write_registers(Relay *relay)
 {
-	uint64		delivered = outbox_delivered();
 	uint64		applied = applied_below(relay);
 
-	if (delivered == delivered_written ||
+	if (outbox_delivered() == delivered_seen || applied <= applied_written ||
 		!outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
-	write_register(OUTBOX_REL_DELIVERED, delivered);
-	if (applied > applied_written)
-	{
-		write_register(OUTBOX_REL_APPLIED, applied);
-		applied_written = applied;
-	}
+	write_register(OUTBOX_REL_APPLIED, applied);
 	outbox_end_step();
-	delivered_written = delivered;
+	applied_written = applied;
+	delivered_seen = outbox_delivered();
 }

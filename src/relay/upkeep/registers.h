@@ -25,7 +25,10 @@
 /* read them when the relay starts; false if one is locked */
 extern bool outbox_read_registers(Relay *relay);
 
-/* write them if there is anything new */
+/* write "applied" if there is anything new */
 extern void outbox_write_registers(Relay *relay);
+
+/* write "delivered", in the caller's step */
+extern void outbox_write_delivered(void);
 
 #endif							/* OUTBOX_RELAY_REGISTERS_H */

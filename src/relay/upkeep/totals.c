@@ -23,8 +23,11 @@
 #include "access/table.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/upkeep/registers.h"
 #include "storage/bufmgr.h"
 #include "store/query.h"
+#include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -45,10 +48,40 @@ static int32 dead_queue = 0;
 static TimestampTz dead_at = DT_NOBEGIN;
 static int64 dead_seq = 0;
 
+/* a parameter of write_totals() */
+#define PARAM_POS 6
+
 static QueueTotals *
 mine(const RelayQueue *queue)
 {
 	return unconstify(QueueTotals *, queue->totals);
+}
+
+/*
+ * Where the queue's cursor was, by the row of outbox.queue_total that was read.
+ */
+static void
+remember_cursor(RelayQueue *queue)
+{
+	HeapTuple	row = SPI_tuptable->vals[0];
+	char	   *key = SPI_getvalue(row, SPI_tuptable->tupdesc, 5);
+	char	   *pos = SPI_getvalue(row, SPI_tuptable->tupdesc, 6);
+	char	   *seq = SPI_getvalue(row, SPI_tuptable->tupdesc, 7);
+	MemoryContext old;
+	OutboxPosition position;
+
+	if (key == NULL || pos == NULL || seq == NULL ||
+		strcmp(key, queue->cursor_key) != 0)
+		return;
+	old = MemoryContextSwitchTo(queue->context);
+	if (outbox_position_parse(pos, seq, &position))
+	{
+		outbox_cursor_was_known(queue, &position,
+								(uint64) outbox_result_int64(0, 8));
+		outbox_snap_unref(position.prev);
+		outbox_snap_unref(position.cur);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -60,7 +93,8 @@ outbox_read_totals(RelayQueue *queue)
 	ShownTotals totals = {0};
 
 	SPI_connect();
-	if (outbox_query("SELECT delivered, failed, dead_lettered, expired"
+	if (outbox_query("SELECT delivered, failed, dead_lettered, expired,"
+					 " cursor_key, cursor_pos, cursor_seq, cursor_count"
 					 " FROM outbox.queue_total WHERE queue = $queue",
 					 params, lengthof(params)) > 0)
 	{
@@ -68,6 +102,7 @@ outbox_read_totals(RelayQueue *queue)
 		totals.failed = (uint64) outbox_result_int64(0, 2);
 		totals.dead_lettered = (uint64) outbox_result_int64(0, 3);
 		totals.expired = (uint64) outbox_result_int64(0, 4);
+		remember_cursor(queue);
 	}
 	SPI_finish();
 	queue->totals = outbox_make_part(queue, sizeof(QueueTotals));
@@ -79,29 +114,48 @@ static bool
 has_changed(const RelayQueue *queue)
 {
 	return !queue->listed->dropped &&
-		memcmp(&queue->shown->totals, &queue->totals->written,
-			   sizeof(ShownTotals)) != 0;
+		(memcmp(&queue->shown->totals, &queue->totals->written,
+				sizeof(ShownTotals)) != 0 ||
+		 (queue->cursor->acked.prev != NULL &&
+		  queue->cursor->applied != queue->totals->written_count));
 }
 
 static void
 write_totals(RelayQueue *queue)
 {
 	const ShownTotals *totals = &queue->shown->totals;
+	OutboxPosition pos;
+	uint64		count;
+	bool		known = outbox_cursor_known(queue, &pos, &count);
+	StringInfoData text;
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
 		{"delivered", INT8OID, Int64GetDatum((int64) totals->delivered)},
 		{"failed", INT8OID, Int64GetDatum((int64) totals->failed)},
 		{"dead_lettered", INT8OID, Int64GetDatum((int64) totals->dead_lettered)},
-		{"expired", INT8OID, Int64GetDatum((int64) totals->expired)}
+		{"expired", INT8OID, Int64GetDatum((int64) totals->expired)},
+		{"key", TEXTOID, CStringGetTextDatum(queue->cursor_key), !known},
+		{"pos", TEXTOID, 0, !known},
+		{"last", INT8OID, Int64GetDatum((int64) pos.seq), !known},
+		{"count", INT8OID, Int64GetDatum((int64) count), !known}
 	};
 
+	initStringInfo(&text);
+	if (known)
+		outbox_position_print(&text, pos.lsn, pos.prev, pos.cur, "-");
+	params[PARAM_POS].value = CStringGetTextDatum(text.data);
 	outbox_query("INSERT INTO outbox.queue_total"
-				 " SELECT $queue, $delivered, $failed, $dead_lettered, $expired"
+				 " SELECT $queue, $delivered, $failed, $dead_lettered, $expired,"
+				 " $key, $pos, $last, $count"
 				 " WHERE EXISTS (SELECT FROM outbox.queue WHERE id = $queue)"
 				 " ON CONFLICT (queue) DO UPDATE SET"
 				 " delivered = EXCLUDED.delivered, failed = EXCLUDED.failed,"
 				 " dead_lettered = EXCLUDED.dead_lettered,"
-				 " expired = EXCLUDED.expired",
+				 " expired = EXCLUDED.expired,"
+				 " cursor_key = EXCLUDED.cursor_key,"
+				 " cursor_pos = EXCLUDED.cursor_pos,"
+				 " cursor_seq = EXCLUDED.cursor_seq,"
+				 " cursor_count = EXCLUDED.cursor_count",
 				 params, lengthof(params));
 }
 
@@ -128,12 +182,14 @@ outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 	foreach(lc, changed)
 		write_totals(lfirst(lc));
 	SPI_finish();
+	outbox_write_delivered();
 	outbox_end_step();
 	foreach(lc, changed)
 	{
 		RelayQueue *queue = lfirst(lc);
 
 		mine(queue)->written = queue->shown->totals;
+		mine(queue)->written_count = queue->cursor->applied;
 	}
 }
 

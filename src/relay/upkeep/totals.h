@@ -27,7 +27,8 @@
 
 typedef struct QueueTotals
 {
-	ShownTotals written;		/* as they are in outbox.queue_total */
+	ShownTotals written;		/* as they are in outbox.queue_total, */
+	uint64		written_count;	/* ... with the count of the cursor */
 	int64		delayed;		/* rows found so far by the pass under way */
 	int64		dead;			/* likewise */
 } QueueTotals;

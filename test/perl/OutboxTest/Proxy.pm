@@ -13,7 +13,9 @@
 # After the last one everything passes.  A cut of the third kind is like "c2s",
 # but what the client had sent beyond it is kept, and reaches the server when
 # release() is called: a packet that was long on its way, or a dead client's
-# last words.
+# last words.  [ 'at', WORD ] is such a cut before the first bytes in which the
+# client says that word.  release_at(WORD) releases when the next client has said
+# another word and the server has answered, before the client sees the answer.
 #
 # The proxy is a child process: the tests block in psql while it works.
 
@@ -66,6 +68,8 @@ sub plan
 # Let the server have what was kept.
 sub release { my ($self) = @_; return $self->_ask('release'); }
 
+sub release_at { my ($self, $word) = @_; return $self->_ask("release_at $word"); }
+
 # cuts: made so far; planned: still to come; connections: accepted so far;
 # c2s, s2c: bytes forwarded so far.
 sub stat
@@ -107,6 +111,7 @@ END
 my (%stat, @plan);    # of this proxy
 my %peer;             # socket => [ the other side, direction, pair's client ]
 my @late;             # [ server, bytes ]
+my ($release_at, $answers) = ('', '');    # a word; the server that is to answer it
 my $select;
 
 sub _serve
@@ -139,11 +144,40 @@ sub _obey
 	}
 	elsif ($verb eq 'release')
 	{
-		_write(@$_) and shutdown($_->[0], SHUT_WR) for splice @late;
+		_release();
+	}
+	elsif ($verb eq 'release_at')
+	{
+		$release_at = $args[0];
 	}
 	syswrite $control,
 	  join(' ', $stat{cuts}, scalar @plan, @stat{qw(connections c2s s2c)}) . "\n";
 	return 1;
+}
+
+sub _release
+{
+	_write(@$_) and shutdown($_->[0], SHUT_WR) for splice @late;
+	return;
+}
+
+# What was kept has its effect before the client sees the answer to its word.
+sub _release_before_answer
+{
+	my ($from, $direction, $bytes) = @_;
+
+	if ($direction eq 'c2s' && $release_at ne '' && index($bytes, $release_at) >= 0)
+	{
+		($release_at, $answers) = ('', $peer{$from}[0]);
+	}
+	elsif ($direction eq 's2c' && $answers eq $from)
+	{
+		my @servers = map { $_->[0] } @late;
+		_release();
+		sysread $_, my $answer, 65536 for @servers;
+		$answers = '';
+	}
+	return;
 }
 
 sub _accept
@@ -172,7 +206,14 @@ sub _forward
 	}
 	return _end($client, 0) unless $n;
 
+	_release_before_answer($from, $direction, $bytes);
 	my $kind = @plan ? $plan[0][0] : '';
+	if ($kind eq 'at')
+	{
+		return _write($to, $bytes) || _end($client, 0)
+		  unless $direction eq 'c2s' && index($bytes, $plan[0][1]) >= 0;
+		$plan[0] = [ $kind = 'late', 0 ];
+	}
 	my $counts = $kind eq $direction || $kind eq 'late' && $direction eq 'c2s';
 	my $cut = $counts && $n >= $plan[0][1];
 	my $rest = $cut ? substr $bytes, $plan[0][1], $n, '' : '';

@@ -1,0 +1,161 @@
+/*-------------------------------------------------------------------------
+ *
+ * look.c
+ *	  Look at the cursors of idle queues.
+ *
+ * Copyright (c) 2026, the outbox developers
+ *
+ * Design notes
+ *
+ * Redis can lose writes without the connection breaking: a restore in place, a
+ * FLUSHDB of somebody else, a proxy that changes servers.  A queue that delivers
+ * notices with its next batch, which expects another cursor.  An idle queue would
+ * notice too late, when what was lost is retained no more.  So the cursors of
+ * idle queues are looked at, several times within outbox.retention.
+ *
+ * A look is the script that moves a cursor, to the same snapshots and number with
+ * a newer LSN.  Each round of looks begins with a small WAL record, flushed, as
+ * on an idle server the insert position stands still: a copy of the server that
+ * was made before has a shorter history than the cursor, and is held (judge.c).
+ * The record is marked as unimportant, so that it alone causes no checkpoint and
+ * no switch to another WAL file.
+ *
+ * A cursor that has moved since half of the interval needs no look.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "relay/deliver/look.h"
+
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "catalog/pg_control.h"
+#include "guc.h"
+#include "relay/base/queues.h"
+#include "relay/base/step.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/script.h"
+#include "relay/deliver/sent.h"
+
+#define INTERVAL_MAX_MS		10000
+#define INTERVAL_MIN_MS		1000
+
+/* looks within a retention */
+#define LOOKS_RETAINED		4
+
+/* looks that are sent at a time */
+#define LOOKS_AT_ONCE		128
+
+static OutboxTime looked_at = OUTBOX_LONG_AGO;	/* the last round's begin */
+static int	next = 0;			/* the first queue that it has not come to */
+static XLogRecPtr lsn;			/* of the round */
+
+int
+outbox_look_interval_ms(void)
+{
+	int64		interval = outbox_retention * INT64CONST(1000) / LOOKS_RETAINED;
+
+	return (int) Min(Max(interval, INTERVAL_MIN_MS), INTERVAL_MAX_MS);
+}
+
+/*
+ * Returns a position that a copy which was made before now does not have.
+ */
+static XLogRecPtr
+write_record(void)
+{
+	char		nothing = 0;
+	XLogRecPtr	end;
+
+	XLogBeginInsert();
+	XLogRegisterData(&nothing, sizeof(nothing));
+	XLogSetRecordFlags(XLOG_MARK_UNIMPORTANT);
+	end = XLogInsert(RM_XLOG_ID, XLOG_NOOP);
+	XLogFlush(end);
+	return end;
+}
+
+/*
+ * Is the queue's cursor where it was left, with nothing on its way?
+ */
+static bool
+is_idle(const RelayQueue *queue)
+{
+	RelayQueueState state = queue->state->state;
+
+	return !queue->listed->dropped && queue->requests->inflight == 0 &&
+		queue->cursor->acked.prev != NULL &&
+		(state == QUEUE_PAUSED ||
+		 (state == QUEUE_FLOWING && queue->plan->finished &&
+		  !outbox_has_planned(queue)));
+}
+
+static void
+look(RelayQueue *queue)
+{
+	const OutboxPosition *acked = &queue->cursor->acked;
+	Request    *request;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	outbox_position_print(&text, lsn, acked->prev, acked->cur,
+						  queue->link->token);
+	outbox_send_call(queue, &(ScriptCall) {
+		.mode = SCRIPT_MOVE,
+		.to_text = text.data,
+		.to_seq = acked->seq
+	});
+	request = outbox_expect_answer(queue->link, REQUEST_LOOK, queue);
+	request->to = *acked;
+	request->to.lsn = lsn;
+	outbox_snap_ref(acked->prev);
+	outbox_snap_ref(acked->cur);
+	outbox_expect_cursor(queue, text.data, acked->seq, 0);
+}
+
+bool
+outbox_look_at_cursors(Relay *relay, OutboxTime now)
+{
+	int			n = 0;
+	int			interval = outbox_look_interval_ms();
+
+	if (next == 0)
+	{
+		if (now < outbox_in_ms(looked_at, interval))
+			return false;
+		looked_at = now;
+		lsn = write_record();
+	}
+	for (; next < list_length(relay->queues) && n < LOOKS_AT_ONCE; next++)
+	{
+		RelayQueue *queue = list_nth(relay->queues, next);
+
+		if (queue->link->state != LINK_UP || !is_idle(queue) ||
+			outbox_in_ms(queue->cursor->moved_at, interval / 2) > now)
+			continue;
+		look(queue);
+		n++;
+	}
+	if (next < list_length(relay->queues))
+		return true;
+	next = 0;
+	return false;
+}
+
+void
+outbox_look_answer(Relay *relay, const Request *request,
+				   const OutboxReply *reply)
+{
+	RelayQueue *queue = request->queue;
+	RelayQueueState state = queue->state->state;
+
+	if (state != QUEUE_FLOWING && state != QUEUE_PAUSED)
+		return;
+	if (outbox_reply_is_error(reply))
+		outbox_queue_error(relay, queue, outbox_reply_string(reply));
+	else if (outbox_reply_is_array(reply))
+		outbox_cursor_differs(queue);
+	else
+		outbox_cursor_moved(queue, request);
+}

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * look.h
+ *	  Look at the cursors of idle queues.
+ *
+ * Copyright (c) 2026, the outbox developers
+ *
+ * Purpose: notice what Redis has lost without the connection breaking; move
+ *	  idle cursors, so that a copy of this server is told from it.
+ * Process: relay.
+ * Transaction: none may be open.
+ * Memory: static; requests.
+ * Errors: those of writing WAL.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_LOOK_H
+#define OUTBOX_RELAY_LOOK_H
+
+#include "outbox.h"
+
+#include "clock.h"
+#include "relay/base/link.h"
+#include "relay/base/state.h"
+
+/* how often an idle cursor is looked at */
+extern int	outbox_look_interval_ms(void);
+
+/* look at some of those that it is time for; true if there are more */
+extern bool outbox_look_at_cursors(Relay *relay, OutboxTime now);
+
+/* the answer to such a look */
+extern void outbox_look_answer(Relay *relay, const Request *request,
+							   const OutboxReply *reply);
+
+#endif							/* OUTBOX_RELAY_LOOK_H */
