@@ -188,12 +188,15 @@ $(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/skip.lua $(DELIVER)/one_message.lu
 		echo ';'; \
 	done >$@
 
-.PHONY: demo test interop bench indent
+.PHONY: demo test torture interop bench indent
 demo:
 	@test/demo/run
 test:
 	@test/packages
 	@test/run
+torture:
+	@test/packages
+	@test/torture/run
 interop:
 	@test/packages interop
 	@test/interop/run

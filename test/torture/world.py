@@ -1,0 +1,321 @@
+# Copyright (c) 2026, the outbox developers
+"""The servers of a round, those who use them, and how all of it comes to rest."""
+import os
+import subprocess
+import sys
+import time
+
+import pq
+from checker import History, Queue
+from consumers import Listener, Reader
+from journal import Journal
+from postgres import LONG, Failed, Server, send, wait_for
+from redis_server import Away, Error, Redis
+from writers import ENQUEUE, Writer
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# Name, what outbox_create_queue() gets besides, and the order that is promised.
+# What is altered in flight (keyed) promises the least of what it may be.
+QUEUES = {
+    'plain': ('', 'queue'),
+    'list': (", 'list', format => 'raw'", 'queue'),
+    'told': (", 'publish', format => 'raw'", 'queue'),
+    'keyed': (", on_failure => 'retry', max_attempts => 6, retry_delay => '60 ms', retry_max_delay => '1 s'", 'key'),
+    'letters': (", on_failure => 'dead_letter'", 'queue'),
+    'each': (", 'commands', on_failure => 'retry', max_attempts => 1000, retry_delay => '100 ms', retry_max_delay => '500 ms',"
+             """ options => '{"commands": [["RPUSH", "each:{key}", "{payload}"]]}'""", 'key'),
+    'pauses': ('', 'queue'),
+    'comes': ('', 'queue'),
+    'later': ('', 'queue'),
+    'changes': ('', 'key'),
+    'probe': ('', 'queue'),
+}
+MARKED = [queue for queue in QUEUES if queue != 'told']
+STAGING = 'SELECT (SELECT count(*) FROM outbox.staging_1) + (SELECT count(*) FROM outbox.staging_2)'
+# No table of bookkeeping may grow with what is sent.
+SMALL = """SELECT c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'outbox' AND c.relkind = 'r'
+    AND c.relname !~ '^(staging_|deferred|dead_letter|returned)'"""
+
+
+class World:
+    def __init__(self, directory, template, seed, retention):
+        os.mkdir(directory)
+        self.directory = directory
+        self.seed = seed
+        self.retention = retention
+        self.journal = Journal(f'{directory}/journal')
+        self.traffic = [queue for queue in QUEUES if queue != 'probe']
+        self.streams = [queue for queue in QUEUES if queue not in ('told', 'each')]
+        self.pace = 1.0
+        self.redis = Redis(directory)
+        self.redis.start()
+        self.proxy = subprocess.Popen([sys.executable, f'{HERE}/proxy.py', self.redis.path],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = f'redis://127.0.0.1:{int(self.proxy.stdout.readline())}/0'
+        self.server = Server(directory, 'main', 5432)
+        self.server.make(template, self.url, retention)
+        self.others = []                  # servers besides: standbys, clones, what was given up
+        self.sessions = {}                # event -> an open session
+        self.children = []                # pg_dump
+        self.active = {}                  # event that is going on -> what it disturbs
+        self.queues = {name: Queue(order, channel=name == 'told') for name, (_, order) in QUEUES.items()}
+        self.probes, self.waits, self.tables = [], [], []
+        self.failed_over = False
+        self.released = 0
+        self.copied = False               # other servers have been at this Redis
+        self.puts = 0
+        self.writers = []
+
+    def begin(self, writers):
+        self.server.start()
+        self.server.patiently('CREATE EXTENSION outbox')
+        with self.server.session() as s:
+            s.run('CREATE TABLE written (t text PRIMARY KEY); CREATE TABLE captured (id text PRIMARY KEY, note text)')
+            for name in QUEUES:
+                self.create(s, name)
+            s.run("SELECT outbox_capture('captured', 'changes', operations => '{insert,update}')")
+        self.reader = Reader(self)
+        self.listener = Listener(self)
+        self.reader.start()
+        self.listener.start()
+        wait_for(lambda: self.listener.subscribed)
+        self.writers = [Writer(self, i + 1, self.seed) for i in range(writers)]
+        for writer in self.writers:
+            writer.start()
+
+    @staticmethod
+    def create(session, name):
+        session.run(f"SELECT outbox_create_queue('{name}'{QUEUES[name][0]})")
+
+    def say(self, text):
+        self.journal.note(f'=== {text}')
+
+    def ask(self, sql, *values, **more):
+        return self.server.ask(sql, *values, **more)
+
+    def tell_proxy(self, line):
+        self.proxy.stdin.write(line + '\n')
+        self.proxy.stdin.flush()
+
+    def redis_now(self, *words):
+        """A command, if Redis is up; if it is frozen, that ends here."""
+        if not self.redis.up:
+            return None
+        self.redis.thaw()
+        try:
+            return self.redis.now(*words)
+        except (Away, Error):
+            return None
+
+    def calm(self):
+        """Nothing is going on that may delay delivery as such."""
+        return self.server.up and not self.server.frozen and self.redis.up and \
+            not self.redis.frozen and not self.active
+
+    def put(self, queue, session=None, server=None):
+        """A message of the main thread's, in a transaction of its own; None if it could not."""
+        self.puts += 1
+        server = server or self.server
+        t = self.journal.begin(f'm{self.puts}', server.name)
+        own = None
+        asked = False
+        try:
+            own = session or server.session()
+            own.run('BEGIN')
+            own.run('INSERT INTO written VALUES ($1)', t.name)
+            m = self.journal.mean(t, queue, key='k0' if queue in ('keyed', 'letters', 'each', 'changes') else None)
+            own.run(ENQUEUE, queue, m.body, m.key, None)
+            asked = True
+            own.run('COMMIT')
+            self.journal.ends(t, 'acked')
+            return m
+        except (pq.Lost, pq.Refused) as e:
+            self.journal.ends(t, 'unknown' if asked and isinstance(e, pq.Lost) else 'rolled back', str(e))
+            return None
+        finally:
+            if own and not session:
+                own.close()
+
+    def has(self, m):
+        self.reader.look()
+        return self.reader.has(m)
+
+    def probe(self, word, what):
+        """A message of an undisturbed queue arrives while something goes on: it is
+        waited for, however slow the machine is."""
+        if not self.calm():
+            return
+        m = self.put('probe')
+        if m is None or not self.calm():
+            return
+        arrived = bool(wait_for(lambda: self.has(m)))
+        self.probes.append((word, f'{what} (status: {self.status()})', arrived))
+
+    def status(self):
+        return self.ask("SELECT concat_ws(', ', state, why, 'waiting ' || waiting, last_error) FROM outbox.status") \
+            or [[self.server.said]]
+
+    def callers_come_back(self, what):
+        """I7: what Redis does nobody waits for.  Each writer ends a transaction that
+        it began while it was away."""
+        if not self.server.up or self.server.frozen or set(self.active.values()) - {'redis'}:
+            return
+        begun = {w: w.started for w in self.writers}
+        for w, n in begun.items():
+            back = wait_for(lambda w=w, n=n: w.finished > n or w.ending.is_set() or not self.server.up)
+            self.waits.append((w.name, what, bool(back)))
+
+    def end_writers(self):
+        for w in self.writers:
+            w.ending.set()
+        for w in self.writers:
+            w.join(2 * LONG)
+            if w.is_alive():
+                raise Failed(f'{w.name} does not end')
+            if w.died:
+                raise w.died
+
+    def rest(self):
+        """Everything is mended and goes on; then nothing waits any more.  Returns what still does."""
+        self.say('everything is mended')
+        for session in self.sessions.values():
+            session.close()
+        self.sessions = {}
+        self.tell_proxy('pass')
+        self.tell_proxy('slow 0')
+        self.tell_proxy('release')
+        for server in [self.server, *self.others]:
+            server.thaw()
+        if not self.redis.up:
+            self.redis.start()
+        self.redis.thaw()
+        if not self.server.up:
+            self.server.start()
+        self.end_writers()
+        self._mend_settings()
+        self._release()
+        return self._quiet()
+
+    def _mend_settings(self):
+        for words in (('CONFIG', 'SET', 'maxmemory', 0), ('CONFIG', 'SET', 'min-replicas-to-write', 0),
+                      ('REPLICAOF', 'NO', 'ONE')):
+            self.redis.now(*words)
+        for key in (*self.streams, 'list', *(f'each:k{i}' for i in range(4))):
+            self.redis.now('EVAL', MEND, 2, key, f'aside:{key}')
+        for name in QUEUES:
+            if not self.server.patiently('SELECT 1 FROM outbox.queue WHERE name = $1', name):
+                self.server.patiently(f"SELECT outbox_create_queue('{name}'{QUEUES[name][0]})")
+            self.server.patiently('SELECT outbox_resume_queue($1)', name)
+        self.server.patiently("SELECT outbox_alter_queue('keyed', on_failure => 'retry')")
+
+    def _release(self):
+        """With copies about, this server may be held; it says so, and an operator decides."""
+        if not self.copied:
+            return
+        held = wait_for(lambda: self.state() in ('running', 'held', 'fenced') and self.state())
+        if held not in ('held', 'fenced'):
+            return
+        why = self.ask('SELECT why FROM outbox.status')
+        self.say(f'the server is {held}: {why}; released')
+        self.released = self.journal.n
+        new = self.ask("SELECT 1 FROM pg_proc WHERE proname = 'outbox_release'")
+        if new:
+            self.server.patiently("SELECT outbox_release((SELECT reason FROM outbox.status))")
+        else:
+            self.server.patiently('SELECT outbox_resume()')
+
+    def state(self):
+        rows = self.ask('SELECT state FROM outbox.status')
+        return rows[0][0] if rows else ''
+
+    def _quiet(self):
+        """A last message in each queue, and nothing waits."""
+        marks = [self.put(queue) for queue in MARKED]
+        missing = []
+
+        def arrived():
+            missing[:] = [m.queue for m in marks if m and not self.has(m)]
+            return not missing
+        wait_for(arrived)
+        still = []
+
+        def quiet():
+            rows = self.ask('SELECT queue, state, waiting, held, deferred FROM outbox.queue_status'
+                            ' WHERE (waiting + held + deferred > 0) IS NOT FALSE')
+            still[:] = rows if rows is not None else [[self.server.said]]
+            return not still
+        wait_for(quiet)
+        wait_for(self.reader.look)
+        if None in marks:
+            missing.append('a message could not be enqueued')
+        return missing + still
+
+    def check_rot(self):
+        """I6: staging is emptied when what it has may be forgotten, and bookkeeping is small."""
+        self.server.configure("outbox.retention = '1s'\n")
+        self.server.reload()
+        left = []
+
+        def emptied():
+            rows = self.ask(STAGING)
+            left[:] = rows or [['?']]
+            return rows == [['0']]
+        wait_for(emptied)
+        if left != [['0']]:
+            self.tables.append(('staging', f'{left[0][0]} rows stay', 1, 0))
+        for name, size in self.server.patiently(SMALL):
+            self.tables.append((name, 'grows', int(size), 1 << 20))
+
+    def history(self):
+        deaf = self.listener.subscribed > 1
+        self.queues['told'].deaf = deaf
+        self.queues['told'].losses = self.redis.losses > 0
+        arrived = {q: self.reader.arrived(q) for q in self.reader.keys}
+        arrived['told'] = list(self.listener.heard)
+        payloads = self.server.patiently("SELECT q.name, d.payload_text, coalesce(d.error, '') FROM outbox.dead_letters d"
+                                         ' JOIN outbox.queue q ON q.name = d.queue')
+        return History(
+            messages=list(self.journal.messages.values()),
+            kept={row[0] for row in self.server.patiently('SELECT t FROM written')},
+            queues=self.queues,
+            arrived=arrived,
+            dead=[body_name(body) for _, body, _ in payloads],
+            attempts=[(body_name(body), queue, error) for queue, body, error in payloads],
+            probes=self.probes, writers=self.waits, tables=self.tables,
+            vanished=self.reader.vanished, failed_over=self.failed_over, released=self.released)
+
+    def end(self):
+        """Every process that was started, whatever state it is in."""
+        for child in self.children:
+            child.kill()
+        for server in [self.server, *self.others]:
+            server.thaw()
+            pids = server.pids()
+            if pids:
+                server.end_of_machine()
+        self.proxy.kill()
+        self.proxy.wait()
+        if hasattr(self.redis, 'process'):
+            send(self.redis.process.pid, 18)
+            self.redis.process.kill()
+            self.redis.process.wait()
+        for thread in (*self.writers, *(t for t in (getattr(self, 'reader', None), getattr(self, 'listener', None)) if t)):
+            thread.ending.set()
+        self.journal.close()
+
+
+def body_name(body):
+    return body.split('"note": "', 1)[-1].split(' ', 1)[0]
+
+
+# A key is refused by putting a string in its place, in one step, so that no message gets lost in between.
+REFUSE = """
+if redis.call('TYPE', KEYS[1]).ok == 'string' then return end
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
+redis.call('SET', KEYS[1], 'of another type')"""
+MEND = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return end
+redis.call('DEL', KEYS[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]) end"""
