@@ -56,9 +56,8 @@ class History:
     writers: list = field(default_factory=list)      # (who, what was going on, came back?)
     tables: list = field(default_factory=list)       # (table, what is wrong, bytes, at most)
     vanished: list = field(default_factory=list)     # (queue, name)
-    failed_over: bool = False # commits of a lost server may be missing, and what it sent there
+    given_up: set = field(default_factory=set)       # servers that are lost: their commits may be missing, or in Redis
     released: int = 0         # an operator had all sent again that was meant before this
-    moved: set = field(default_factory=set)          # delayed or refused: may repeat after a lossy failover
 
 
 def faults(h):
@@ -85,7 +84,14 @@ def _committed(h, m):
     t = m.transaction
     if m.undone or t.outcome == 'rolled back':
         return False
-    return t.name in h.kept or h.failed_over and t.outcome in ('acked', 'unknown')
+    return t.name in h.kept or t.server in h.given_up and t.outcome in ('acked', 'unknown')
+
+
+def _again(h, m):
+    """It may come again: an operator said so; or a lossy failover has lost that it
+    was moved, since it had been delayed or refused (a known limit)."""
+    moved = m.due or h.queues[m.queue].refused
+    return m.meant < h.released or bool(h.given_up) and moved
 
 
 def _arrival(h, queue, a, m):
@@ -105,11 +111,11 @@ def _arrival(h, queue, a, m):
 def _fate(h, m, arrived, dead):
     t, q = m.transaction, h.queues[m.queue]
     found = []
-    if t.outcome == 'acked' and not t.asynchronous and t.name not in h.kept and not h.failed_over:
+    if t.outcome == 'acked' and not t.asynchronous and t.name not in h.kept and t.server not in h.given_up:
         found.append(('forgot', f'{m.name}: {t.name} was acknowledged, and the database does not have it', m.name))
     if not arrived and not dead and not m.undone and t.name in h.kept and not _may_miss(q, m):
         found.append(('lost', f'{m.name} of {m.queue}: {t.name} is in the database ({t.outcome})', m.name))
-    again = m.meant < h.released or h.failed_over and m.name in h.moved
+    again = _again(h, m)
     if arrived > 1 and not (q.channel and q.losses) and not again:
         found.append(('duplicate', f'{m.name} of {m.queue}, {arrived} times', m.name))
     if dead > 1:

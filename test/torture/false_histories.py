@@ -15,7 +15,7 @@ from journal import Message, Transaction
 
 def transaction(name, outcome, acked=None, asynchronous=False):
     t = Transaction(name, asynchronous)
-    t.outcome, t.acked = outcome, acked
+    t.outcome, t.acked, t.server = outcome, acked, 'old'
     return t
 
 
@@ -112,7 +112,7 @@ TRUE = [
     ('a channel repeats what Redis has lost', lambda h: (put('told', 'a.5 c.6 a.5 c.6')(h),
                                                          setattr(h.queues['told'], 'losses', True))),
     ('of commits that a failover lost some are there', lambda h: (
-        setattr(h, 'failed_over', True), h.kept.discard('c'), put('k', 'c.4 a.3')(h))),
+        h.given_up.add('old'), h.kept.discard('c'), put('k', 'c.4 a.3')(h))),
     ('what an operator has sent again', lambda h: (setattr(h, 'released', 50), put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 a.1 c.1')(h))),
 ]
 

@@ -17,12 +17,12 @@ import time
 
 
 class Transaction:
-    def __init__(self, name, asynchronous=False):
+    def __init__(self, name, asynchronous=False, server=None):
         self.name = name
+        self.server = server
         self.outcome = 'open'
         self.acked = None
         self.asynchronous = asynchronous
-        self.server = None
         self.messages = []
 
 
@@ -56,8 +56,7 @@ class Journal:
             return self.n
 
     def begin(self, name, server, asynchronous=False):
-        t = Transaction(name, asynchronous)
-        t.server = server
+        t = Transaction(name, asynchronous, server)
         self.transactions[name] = t
         return t
 

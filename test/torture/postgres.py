@@ -96,6 +96,7 @@ class Server:
     def __init__(self, directory, name, port):
         self.directory = directory
         self.name = name
+        self.label = name      # changes when it is set back: another history
         self.port = port
         self.data = f'{directory}/{name}'
         self.log = f'{directory}/{name}.log'
@@ -251,3 +252,16 @@ class Server:
              f'host={self.directory} port={self.port} user=postgres', *words)
         other.configure(f'port = {port}\n')
         return other
+
+    def promote(self):
+        tool('pg_ctl', '-D', self.data, '-w', '-t', str(LONG), 'promote')
+
+    def cold_copy(self, name):
+        """Of the data directory, while it is down."""
+        shutil.copytree(self.data, f'{self.directory}/{name}', symlinks=True)
+
+    def set_back(self, name):
+        """The data directory is that copy again; a new history begins."""
+        shutil.rmtree(self.data)
+        os.rename(f'{self.directory}/{name}', self.data)
+        self.label += "'"

@@ -22,7 +22,7 @@ import traceback
 import checker
 import postgres
 import story
-from events import DEFAULT, EVENTS, schedule
+from events import COPIES, DEFAULT, EVENTS, schedule
 from world import World
 
 ROUND = 25    # seconds of events
@@ -46,13 +46,12 @@ class Round:
 
 
 def events_of(text):
-    """default, all, names, and names to be left out: "default,clone,-late"."""
+    """Groups, names, and names to be left out: "default,cloned,-late"."""
     chosen = set()
+    groups = {'all': set(EVENTS), 'default': DEFAULT, 'copies': COPIES}
     for word in text.split(','):
-        if word == 'all':
-            chosen |= set(EVENTS)
-        elif word == 'default':
-            chosen |= DEFAULT
+        if word in groups:
+            chosen |= groups[word]
         elif word.lstrip('-') not in EVENTS:
             sys.exit(f'no event {word}; there are: {" ".join(EVENTS)}')
         elif word.startswith('-'):

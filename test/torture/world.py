@@ -33,6 +33,10 @@ QUEUES = {
 }
 MARKED = [queue for queue in QUEUES if queue != 'told']
 STAGING = 'SELECT (SELECT count(*) FROM outbox.staging_1) + (SELECT count(*) FROM outbox.staging_2)'
+# Each failed attempt of a dead letter; and how many a queue has had in all.
+ATTEMPTS = """SELECT payload_text, queue, h ->> 'error' FROM outbox.dead_letters, jsonb_array_elements(history) AS h
+    WHERE h ? 'attempt'
+    UNION ALL SELECT failed || '', queue, 'WRONGTYPE' FROM outbox.queue_status WHERE failed > 0"""
 # No table of bookkeeping may grow with what is sent.
 SMALL = """SELECT c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'outbox' AND c.relkind = 'r'
@@ -62,10 +66,11 @@ class World:
         self.active = {}                  # event that is going on -> what it disturbs
         self.queues = {name: Queue(order, channel=name == 'told') for name, (_, order) in QUEUES.items()}
         self.probes, self.waits, self.tables = [], [], []
-        self.failed_over = False
+        self.given_up = set()             # labels of servers that are lost, or were never the one
         self.released = 0
-        self.copied = False               # other servers have been at this Redis
-        self.puts = 0
+        self.may_be_held = False          # an operator may have to decide
+        self.idle = False                 # writers pause
+        self.puts = self.servers = 0
         self.writers = []
 
     def begin(self, writers):
@@ -88,6 +93,11 @@ class World:
     @staticmethod
     def create(session, name):
         session.run(f"SELECT outbox_create_queue('{name}'{QUEUES[name][0]})")
+
+    def another(self):
+        """Name and port of another server."""
+        self.servers += 1
+        return f'server{self.servers}', 5432 + self.servers
 
     def say(self, text):
         self.journal.note(f'=== {text}')
@@ -114,40 +124,38 @@ class World:
         return self.server.up and not self.server.frozen and self.redis.up and \
             not self.redis.frozen and not self.active
 
-    def put(self, queue, session=None, server=None):
+    def put(self, queue, key=None, server=None):
         """A message of the main thread's, in a transaction of its own; None if it could not."""
         self.puts += 1
         server = server or self.server
-        t = self.journal.begin(f'm{self.puts}', server.name)
-        own = None
+        if queue in ('keyed', 'letters', 'each', 'changes'):
+            key = key or 'k0'
+        t = self.journal.begin(f'm{self.puts}', server.label)
         asked = False
         try:
-            own = session or server.session()
-            own.run('BEGIN')
-            own.run('INSERT INTO written VALUES ($1)', t.name)
-            m = self.journal.mean(t, queue, key='k0' if queue in ('keyed', 'letters', 'each', 'changes') else None)
-            own.run(ENQUEUE, queue, m.body, m.key, None)
-            asked = True
-            own.run('COMMIT')
+            with server.session() as session:
+                session.run('BEGIN')
+                session.run('INSERT INTO written VALUES ($1)', t.name)
+                m = self.journal.mean(t, queue, key=key)
+                session.run(ENQUEUE, queue, m.body, m.key, None)
+                asked = True
+                session.run('COMMIT')
             self.journal.ends(t, 'acked')
             return m
         except (pq.Lost, pq.Refused) as e:
             self.journal.ends(t, 'unknown' if asked and isinstance(e, pq.Lost) else 'rolled back', str(e))
             return None
-        finally:
-            if own and not session:
-                own.close()
 
     def has(self, m):
         self.reader.look()
         return self.reader.has(m)
 
-    def probe(self, word, what):
+    def probe(self, word, what, queue='probe', key=None):
         """A message of an undisturbed queue arrives while something goes on: it is
         waited for, however slow the machine is."""
         if not self.calm():
             return
-        m = self.put('probe')
+        m = self.put(queue, key=key)
         if m is None or not self.calm():
             return
         arrived = bool(wait_for(lambda: self.has(m)))
@@ -186,17 +194,26 @@ class World:
         self.tell_proxy('pass')
         self.tell_proxy('slow 0')
         self.tell_proxy('release')
-        for server in [self.server, *self.others]:
-            server.thaw()
+        self.server.thaw()
+        for server in self.others:
+            if server.pids():
+                server.end_of_machine()
         if not self.redis.up:
             self.redis.start()
         self.redis.thaw()
         if not self.server.up:
             self.server.start()
         self.end_writers()
+        self._end_forgotten()
         self._mend_settings()
         self._release()
         return self._quiet()
+
+    def _end_forgotten(self):
+        """What was prepared, and ended on a server that is lost, is still prepared here."""
+        for (gid,) in self.server.patiently('SELECT gid FROM pg_prepared_xacts'):
+            self.say(f'{gid} is still prepared')
+            self.server.patiently(f"ROLLBACK PREPARED '{gid}'")
 
     def _mend_settings(self):
         for words in (('CONFIG', 'SET', 'maxmemory', 0), ('CONFIG', 'SET', 'min-replicas-to-write', 0),
@@ -212,7 +229,7 @@ class World:
 
     def _release(self):
         """With copies about, this server may be held; it says so, and an operator decides."""
-        if not self.copied:
+        if not self.may_be_held:
             return
         held = wait_for(lambda: self.state() in ('running', 'held', 'fenced') and self.state())
         if held not in ('held', 'fenced'):
@@ -274,17 +291,17 @@ class World:
         self.queues['told'].losses = self.redis.losses > 0
         arrived = {q: self.reader.arrived(q) for q in self.reader.keys}
         arrived['told'] = list(self.listener.heard)
-        payloads = self.server.patiently("SELECT q.name, d.payload_text, coalesce(d.error, '') FROM outbox.dead_letters d"
-                                         ' JOIN outbox.queue q ON q.name = d.queue')
+        dead = self.server.patiently('SELECT payload_text FROM outbox.dead_letters')
+        attempts = self.server.patiently(ATTEMPTS)
         return History(
             messages=list(self.journal.messages.values()),
             kept={row[0] for row in self.server.patiently('SELECT t FROM written')},
             queues=self.queues,
             arrived=arrived,
-            dead=[body_name(body) for _, body, _ in payloads],
-            attempts=[(body_name(body), queue, error) for queue, body, error in payloads],
+            dead=[body_name(body) for body, in dead],
+            attempts=[(body_name(body), queue, error) for body, queue, error in attempts],
             probes=self.probes, writers=self.waits, tables=self.tables,
-            vanished=self.reader.vanished, failed_over=self.failed_over, released=self.released)
+            vanished=self.reader.vanished, given_up=self.given_up, released=self.released)
 
     def end(self):
         """Every process that was started, whatever state it is in."""

@@ -40,6 +40,7 @@ class Writer(threading.Thread):
         self.number = number
         self.dice = random.Random(f'{seed} writer {number}')
         self.session = None
+        self.on = None             # the server, and its label then
         self.made = 0
         self.finished = 0          # transactions that have come back, however
         self.started = 0           # ... that have been begun
@@ -50,6 +51,8 @@ class Writer(threading.Thread):
     def run(self):
         try:
             while not self.ending.is_set():
+                while self.world.idle:
+                    time.sleep(0.01)
                 self._once()
                 self.ending.wait(self.dice.choice((0, 0.002, 0.01, 0.03)) * self.world.pace)
             self._resolve(all_of_it=True)
@@ -59,12 +62,11 @@ class Writer(threading.Thread):
             self.session.close()
 
     def _once(self):
-        if self.session is None:
-            try:
-                self.session = pq.Session(self.world.server.conninfo())
-            except pq.Lost:
-                time.sleep(0.05)
-                return
+        if self.session and self.on != (self.world.server, self.world.server.label):
+            self.session.close()
+            self.session = None
+        if not self._connect():
+            return
         try:
             self._resolve()
             self._transaction()
@@ -72,12 +74,22 @@ class Writer(threading.Thread):
             self.session.close()
             self.session = None
 
+    def _connect(self):
+        if self.session is None:
+            try:
+                server = self.world.server
+                self.on = server, server.label
+                self.session = pq.Session(server.conninfo())
+            except pq.Lost:
+                time.sleep(0.05)
+        return self.session is not None
+
     def _transaction(self):
         """All ways for it to end: the outcome is written down whatever happens."""
         self.made += 1
         kind = self.dice.random()
         asynchronous = 0.5 <= kind < 0.6
-        t = self.journal.begin(f'w{self.number}t{self.made}', self.world.server.name, asynchronous)
+        t = self.journal.begin(f'w{self.number}t{self.made}', self.on[1], asynchronous)
         self.started += 1
         asked = False
         try:
@@ -156,12 +168,8 @@ class Writer(threading.Thread):
     def _resolve(self, all_of_it=False):
         """Ends prepared transactions, also those of which it isn't known whether they are."""
         while self.prepared and (all_of_it or self.prepared[0][3] <= self.made):
-            if all_of_it and self.session is None:
-                try:
-                    self.session = pq.Session(self.world.server.conninfo())
-                except pq.Lost:
-                    time.sleep(0.05)
-                    continue
+            if all_of_it and not self._connect():
+                continue
             try:
                 self._end_prepared(self.prepared[0])
                 self.prepared.pop(0)
@@ -174,6 +182,7 @@ class Writer(threading.Thread):
     def _end_prepared(self, p):
         t, gid, wanted, _, asked = p
         p[4] = True
+        t.server = self.on[1]
         try:
             self.session.run(f"{wanted} PREPARED '{gid}'")
             self.journal.ends(t, 'acked' if wanted == 'COMMIT' else 'rolled back')
@@ -182,4 +191,4 @@ class Writer(threading.Thread):
                 raise
             # It was never prepared; or it has been ended, and the answer was lost.
             ended = 'unknown' if asked and wanted == 'COMMIT' else 'rolled back'
-            self.journal.ends(t, 'unknown' if self.world.failed_over else ended, str(e).split('\n')[0])
+            self.journal.ends(t, 'unknown' if self.world.given_up else ended, str(e).split('\n')[0])
