@@ -6,6 +6,7 @@ schedule is made of the seed alone, before anything is started: the same seed
 has the same events at the same times, with the same numbers drawn.  What they
 meet is the machine's affair.
 """
+import functools
 import os
 import random
 import signal
@@ -456,6 +457,19 @@ def url_altered(world, *_):
 
 # Servers beside the one that is written to.
 
+def one_at_a_time(function):
+    """Where the primary's history goes on is one event's at a time."""
+    @functools.wraps(function)
+    def happen(world, *drawn):
+        if world.changing:
+            world.say(f'not {function.__name__}, while {world.changing}')
+            return
+        world.changing = function.__name__
+        yield from function(world, *drawn)
+        world.changing = None
+    return happen
+
+
 def _ready(world):
     """It is up and answers, and nothing of it is frozen."""
     world.server.thaw()
@@ -491,6 +505,7 @@ def _give_way(world, standby):
 
 
 @event(1, lasts=(0.5, 3), disturbs='server')
+@one_at_a_time
 def promoted(world, *_):
     """A switchover: the old one is stopped, and the standby has all of it."""
     _ready(world)
@@ -503,6 +518,7 @@ def promoted(world, *_):
 
 
 @event(1, lasts=(0.3, 2), disturbs='server')
+@one_at_a_time
 def failed_over(world, a, *_):
     """The standby has not got the last.  The old one dies, or goes on and is fenced."""
     _ready(world)
@@ -523,6 +539,7 @@ def failed_over(world, a, *_):
 
 
 @event(1, lasts=(1, 4), disturbs='server')
+@one_at_a_time
 def twins_promoted(world, *_):
     """Two standbys of one parent: one, and then, when that dies, the other."""
     _ready(world)
@@ -577,6 +594,7 @@ def restore_drilled(world, *_):
 
 
 @event(1, lasts=(1, 4), disturbs='server')
+@one_at_a_time
 def set_back(world, a, *_):
     """The volume is as it was a while ago; with luck what is written from then on passes
     the cursor's position before the relay reads it."""

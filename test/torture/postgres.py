@@ -248,8 +248,18 @@ class Server:
     def backup(self, name, port, *words):
         """A base backup of this server as another one, not started."""
         other = Server(self.directory, name, port)
-        tool('pg_basebackup', '-D', other.data, '-c', 'fast', '-d',
-             f'host={self.directory} port={self.port} user=postgres', *words)
+
+        def copied():
+            try:
+                tool('pg_basebackup', '-D', other.data, '-c', 'fast', '-d',
+                     f'host={self.directory} port={self.port} user=postgres', *words)
+                return True
+            except Failed as e:      # it may be on its way up again
+                self.said = str(e)
+                shutil.rmtree(other.data, ignore_errors=True)
+                return False
+        if not wait_for(copied):
+            raise Failed(self.said)
         other.configure(f'port = {port}\n')
         return other
 

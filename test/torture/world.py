@@ -70,6 +70,7 @@ class World:
         self.released = 0
         self.may_be_held = False          # an operator may have to decide
         self.idle = False                 # writers pause
+        self.changing = None              # the event that changes whose history goes on
         self.puts = self.servers = 0
         self.writers = []
 
@@ -153,13 +154,16 @@ class World:
     def probe(self, word, what, queue='probe', key=None):
         """A message of an undisturbed queue arrives while something goes on: it is
         waited for, however slow the machine is."""
-        if not self.calm():
+        if not self.calm() or self._is_held():
             return
         m = self.put(queue, key=key)
         if m is None or not self.calm():
             return
-        arrived = bool(wait_for(lambda: self.has(m)))
+        arrived = bool(wait_for(lambda: self.has(m) or self._is_held()))
         self.probes.append((word, f'{what} (status: {self.status()})', arrived))
+
+    def _is_held(self):
+        return self.may_be_held and self.state() in ('held', 'fenced')
 
     def status(self):
         return self.ask("SELECT concat_ws(', ', state, why, 'waiting ' || waiting, last_error) FROM outbox.status") \
@@ -206,7 +210,6 @@ class World:
         self.end_writers()
         self._end_forgotten()
         self._mend_settings()
-        self._release()
         return self._quiet()
 
     def _end_forgotten(self):
@@ -227,25 +230,18 @@ class World:
             self.server.patiently('SELECT outbox_resume_queue($1)', name)
         self.server.patiently("SELECT outbox_alter_queue('keyed', on_failure => 'retry')")
 
-    def _release(self):
-        """With copies about, this server may be held; it says so, and an operator decides."""
-        if not self.may_be_held:
-            return
-        held = wait_for(lambda: self.state() in ('running', 'held', 'fenced') and self.state())
-        if held not in ('held', 'fenced'):
-            return
-        why = self.ask('SELECT why FROM outbox.status')
-        self.say(f'the server is {held}: {why}; released')
-        self.released = self.journal.n
-        new = self.ask("SELECT 1 FROM pg_proc WHERE proname = 'outbox_release'")
-        if new:
-            self.server.patiently("SELECT outbox_release((SELECT reason FROM outbox.status))")
-        else:
-            self.server.patiently('SELECT outbox_resume()')
-
     def state(self):
+        """running, held, fenced ...; empty if the server can't say."""
         rows = self.ask('SELECT state FROM outbox.status')
         return rows[0][0] if rows else ''
+
+    def _release_if_held(self):
+        """With copies about, this server may be held.  It says so, and an operator decides."""
+        if not self.may_be_held or self.state() not in ('held', 'fenced'):
+            return
+        why = self.server.patiently('SELECT why FROM outbox.status')[0][0] or ''
+        self.released = self.journal.note(f'=== held: {why}; released')
+        self.ask('SELECT outbox_release($1)', why.split(':')[0])
 
     def _quiet(self):
         """A last message in each queue, and nothing waits."""
@@ -253,6 +249,7 @@ class World:
         missing = []
 
         def arrived():
+            self._release_if_held()
             missing[:] = [m.queue for m in marks if m and not self.has(m)]
             return not missing
         wait_for(arrived)
