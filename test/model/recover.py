@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the outbox developers
+"""Recovery: read a queue's cursor, judge whose it is, take it over, go on."""
+
+import judge
+from judge import CLIP, FENCED, FOREIGN, GO_ON, OURS, SET_BACK
+from rules import rule
+from words import NOTHING, QUEUES
+
+LINE = 8                # how many runs of its history a cursor names
+LONGER_THAN_A_LOOK = 120
+
+
+def recover(relay, queues=None):
+    """All queues when it connects, else those that stood still or differed."""
+    server = relay.server
+    now = server.snapshot() if queues is None else relay.prev
+    if rule("run flushed"):
+        server.flush()
+    if queues is None:
+        connect(relay)
+    for queue in QUEUES if queues is None else queues:
+        if not recover_queue(relay, queue, now):
+            relay.connected = False
+            return
+    if queues is None:
+        relay.prev = now
+        relay.connected = True
+
+
+def connect(relay):
+    server = relay.server
+    relay.batches, relay.still = [], set()
+    relay.cursor, relay.count, relay.looked_at = {}, {}, {}
+    relay.line = tuple(server.runs[-LINE if rule("line") else -1:])
+    relay.token = server.world.new("token") if rule("token") else 0
+
+
+def recover_queue(relay, queue, now):
+    """Returns whether it can go on."""
+    server = relay.server
+    key = (server.source, queue)
+    have = relay.redis.hash(key)
+    relay.count[queue] = have.count
+    lsn = server.flushed
+    if have.cursor is None:
+        cursor, skipped = relay.position(NOTHING, NOTHING, 0, lsn), frozenset()
+    else:
+        outcome, base = judge.judge(have.cursor, server)
+        server.world.tally[outcome] += 1
+        if outcome in (FENCED, SET_BACK, FOREIGN):
+            relay.stop(outcome, have.cursor, key)
+            return False
+        if outcome == GO_ON:
+            if waits_for_place(relay, have.cursor):
+                return False
+            server.world.check.goes_on(server, key, have.cursor)
+        if outcome == CLIP:
+            cursor, skipped = clip(relay, key, have, base, lsn)
+        else:
+            server.world.check.same_history(server, have.cursor, outcome)
+            at = have.cursor
+            stays = outcome == OURS and not rule("token")
+            cursor = relay.position(at.prev, at.cur, at.seq,
+                                    at.lsn if stays else lsn)
+            skipped = have.skipped
+    expected = have.cursor, have.count
+    if relay.ask("take_over", queue, expected, cursor, skipped) == "differs":
+        return False
+    relay.cursor[queue] = cursor
+    compare_tables(server, queue, cursor, skipped)
+    plan(relay, queue, cursor, now, lsn)
+    return True
+
+
+def waits_for_place(relay, cursor):
+    """Are we a clone of a server that lives?  Read again later (6a.10)."""
+    server, run = relay.server, cursor.run
+    if (not rule("place") or server.waited_for_place or
+            run.place == server.place or
+            (run.system, run.timeline) != (server.system, server.timeline)):
+        return False
+    server.waited_for_place = True
+    relay.unreachable = LONGER_THAN_A_LOOK
+    server.world.tally["waits whether the cursor moves"] += 1
+    return True
+
+
+def clip(relay, key, have, base, lsn):
+    """Promoted since: what only the cursor's history has is not covered."""
+    server, queue = relay.server, key[1]
+    _, at = server.leaves(base)
+    old = [row for row in server.rows
+           if row.lsn < at or not rule("row position")]
+    limit = 1 + max([row.xid for row in old], default=2)
+    if not rule("clip"):
+        limit = 10**9
+    cursor = relay.position(have.cursor.prev.clip(limit),
+                            have.cursor.cur.clip(limit), have.cursor.seq, lsn)
+    server.world.check.clips(server, key, have, base, cursor)
+    if not rule("clip skipped"):
+        return cursor, have.skipped
+    covered = {row.seq for row in old
+               if row.queue == queue and cursor.covers(row)}
+    return cursor, have.skipped & covered
+
+
+def compare_tables(server, queue, cursor, skipped):
+    """The skip list knows what was applied, our tables what becomes of it."""
+    for row in server.rows:
+        if row.queue != queue or not cursor.covers(row):
+            continue
+        if row.seq in skipped:
+            known = row.seq in server.deferred or row.seq in server.dead
+            if not known and rule("record"):
+                server.defer(row)
+        elif server.deferred.get(row.seq) is row:
+            server.settle(row.seq)      # applied before the relay died
+
+
+def plan(relay, queue, cursor, now, lsn):
+    """What is not covered: the rest of the cursor's own tick, then the next."""
+    server = relay.server
+    if queue in server.paused:
+        relay.still.add(queue)
+        return
+    relay.still.discard(queue)
+    rows = sorted(row for row in server.rows
+                  if row.queue == queue and not cursor.covers(row) and
+                  now.sees(row.xid))
+    if not rule("two stages"):
+        relay.batches += [
+            (queue, [(row, relay.position(NOTHING, now, row.seq, lsn))])
+            for row in rows]
+        return
+    rest = [row for row in rows if cursor.cur.sees(row.xid)]
+    later = [row for row in rows if not cursor.cur.sees(row.xid)]
+    relay.batches += [
+        (queue, [(row, relay.position(cursor.prev, cursor.cur, row.seq,
+                                      cursor.lsn))])
+        for row in rest]
+    relay.batches += [
+        (queue, [(row, relay.position(cursor.cur, now, row.seq, lsn))])
+        for row in later]

@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the outbox developers
+"""The relay: ticks, batches, retries, looks.  recover.py is how it begins."""
+
+from recover import recover
+from rules import rule
+from words import QUEUES, Cursor
+
+
+class Died(Exception):
+    pass
+
+
+class Relay:
+
+    def __init__(self, server, redis):
+        self.server = server
+        self.redis = redis
+        self.connected = False
+        self.fenced = False
+        self.unreachable = 0    # steps for which it does not reach Redis
+        self.dying = False
+        self.attempts = {}      # by message id
+        self.skipping = False   # queue a has met a refusal
+        # of this connection
+        self.line = ()
+        self.token = None
+        self.prev = None        # the last tick's snapshot
+        self.batches = []       # (queue, [(row, position behind it)]), in order
+        self.cursor = {}        # by queue: what Redis has
+        self.count = {}
+        self.still = set()      # queues whose cursor stands still
+        self.looked_at = {}     # for the checks: by queue, when
+
+    @property
+    def well(self):
+        return self.connected and not self.fenced and not self.server.held
+
+    def idle(self):
+        server = self.server
+        if server.held or self.fenced:
+            return True
+        return (self.connected and not self.unreachable and
+                not self.batches and not self.still and not server.deferred and
+                all(self.prev.sees(row.xid) for row in server.rows
+                    if row.xid not in server.in_progress))
+
+    def ask(self, script, queue, *arguments):
+        """One request.  What a dying relay sends may arrive some time later."""
+        key = (self.server.source, queue)
+        request = (script, self.server, key, *arguments)
+        if self.dying:
+            self.redis.late.append(request)
+            raise Died
+        return self.redis.arrive(request)
+
+    def expects(self, queue):
+        return self.cursor[queue], self.count[queue]
+
+    def position(self, prev, cur, seq, lsn):
+        mark = self.server.wal[lsn - 1] if lsn else None
+        return Cursor(self.line, lsn, self.token, prev, cur, seq, mark)
+
+    def die(self, rng):
+        """In the middle of something."""
+        if self.connected:
+            self.dying = True
+            try:
+                if rng.random() < .4:
+                    self.retry(rng)
+                else:
+                    self.step(rng)
+            except Died:
+                pass
+        self.connected = self.dying = self.skipping = False
+        if rng.random() < .2:
+            self.attempts = {}
+
+    def stop(self, outcome, cursor, key):
+        self.server.world.check.stops(self.server, outcome, cursor, key)
+        self.connected = False
+        if outcome == "fenced":
+            self.fenced = True          # asked again at each start
+        else:
+            self.server.hold(outcome)
+
+    def step(self, rng):
+        """One turn of the relay's loop."""
+        server = self.server
+        server.world.check.stays_held(server)
+        if server.held or self.fenced:
+            return
+        server.record_run()             # whether Redis is there or not (6a.1)
+        if server.restored and rule("restored"):
+            server.hold("restored")     # before any cursor is read (6a.8)
+        elif self.unreachable > 0:
+            self.unreachable -= 1
+        elif not self.connected:
+            recover(self)
+            if rng.random() < .5 and not self.dying:
+                server.world.arrive()   # something late, before its first batch
+        elif rng.random() < .15:
+            self.retry(rng)
+        elif server.world.looks and rng.random() < .04:
+            self.look()
+        elif not self.batches:
+            self.tick(rng)
+        else:
+            self.send(rng)
+
+    # ticks
+
+    def tick(self, rng):
+        server = self.server
+        back = [queue for queue in self.still if queue not in server.paused]
+        if back:
+            recover(self, back)
+            return
+        now = server.snapshot()
+        if rule("flush"):
+            server.flush()
+        new = sorted(row for row in server.rows
+                     if now.sees(row.xid) and not self.prev.sees(row.xid))
+        if not rule("snapshots"):
+            top = getattr(self, "top", 0)
+            new = [row for row in new if row.seq > top]
+            self.top = max([top] + [row.seq for row in new])
+        for queue in QUEUES:
+            if queue in self.still or queue in server.paused:
+                self.still.add(queue)
+                continue
+            messages = [(row, self.position(self.prev, now, row.seq, server.lsn))
+                        for row in new if row.queue == queue]
+            while messages:
+                size = rng.randint(1, 3)
+                self.batches.append((queue, messages[:size]))
+                messages = messages[size:]
+        self.prev = now
+
+    # batches
+
+    def send(self, rng):
+        """The next batch of some queue."""
+        i = 0
+        if rng.random() < .5:
+            queues = [queue for queue, _ in self.batches]
+            i = queues.index(rng.choice(queues))
+        queue, batch = self.batches[i]
+        messages = self.prepare(queue, batch)
+        if queue == "a" and (self.skipping or
+                             any(skip for _, _, skip in messages)):
+            done = self.send_skipping(rng, queue, messages)
+        else:
+            done = self.send_plain(rng, queue, messages)
+        if done:
+            self.cursor[queue] = batch[-1][1]
+            del self.batches[i]
+
+    def prepare(self, queue, batch):
+        """What is not to be tried: dead, or behind a deferred row of its key."""
+        server = self.server
+        held = {row.key for row in server.deferred.values()
+                if row.queue == queue}
+        messages = []
+        for row, position in batch:
+            behind = queue == "a" and row.key in held
+            dead = row.seq in server.dead
+            if behind and not dead:
+                server.defer(row)
+            messages.append((row, position, behind or dead))
+        return messages
+
+    def send_skipping(self, rng, queue, messages):
+        answer, failed = self.ask("skip", queue, self.expects(queue), messages,
+                                  messages[-1][1])
+        if answer == "differs" or rng.random() < .2:
+            # Else the answer was lost, or it dies before this is recorded.
+            self.connected = False
+            return False
+        for row in failed:
+            self.server.defer(row)
+        self.skipping = bool(failed)
+        self.count[queue] += tried(messages) - len(failed)
+        return True
+
+    def send_plain(self, rng, queue, messages):
+        expected = self.expects(queue)
+        final = (messages[-1][1], expected[1] + tried(messages))
+        # Twice: the answer was lost, and it is sent again.
+        for _ in range(rng.choice((1, 1, 1, 2))):
+            answer, _ = self.ask("apply", queue, expected, messages, final)
+            if answer == "differs":
+                self.next_was_on_its_way(rng, queue, final)
+                self.connected = False
+                return False
+            if answer == "failed":
+                self.skipping = True
+                self.batches = [batch for batch in self.batches
+                                if batch[0] != queue]
+                recover(self, [queue])
+                return False
+        self.count[queue] += tried(messages)
+        return True
+
+    def next_was_on_its_way(self, rng, queue, expected):
+        """Batches are pipelined, but for those of a queue that may skip."""
+        behind = [batch for name, batch in self.batches if name == queue][1:2]
+        if behind and queue != "a" and rng.random() < .5:
+            messages = [(row, position, False) for row, position in behind[0]]
+            final = (messages[-1][1], expected[1] + len(messages))
+            self.ask("apply", queue, expected, messages, final)
+
+    def retry(self, rng):
+        """The first skipped message of some key, again."""
+        queue, first = "a", {}
+        for row in sorted(self.server.deferred.values()):
+            if row.queue == queue and self.cursor[queue].covers(row):
+                first.setdefault(row.key, row)
+        if not first:
+            return
+        row = rng.choice(list(first.values()))
+        answer = self.ask("retry", queue, self.expects(queue), row)
+        if answer == "differs":
+            self.connected = False
+        elif answer == "ok":
+            self.count[queue] += 1
+            if rng.random() < .2:
+                self.connected = False      # dies between Redis and PostgreSQL
+                return
+            self.server.settle(row.seq)
+        elif self.attempts.setdefault(row.id, 0) > 2:
+            self.server.bury(row)
+        else:
+            self.attempts[row.id] += 1
+
+    # looks (6a.7)
+
+    def look(self):
+        """Has Redis lost idle cursors, has somebody else moved them?"""
+        server = self.server
+        if not self.connected or not rule("look"):
+            return
+        busy = {queue for queue, _ in self.batches}
+        for queue in QUEUES:
+            if queue in busy:
+                continue
+            if not self.redis.is_at((server.source, queue),
+                                    self.expects(queue)):
+                self.connected = False
+                return
+            self.looked_at[queue] = server.world.time
+            if not rule("look moves"):
+                continue
+            if rule("look writes"):
+                server.log("fill", object())    # on an idle server WAL stands still
+            if rule("look flushed"):
+                server.flush()
+            at = self.cursor[queue]
+            moved = self.position(at.prev, at.cur, at.seq, server.lsn)
+            if self.ask("move", queue, self.expects(queue), moved) == "ok":
+                self.cursor[queue] = moved
+
+
+def tried(messages):
+    return len([row for row, _, skip in messages if not skip])

@@ -1,0 +1,332 @@
+# Copyright (c) 2026, the outbox developers
+"""A schedule: one Redis, servers that descend from one, and what befalls them."""
+
+import random
+from collections import Counter
+
+from check import Check, Violation
+from rules import rule
+from scripts import Redis
+from server import Server
+from words import QUEUES, Run
+
+# How often each happens, in the schedules that have it.
+EVENTS = {
+    "failover": 2,      # a standby, somewhat behind, is promoted
+    "siblings": 1,      # two of them
+    "clone": 1,         # a copy of the data directory is started
+    "setback": 1,       # the server is put back to an older volume
+    "drill": 1,         # a base backup is restored beside it
+    "upgrade": 1,       # pg_upgrade
+    "comeback": 2,      # a server that was stopped is started again
+    "stop": 2,          # one beside the main one is stopped
+    "resume": 1,        # outbox_release() where it is held or fenced
+    "redis": 2,         # Redis loses its last writes, and all connections
+    "silent": 1,        # its last writes only
+    "late": 3,          # a relay dies in the middle of something
+}
+
+
+class World:
+
+    def __init__(self, seed, only=()):
+        self.rng = rng = random.Random(seed)
+        self.names = Counter()
+        self.time = 0
+        self.tally = Counter()  # how often what happened
+        self.by_name = {}
+        self.redis = Redis()
+        self.check = Check(self)
+        # at once, also while Redis is away; or with the relay's first step
+        self.runs_at_once = rng.random() < .5
+        first = Run("root", 1, 1, 0, "")
+        self.main = Server(self, "P", 1, [(1, 0)], [("run", first)])
+        self.servers = [self.main]
+        self.stopped = []
+        self.volumes = []       # older states of the main server
+        self.newest_timeline = 1
+        if rng.random() < .8:
+            self.kinds = [kind for kind in EVENTS if rng.random() < .35]
+        else:
+            self.kinds = [rng.choice(list(EVENTS))]
+        self.looks = rng.random() < .7  # or so rarely that there are none
+        if only:
+            self.kinds = list(only)
+            self.looks = rng.random() < .3
+
+    def new(self, what):
+        self.names[what] += 1
+        return f"{what}{self.names[what]}"
+
+    # the schedule
+
+    def run(self, steps):
+        """Returns what was violated."""
+        try:
+            for self.time in range(steps):
+                self.step()
+            return self.end()
+        except Violation as violation:
+            return [str(violation)]
+
+    def step(self):
+        rng, dice = self.rng, self.rng.random()
+        if dice < .50:
+            self.write()
+        elif dice < .90:
+            server = self.main if rng.random() < .5 else rng.choice(self.servers)
+            server.relay.step(rng)
+        elif dice < .915:
+            relay = rng.choice(self.servers).relay
+            if "late" in self.kinds and rng.random() < .7:
+                relay.die(rng)
+            else:
+                relay.connected = relay.skipping = False
+        elif dice < .925:
+            rng.choice(self.servers).paused ^= {"b"}
+        elif dice < .94:
+            self.restart(rng.choice(self.servers))
+        elif dice < .96:
+            self.arrive()
+        elif dice < .98 and self.kinds:
+            weights = [EVENTS[kind] for kind in self.kinds]
+            self.happens(rng.choices(self.kinds, weights)[0])
+        elif dice < .99:
+            main = self.main
+            self.volumes.append((main.system, list(main.timelines),
+                                 main.wal[:main.flushed]))
+            del self.volumes[:-3]
+
+    def write(self):
+        """What applications do."""
+        rng = self.rng
+        server = self.main if rng.random() < .6 else rng.choice(self.servers)
+        dice = rng.random()
+        if dice < .25:
+            server.begin()
+        elif dice < .70 and server.in_progress:
+            self.enqueue(server)
+        elif dice < .95 and server.in_progress:
+            commits = rng.random() < .8
+            xid = rng.choice(list(server.in_progress))
+            rows = server.end(xid, commits, rng.random() < .6)
+            if commits:
+                self.check.committed.update({row.id: self.time for row in rows})
+        elif dice >= .95:
+            # much WAL, no transaction ids
+            server.wal += [("fill", object()) for _ in range(rng.randint(3, 40))]
+
+    def enqueue(self, server):
+        rng, check = self.rng, self.check
+        queue = rng.choice(QUEUES)
+        id = self.new("m")
+        check.began[id] = self.time
+        check.key[id] = rng.choice("xyz") if queue == "a" else queue
+        if queue == "a" and rng.random() < .25:
+            self.redis.poison[id] = rng.choice((1, 2, 3, 5, 99))
+        xid = rng.choice(list(server.in_progress))
+        server.enqueue(xid, queue, id, check.key[id])
+
+    def restart(self, server):
+        rng = self.rng
+        self.relay_came(server)
+        if rng.random() < .5:
+            server.crash()
+        else:
+            server.restart()
+        server.relay.unreachable = rng.choice((0, 0, rng.randint(1, 8)))
+
+    def arrive(self):
+        """A late request."""
+        late = self.redis.late
+        if late:
+            self.redis.arrive(late.pop(self.rng.randrange(len(late))))
+
+    def relay_came(self, server):
+        """Before a server ends its relay has recorded the run, and that it was
+        restored."""
+        if not server.held and (rule("run at once") or self.rng.random() < .5):
+            server.record_run()
+            if server.restored and rule("restored"):
+                server.hold("restored")
+        server.restored = False         # the signal file is gone
+
+    # servers come and go
+
+    def add(self, server, main=False):
+        """A server beside the others; at first perhaps without Redis."""
+        rng = self.rng
+        server.relay.unreachable = rng.choice((0, 0, rng.randint(1, 12)))
+        self.servers.append(server)
+        if main:
+            self.main = server
+        self.check.split = True
+        while len(self.servers) > 4:
+            self.remove(rng.choice([other for other in self.servers
+                                    if other is not self.main]))
+
+    def remove(self, server):
+        self.servers.remove(server)
+        del server.wal[server.flushed:]
+        if not server.is_drill:
+            self.stopped.append(server)
+            del self.stopped[:-3]
+
+    def promote(self, primary, lag=15):
+        """A standby of it becomes a primary, on a timeline that it takes to be
+        free: the next one, or the next that anybody has seen."""
+        rng = self.rng
+        oldest = max(primary.timelines[0][1],       # not behind pg_upgrade
+                     primary.flushed - rng.randint(0, lag))
+        lsn = rng.randint(oldest, primary.flushed)
+        timelines = [(timeline, begin) for timeline, begin in primary.timelines
+                     if begin <= lsn]
+        last = timelines[-1][0]
+        if rng.random() < .6:
+            timeline = last + 1
+        else:
+            timeline = max(self.newest_timeline, last) + 1
+        self.newest_timeline = max(self.newest_timeline, timeline)
+        return Server(self, self.new("N"), primary.system,
+                      timelines + [(timeline, lsn)], primary.wal[:lsn],
+                      parent=primary.name)
+
+    # events
+
+    def happens(self, kind):
+        self.tally["event " + kind] += 1
+        anyone = self.rng.choice(self.servers)
+        getattr(self, "event_" + kind)(anyone)
+
+    def event_failover(self, _):
+        old = self.main
+        new = self.promote(old)
+        if self.rng.random() < .5:
+            self.remove(old)            # or it goes on beside it
+        self.add(new, main=True)
+
+    def event_siblings(self, _):
+        rng, old = self.rng, self.main
+        one, two = self.promote(old), self.promote(old)
+        if rng.random() < .5:
+            self.remove(old)
+        self.add(one, main=True)
+        self.add(two, main=rng.random() < .5)
+        other = one if self.main is two else two
+        if other in self.servers and rng.random() < .5:
+            self.remove(other)
+
+    def event_clone(self, _):
+        main = self.main
+        self.add(Server(self, self.new("C"), main.system, main.timelines,
+                        main.wal[:main.flushed]))
+
+    def event_setback(self, _):
+        if not self.volumes:
+            return
+        old = self.main
+        system, timelines, wal = self.rng.choice(self.volumes)
+        self.remove(old)
+        self.add(Server(self, self.new("B"), system, timelines, wal,
+                        place=old.place), main=True)
+
+    def event_drill(self, _):
+        drill = self.promote(self.main, 60)
+        drill.is_drill = drill.restored = True
+        drill.name = self.new("D")
+        self.add(drill)
+        if not rule("restored mark") and self.rng.random() < .3:
+            drill.restored = False
+
+    def event_upgrade(self, _):
+        old = self.main
+        self.relay_came(old)
+        old.flush()
+        self.remove(old)                # but it may be started again
+        fill = [("fill", object()) for _ in range(self.rng.randint(1, 20))]
+        name = self.new("U")
+        system = self.new("system") if rule("system identifier") else old.system
+        new = Server(self, name, system, [(1, old.lsn + len(fill))],
+                     old.wal + fill, place=old.place)
+        new.is_drill, new.was_held = old.is_drill, old.was_held
+        self.add(new, main=True)
+
+    def event_comeback(self, _):
+        rng = self.rng
+        if self.stopped:
+            server = self.stopped.pop(rng.randrange(len(self.stopped)))
+            server.restart()
+            self.add(server, main=rng.random() < .3)
+
+    def event_stop(self, anyone):
+        if anyone is not self.main:
+            self.remove(anyone)
+
+    def event_resume(self, anyone):
+        if anyone.held or anyone.relay.fenced:
+            self.release(anyone)
+
+    def event_redis(self, _):
+        self.redis.lose(self.rng.randint(1, 6))
+        for server in self.servers:
+            server.relay.connected = False
+
+    def event_silent(self, _):
+        self.redis.lose(self.rng.randint(1, 4))
+
+    def event_late(self, anyone):
+        anyone.relay.die(self.rng)
+
+    def release(self, server):
+        """outbox_release(): all that is retained is delivered, perhaps again."""
+        self.check.excused |= {row.id for row in server.rows}
+        server.release()
+
+    # the end
+
+    def end(self):
+        """Let everything come to rest, and check it; then with one server left."""
+        rng, check = self.rng, self.check
+        for server in self.servers:
+            for xid in list(server.in_progress):
+                for row in server.end(xid, True, True):
+                    check.committed[row.id] = self.time
+        if "late" not in self.kinds:
+            self.redis.late = []
+        self.rest()
+        bad = [line for server in self.servers for line in check.server(server)]
+        bad += check.only_one_is_well()
+
+        server = rng.choice(self.servers)       # the operator's choice
+        self.servers = [server]
+        if rng.random() < .5:
+            server.restart()
+        self.rest()
+        if server.held or server.relay.fenced:
+            self.release(server)
+            self.rest()
+        if not server.relay.well:
+            bad.append(f"{server.name} does not go on after its release")
+        return bad + check.server(server, order=True)
+
+    def rest(self):
+        for server in self.servers:
+            server.paused = set()
+            if not server.waited_for_place:
+                server.relay.unreachable = 0
+        for _ in range(8):
+            for _ in range(300):
+                for server in self.servers:
+                    server.relay.step(self.rng)
+                if self.redis.late:
+                    self.arrive()
+                elif self.all_idle():
+                    break
+            for server in self.servers:
+                if not server.held and not server.relay.fenced:
+                    server.relay.look()
+            if self.all_idle():
+                break
+
+    def all_idle(self):
+        return all(server.relay.idle() for server in self.servers)
