@@ -4,7 +4,7 @@
 import judge
 from judge import CLIP, FENCED, FOREIGN, GO_ON, OURS, SET_BACK
 from rules import rule
-from words import NOTHING, QUEUES
+from words import NOTHING, QUEUES, Known
 
 LINE = 8                # how many runs of its history a cursor names
 LONGER_THAN_A_LOOK = 120
@@ -18,6 +18,8 @@ def recover(relay, queues=None):
         server.flush()
     if queues is None:
         connect(relay)
+        if rule("standby: ticks"):
+            relay.rests_on(server.lsn)
     for queue in QUEUES if queues is None else queues:
         if not recover_queue(relay, queue, now):
             relay.connected = False
@@ -29,8 +31,7 @@ def recover(relay, queues=None):
 
 def connect(relay):
     server = relay.server
-    relay.batches, relay.still = [], set()
-    relay.cursor, relay.count, relay.looked_at = {}, {}, {}
+    relay.start_connection()
     relay.line = tuple(server.runs[-LINE if rule("line") else -1:])
     relay.token = server.world.new("token") if rule("token") else 0
 
@@ -67,6 +68,7 @@ def recover_queue(relay, queue, now):
     if relay.ask("take_over", queue, expected, cursor, skipped) == "differs":
         return False
     relay.cursor[queue] = cursor
+    count_lost(relay, key, have.count, cursor, skipped)
     compare_tables(server, queue, cursor, skipped)
     plan(relay, queue, cursor, now, lsn)
     return True
@@ -89,7 +91,7 @@ def clip(relay, key, have, base, lsn):
     """Promoted since: what only the cursor's history has is not covered."""
     server, queue = relay.server, key[1]
     _, at = server.leaves(base)
-    old = [row for row in server.rows
+    old = [row for row in server.every_row()
            if row.lsn < at or not rule("row position")]
     limit = 1 + max([row.xid for row in old], default=2)
     if not rule("clip"):
@@ -104,17 +106,35 @@ def clip(relay, key, have, base, lsn):
     return cursor, have.skipped & covered
 
 
+def count_lost(relay, key, count, cursor, skipped):
+    """Redis has applied less than it had when a table was last emptied: what is in
+    our tables is sent again, and the rest is counted."""
+    server, queue = relay.server, key[1]
+    known = server.known.get(key)
+    if known is None or count >= known.count:
+        return
+    again = [row for row in server.rows_of(queue)
+             if known.cursor.covers(row) and row.seq not in known.skipped and
+             (not cursor.covers(row) or row.seq in skipped)]
+    beyond = max(0, known.count - count - len(again))
+    server.world.check.counted[queue] += beyond
+    server.world.tally["counted: lost beyond the retention"] += beyond
+    server.log("known", (key, Known(count, cursor, server.skipped(queue))))
+    server.flush()
+
+
 def compare_tables(server, queue, cursor, skipped):
     """The skip list knows what was applied, our tables what becomes of it."""
-    for row in server.rows:
-        if row.queue != queue or not cursor.covers(row):
-            continue
-        if row.seq in skipped:
-            known = row.seq in server.deferred or row.seq in server.dead
-            if not known and rule("record"):
-                server.defer(row)
-        elif server.deferred.get(row.seq) is row:
-            server.settle(row.seq)      # applied before the relay died
+    for row in server.rows_of(queue):
+        reason = server.reason(row)
+        if not cursor.covers(row):
+            if reason == "applied":
+                server.defer(row, "evacuated")  # Redis has lost it: it goes again
+        elif row.seq in skipped:
+            if row.seq not in server.dead and rule("record"):
+                server.defer(row, "skipped")
+        elif reason == "skipped":
+            server.defer(row, "applied")        # before the relay died
 
 
 def plan(relay, queue, cursor, now, lsn):
@@ -124,9 +144,8 @@ def plan(relay, queue, cursor, now, lsn):
         relay.still.add(queue)
         return
     relay.still.discard(queue)
-    rows = sorted(row for row in server.rows
-                  if row.queue == queue and not cursor.covers(row) and
-                  now.sees(row.xid))
+    rows = [row for row in server.rows_of(queue)
+            if not cursor.covers(row) and now.sees(row.xid)]
     if not rule("two stages"):
         relay.batches += [
             (queue, [(row, relay.position(NOTHING, now, row.seq, lsn))])

@@ -1,8 +1,10 @@
 # Copyright (c) 2026, the outbox developers
-"""The relay: ticks, batches, retries, looks.  recover.py is how it begins."""
+"""The relay: ticks, batches, retries.  recover.py is how it begins, upkeep.py what
+it does besides."""
 
 from recover import recover
 from rules import rule
+from upkeep import look, move_due, purge, rotate
 from words import QUEUES, Cursor
 
 
@@ -21,28 +23,42 @@ class Relay:
         self.dying = False
         self.attempts = {}      # by message id
         self.skipping = False   # queue a has met a refusal
-        # of this connection
+        self.start_connection()
+
+    def start_connection(self):
         self.line = ()
         self.token = None
         self.prev = None        # the last tick's snapshot
+        self.leaves_after = 0   # LSN that the standby must have first (6b)
         self.batches = []       # (queue, [(row, position behind it)]), in order
         self.cursor = {}        # by queue: what Redis has
         self.count = {}
         self.still = set()      # queues whose cursor stands still
+        self.seen = {}          # by queue: when Redis was last as expected
         self.looked_at = {}     # for the checks: by queue, when
+        self.settled_since = {}         # by staging table
+        self.kept_since = {}            # by seq of a deferred row
 
     @property
     def well(self):
-        return self.connected and not self.fenced and not self.server.held
+        return (self.connected and not self.fenced and not self.server.held and
+                not self.waits_for_standby())
 
     def idle(self):
         server = self.server
-        if server.held or self.fenced:
+        if server.held or self.fenced or self.waits_forever():
             return True
         return (self.connected and not self.unreachable and
-                not self.batches and not self.still and not server.deferred and
-                all(self.prev.sees(row.xid) for row in server.rows
-                    if row.xid not in server.in_progress))
+                not self.waits_for_standby() and
+                not self.batches and not self.still and
+                not any(self.is_wanted(entry)
+                        for entry in server.deferred.values()) and
+                all(self.prev.sees(row.xid) for row in server.staged))
+
+    def is_wanted(self, entry):
+        return entry.reason not in ("applied", "evacuated") or (
+            entry.reason == "evacuated" and
+            not self.cursor[entry.row.queue].covers(entry.row))
 
     def ask(self, script, queue, *arguments):
         """One request.  What a dying relay sends may arrive some time later."""
@@ -51,6 +67,7 @@ class Relay:
         if self.dying:
             self.redis.late.append(request)
             raise Died
+        self.seen[queue] = self.server.world.time
         return self.redis.arrive(request)
 
     def expects(self, queue):
@@ -95,17 +112,44 @@ class Relay:
         elif self.unreachable > 0:
             self.unreachable -= 1
         elif not self.connected:
-            recover(self)
-            if rng.random() < .5 and not self.dying:
-                server.world.arrive()   # something late, before its first batch
-        elif rng.random() < .15:
+            self.connect(rng)
+        elif rng.random() < .2:
             self.retry(rng)
         elif server.world.looks and rng.random() < .04:
-            self.look()
+            look(self)
+        elif rng.random() < .1:
+            move_due(self)
+        elif rng.random() < .25:
+            rotate(self)
+            purge(self)
         elif not self.batches:
             self.tick(rng)
         else:
             self.send(rng)
+
+    def connect(self, rng):
+        server = self.server
+        if not server.standby_has(server.run_recorded) and rule("standby: runs"):
+            return
+        recover(self)
+        if rng.random() < .5 and not self.dying:
+            server.world.arrive()       # something late, before its first batch
+
+    # the synchronous standby (6b)
+
+    def rests_on(self, lsn):
+        """What leaves from now on rests on WAL up to here."""
+        self.leaves_after = max(self.leaves_after, lsn)
+
+    def waits_for_standby(self):
+        return not self.server.standby_has(self.leaves_after)
+
+    def waits_forever(self):
+        """The standby has gone, and nobody has told the server."""
+        server = self.server
+        return (server.standby is not None and server.standby.gone and
+                (not server.standby_has(server.run_recorded) or
+                 (self.connected and self.waits_for_standby())))
 
     # ticks
 
@@ -118,7 +162,9 @@ class Relay:
         now = server.snapshot()
         if rule("flush"):
             server.flush()
-        new = sorted(row for row in server.rows
+        if rule("standby: ticks"):
+            self.rests_on(server.lsn)
+        new = sorted(row for row in server.staged
                      if now.sees(row.xid) and not self.prev.sees(row.xid))
         if not rule("snapshots"):
             top = getattr(self, "top", 0)
@@ -140,6 +186,8 @@ class Relay:
 
     def send(self, rng):
         """The next batch of some queue."""
+        if self.waits_for_standby():
+            return
         i = 0
         if rng.random() < .5:
             queues = [queue for queue, _ in self.batches]
@@ -156,16 +204,16 @@ class Relay:
             del self.batches[i]
 
     def prepare(self, queue, batch):
-        """What is not to be tried: dead, or behind a deferred row of its key."""
+        """What is not to be tried: dead, or behind a skipped row of its key."""
         server = self.server
-        held = {row.key for row in server.deferred.values()
-                if row.queue == queue}
+        held = {entry.row.key for entry in server.deferred.values()
+                if entry.row.queue == queue and entry.reason == "skipped"}
         messages = []
         for row, position in batch:
             behind = queue == "a" and row.key in held
             dead = row.seq in server.dead
             if behind and not dead:
-                server.defer(row)
+                server.defer(row, "skipped")
             messages.append((row, position, behind or dead))
         return messages
 
@@ -177,7 +225,7 @@ class Relay:
             self.connected = False
             return False
         for row in failed:
-            self.server.defer(row)
+            self.server.defer(row, "skipped")
         self.skipping = bool(failed)
         self.count[queue] += tried(messages) - len(failed)
         return True
@@ -211,9 +259,13 @@ class Relay:
 
     def retry(self, rng):
         """The first skipped message of some key, again."""
-        queue, first = "a", {}
-        for row in sorted(self.server.deferred.values()):
-            if row.queue == queue and self.cursor[queue].covers(row):
+        server, queue, first = self.server, "a", {}
+        if queue in self.still or self.waits_for_standby():
+            return
+        for _, entry in sorted(server.deferred.items()):
+            row = entry.row
+            if (row.queue == queue and entry.reason == "skipped" and
+                    self.cursor[queue].covers(row)):
                 first.setdefault(row.key, row)
         if not first:
             return
@@ -225,39 +277,16 @@ class Relay:
             self.count[queue] += 1
             if rng.random() < .2:
                 self.connected = False      # dies between Redis and PostgreSQL
-                return
-            self.server.settle(row.seq)
-        elif self.attempts.setdefault(row.id, 0) > 2:
-            self.server.bury(row)
+            elif rule("applied kept"):
+                server.defer(row, "applied")
+            else:
+                server.log("forget", row.seq)
+        elif self.attempts.setdefault(row.id, 0) > 0:
+            server.bury(row)
+            if rule("standby: burials"):
+                self.rests_on(server.lsn)
         else:
             self.attempts[row.id] += 1
-
-    # looks (6a.7)
-
-    def look(self):
-        """Has Redis lost idle cursors, has somebody else moved them?"""
-        server = self.server
-        if not self.connected or not rule("look"):
-            return
-        busy = {queue for queue, _ in self.batches}
-        for queue in QUEUES:
-            if queue in busy:
-                continue
-            if not self.redis.is_at((server.source, queue),
-                                    self.expects(queue)):
-                self.connected = False
-                return
-            self.looked_at[queue] = server.world.time
-            if not rule("look moves"):
-                continue
-            if rule("look writes"):
-                server.log("fill", object())    # on an idle server WAL stands still
-            if rule("look flushed"):
-                server.flush()
-            at = self.cursor[queue]
-            moved = self.position(at.prev, at.cur, at.seq, server.lsn)
-            if self.ask("move", queue, self.expects(queue), moved) == "ok":
-                self.cursor[queue] = moved
 
 
 def tried(messages):

@@ -31,6 +31,40 @@ RULES = [Rule(*line) for line in (
      "WAL is flushed up to a tick's snapshot before the tick leaves",
      600, ""),
 
+    # retention
+    ("retention",
+     "what Redis has is kept for some time, as it may lose it",
+     300, "silent,redis"),
+    ("retention begins",
+     "for rows of a queue that stood still it begins when they have gone",
+     6000, "silent,redis"),
+    ("look before emptying",
+     "and until a look has found the cursors as they should be after that time",
+     1000, "silent"),
+    ("open transactions",
+     "a staging table is not emptied while an open transaction has written to it",
+     300, ""),
+    ("evacuate",
+     "rows of a queue that stands still are copied when staging is emptied",
+     300, ""),
+    ("evacuated kept",
+     "the copies are retained as well",
+     6000, "silent,redis"),
+    ("applied kept",
+     "so is what was skipped and went through later",
+     6000, "silent,redis"),
+    ("count recorded",
+     "how many were applied is recorded with each emptying, to count losses",
+     1000, "silent,redis"),
+
+    # delayed messages
+    ("one transaction",
+     "a delayed message leaves deferred in the transaction that stages it",
+     300, ""),
+    ("new identity",
+     "and has a new identity",
+     300, ""),
+
     # runs
     ("run flushed",
      "1: the record of a run is flushed before a cursor is moved",
@@ -72,7 +106,7 @@ RULES = [Rule(*line) for line in (
     # connections, losses of Redis, clones
     ("token",
      "5: each connection has a token of its own in the position",
-     40000, "late"),
+     6000, "late"),
     ("count",
      "6: the count of applied messages is compared, too",
      3000, "silent"),
@@ -99,6 +133,20 @@ RULES = [Rule(*line) for line in (
     ("hold recorded",
      "9: that a database is held is in the database",
      300, ""),
+    ("burial flushed",
+     "11: a dead letter is flushed before the next of its key goes",
+     6000, "late"),
+
+    # the synchronous standby (6b)
+    ("standby: ticks",
+     "a tick leaves when the standby has WAL up to its snapshot",
+     300, "standby,failover"),
+    ("standby: burials",
+     "the next of a key leaves when the standby has the burial of the last one",
+     8000, "standby,failover"),
+    ("standby: runs",
+     "no cursor is moved before the standby has the record of the run",
+     6000, "standby,failover"),
 )]
 
 # Without these nothing is lost, but more is held or fenced than has to be:

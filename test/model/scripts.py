@@ -65,7 +65,8 @@ class Redis:
     def set(self, key, **fields):
         self.hashes[key] = self.hash(key)._replace(**fields)
 
-    def push(self, key, row):
+    def push(self, server, key, row):
+        server.world.check.applied(row)
         self.lists[key[1]] += (row.id,)
         self.set(key, count=self.hash(key).count + 1)
 
@@ -87,7 +88,7 @@ class Redis:
             elif self.refuses(row):
                 return "failed", row
             else:
-                self.push(key, row)
+                self.push(server, key, row)
             self.set(key, cursor=position)
         return "ok", None
 
@@ -105,7 +106,7 @@ class Redis:
                 failed.append(row)
                 keys.add(row.key)
             else:
-                self.push(key, row)
+                self.push(server, key, row)
         self.set(key, cursor=final)
         return "ok", failed
 
@@ -118,7 +119,7 @@ class Redis:
         self.begin_write(server, key)
         if self.refuses(row):
             return "failed"
-        self.push(key, row)
+        self.push(server, key, row)
         self.set(key, skipped=self.hash(key).skipped - {row.seq})
         return "ok"
 

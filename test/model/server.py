@@ -3,7 +3,17 @@
 
 from relay import Relay
 from rules import rule
-from words import Row, Run, Snapshot
+from words import Deferred, Row, Run, Snapshot
+
+
+class Standby:
+    """The synchronous standby of a server."""
+
+    def __init__(self):
+        self.has = 0            # LSN up to which it has flushed
+        self.confirmed = 0      # LSN that it has told the server
+        self.away = False
+        self.gone = False       # promoted, or it is another server's
 
 
 class Server:
@@ -21,6 +31,7 @@ class Server:
         self.wal = list(wal)
         self.place = place or world.new("place")
         self.restored = False           # started with recovery.signal
+        self.standby = Standby() if world.synchronous else None
         self.paused = set()
 
         # for the checks only
@@ -47,52 +58,14 @@ class Server:
         """Recovery ends, and shared memory is new."""
         self.run_id = self.world.new("run")
         self.flushed = self.start = self.lsn
-        self.in_progress = {}
+        if self.standby:
+            self.standby.confirmed = 0
         self.replay()
         at_once = self.world.runs_at_once or self.name[0] in "BC"
         if at_once and not self.held and rule("run at once"):
             self.record_run()
         self.waited_for_place = False
         self.relay = Relay(self, self.world.redis)
-
-    def replay(self):
-        """Our tables and the next numbers, from WAL."""
-        self.rows, self.deferred, self.dead, self.runs = [], {}, {}, []
-        self.source, self.held = "source0", None
-        self.next_xid, self.seq = 3, 0
-        written = {}
-        for what, value in self.wal:
-            if what == "row":
-                written.setdefault(value.xid, []).append(value)
-                self.next_xid = max(self.next_xid, value.xid + 1)
-                self.seq = max(self.seq, value.seq)
-            elif what == "commit":
-                self.rows += written.pop(value, [])
-                self.next_xid = max(self.next_xid, value + 1)
-            elif what == "abort":
-                written.pop(value, None)
-                self.next_xid = max(self.next_xid, value + 1)
-            elif what == "defer":
-                self.deferred.setdefault(value.seq, value)
-            elif what == "settle":
-                self.deferred.pop(value, None)
-            elif what == "bury":
-                self.deferred.pop(value.seq, None)
-                self.dead[value.seq] = value
-            elif what == "run":
-                self.runs.append(value)
-            elif what == "hold":
-                self.held = value
-            elif what == "release":
-                self.held = None
-                self.source = value
-        self.ended = self.next_xid
-
-    def log(self, what, value):
-        self.wal.append((what, value))
-
-    def flush(self):
-        self.flushed = self.lsn
 
     def crash(self):
         del self.wal[self.flushed:]
@@ -102,6 +75,105 @@ class Server:
         self.flush()
         self.start_run()
 
+    # WAL
+
+    def log(self, what, value=None):
+        self.wal.append((what, value))
+        if what != "fill":
+            getattr(self, "redo_" + what)(value)
+
+    def flush(self):
+        self.flushed = self.lsn
+
+    def replay(self):
+        """Our tables and the next numbers, from WAL."""
+        self.next_xid, self.seq, self.ended = 3, 0, 3
+        self.in_progress = {}   # by xid: what a commit will do, as records
+        self.hanging = []       # (LSN, xid) of commits that await the standby
+        self.staged = []        # rows of the staging tables
+        self.current = 0        # the table that takes new rows
+        self.deferred, self.dead = {}, {}       # by seq
+        self.known = {}         # by cursor key
+        self.runs = []
+        self.source, self.held = "source0", None
+        self.history = []       # for the checks: all rows that were ever staged
+        for what, value in self.wal:
+            if what != "fill":
+                getattr(self, "redo_" + what)(value)
+        self.in_progress = {}
+        self.ended = self.next_xid
+
+    def redo_row(self, row):
+        self.redo_of_transaction(row.xid, "row", row)
+        self.seq = max(self.seq, row.seq)
+
+    def redo_delay(self, entry):
+        self.redo_of_transaction(entry.row.xid, "delay", entry)
+        self.seq = max(self.seq, entry.row.seq)
+
+    def redo_due(self, value):
+        xid, seq = value
+        self.redo_of_transaction(xid, "due", seq)
+
+    def redo_of_transaction(self, xid, what, value):
+        self.in_progress.setdefault(xid, []).append((what, value))
+        self.next_xid = max(self.next_xid, xid + 1)
+
+    def redo_commit(self, xid):
+        for what, value in self.in_progress.get(xid, ()):
+            if what == "row":
+                self.staged.append(value)
+            if what in ("row", "emptied"):
+                self.history.append(value)
+                self.world.check.visible(value)
+            if what == "delay":
+                self.deferred[value.row.seq] = value
+            if what == "due":
+                self.deferred.pop(value, None)
+        self.redo_abort(xid)
+
+    def redo_abort(self, xid):
+        self.in_progress.pop(xid, None)
+        self.next_xid = max(self.next_xid, xid + 1)
+        self.ended = max(self.ended, xid + 1)
+
+    def redo_defer(self, entry):
+        self.deferred[entry.row.seq] = entry
+
+    def redo_forget(self, seq):
+        self.deferred.pop(seq, None)
+
+    def redo_bury(self, row):
+        self.deferred.pop(row.seq, None)
+        self.dead[row.seq] = row
+
+    def redo_current(self, table):
+        self.current = table
+
+    def redo_empty(self, value):
+        table, evacuated = value
+        for row in evacuated:
+            self.deferred.setdefault(row.seq, Deferred(row, "evacuated"))
+        self.staged = [row for row in self.staged if row.table != table]
+        for xid, records in self.in_progress.items():
+            self.in_progress[xid] = [
+                ("emptied" if what == "row" and value.table == table else what,
+                 value) for what, value in records]
+
+    def redo_known(self, value):
+        key, known = value
+        self.known[key] = known
+
+    def redo_run(self, run):
+        self.runs.append(run)
+
+    def redo_hold(self, reason):
+        self.held = reason
+
+    def redo_release(self, source):
+        self.held = None
+        self.source = source
+
     # what applications do
 
     def begin(self):
@@ -110,45 +182,79 @@ class Server:
         self.in_progress[xid] = []
         return xid
 
-    def enqueue(self, xid, queue, id, key):
-        self.seq += 1
-        row = Row(self.seq, xid, self.flushed, queue, id, key)
-        self.in_progress[xid].append(row)
-        self.log("row", row)
+    def enqueue(self, xid, queue, id, key, due=None):
+        row = Row(self.seq + 1, xid, self.flushed, queue, id, key, self.current)
+        if due is None:
+            self.log("row", row)
+        else:
+            self.log("delay", Deferred(row, "delayed", due))
 
     def end(self, xid, commits, synchronous):
-        self.log("commit" if commits else "abort", xid)
-        if commits and synchronous:
-            self.flush()
-        rows = self.in_progress.pop(xid)
-        self.ended = max(self.ended, xid + 1)
-        if commits:
-            self.rows += rows
-        return rows
+        what = "commit" if commits else "abort"
+        if not (commits and synchronous):
+            self.log(what, xid)
+            return
+        self.wal.append((what, xid))
+        self.flush()
+        self.hanging.append((self.lsn, xid))
+        self.finish_commits()
+
+    def finish_commits(self, cancelled=False):
+        """Commits are visible when the standby has them, or are cancelled."""
+        for lsn, xid in list(self.hanging):
+            if cancelled or self.standby_has(lsn):
+                self.hanging.remove((lsn, xid))
+                self.redo_commit(xid)
+
+    def open_transactions(self):
+        hanging = {xid for _, xid in self.hanging}
+        return [xid for xid in self.in_progress if xid not in hanging]
 
     def snapshot(self):
         return Snapshot(self.ended, (xid for xid in self.in_progress
                                      if xid < self.ended))
 
-    # what the relay writes
+    def standby_has(self, lsn):
+        return self.standby is None or self.standby.confirmed >= lsn
 
-    def defer(self, row):
-        """Record a skipped row.  A crash may undo it: Redis has its number."""
-        self.deferred.setdefault(row.seq, row)
-        self.log("defer", row)
+    # our tables
 
-    def settle(self, seq):
-        """A deferred row was applied.  A crash may undo it: as above."""
-        self.deferred.pop(seq, None)
-        self.log("settle", seq)
+    def rows_of(self, queue):
+        """The messages of a queue that we have, wherever they lie."""
+        rows = {row.seq: row for row in self.staged if row.queue == queue}
+        for entry in self.deferred.values():
+            if entry.row.queue == queue and entry.reason != "delayed":
+                rows[entry.row.seq] = entry.row
+        for row in self.dead.values():
+            if row.queue == queue:
+                rows[row.seq] = row
+        return sorted(rows.values())
+
+    def every_row(self):
+        return (self.staged + [entry.row for entry in self.deferred.values()] +
+                list(self.dead.values()))
+
+    def reason(self, row):
+        """Why it is deferred, if it is."""
+        entry = self.deferred.get(row.seq)
+        return entry and entry.reason
+
+    def skipped(self, queue):
+        """Of the rows that a cursor covers: those that were not applied."""
+        return {row.seq for row in self.rows_of(queue)
+                if row.seq in self.dead or self.reason(row) == "skipped"}
+
+    def defer(self, row, reason):
+        """A crash may undo this: Redis knows what was skipped and applied."""
+        if self.reason(row) != reason:
+            self.log("defer", Deferred(row, reason))
 
     def bury(self, row):
         """A dead letter, flushed before the next of its key goes (6a.11)."""
-        self.deferred.pop(row.seq, None)
-        self.dead[row.seq] = row
         self.log("bury", row)
         self.world.check.buried.add(row.id)
-        self.flush()
+        if rule("burial flushed"):
+            self.flush()
 
     # runs
 
@@ -158,8 +264,8 @@ class Server:
 
     def record_run(self):
         if not self.runs or self.runs[-1].id != self.run_id:
-            self.runs.append(self.this_run())
-            self.log("run", self.runs[-1])
+            self.log("run", self.this_run())
+            self.run_recorded = self.lsn
             if rule("run flushed"):
                 self.flush()
 
@@ -182,18 +288,17 @@ class Server:
     # holding
 
     def hold(self, reason):
-        self.held = reason
         self.was_held = True
         self.world.tally["held: " + reason] += 1
         if rule("hold recorded"):
             self.log("hold", reason)
             self.flush()
+        else:
+            self.held = reason
 
     def release(self):
         """The operator's decision: new cursors."""
-        self.held = None
         self.was_held = self.is_drill = self.restored = False
-        self.source = self.world.new("source")
-        self.log("release", self.source)
+        self.log("release", self.world.new("source"))
         self.flush()
         self.relay = Relay(self, self.world.redis)

@@ -38,7 +38,18 @@ class Snapshot:
 NOTHING = Snapshot()
 
 # A message as it is staged.  lsn: what was flushed when it was written (6a.3).
-Row = namedtuple("Row", "seq xid lsn queue id key")
+# table: the staging table that it was written to.
+Row = namedtuple("Row", "seq xid lsn queue id key table")
+
+# A row that cannot wait in staging, and why:
+# delayed: until due, then it is staged again with a new identity
+# skipped: it was refused, or waits behind one that was
+# applied: that went through in the end, but Redis may lose it
+# evacuated: its queue stands still, or stood
+Deferred = namedtuple("Deferred", "row reason due", defaults=(None,))
+
+# What the database remembers of a cursor, to count what Redis loses.
+Known = namedtuple("Known", "count cursor skipped")
 
 # One life of shared memory (6a.1).  start: where recovery ended.  place: the
 # machine and the data directory (6a.10).

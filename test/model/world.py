@@ -6,8 +6,9 @@ from collections import Counter
 
 from check import Check, Violation
 from rules import rule
-from scripts import Redis
+from scripts import REMEMBERED, Redis
 from server import Server
+from upkeep import look
 from words import QUEUES, Run
 
 # How often each happens, in the schedules that have it.
@@ -24,7 +25,12 @@ EVENTS = {
     "redis": 2,         # Redis loses its last writes, and all connections
     "silent": 1,        # its last writes only
     "late": 3,          # a relay dies in the middle of something
+    "standby": 4,       # the standby is synchronous; it leaves and comes back
 }
+
+# With a synchronous standby there are only failovers to it.
+SYNCHRONOUS = ("failover", "comeback", "stop", "redis", "silent", "late",
+               "standby")
 
 
 class World:
@@ -37,6 +43,7 @@ class World:
         self.by_name = {}
         self.redis = Redis()
         self.check = Check(self)
+        self.choose_kinds(only)
         # at once, also while Redis is away; or with the relay's first step
         self.runs_at_once = rng.random() < .5
         first = Run("root", 1, 1, 0, "")
@@ -45,13 +52,23 @@ class World:
         self.stopped = []
         self.volumes = []       # older states of the main server
         self.newest_timeline = 1
+
+    def choose_kinds(self, only):
+        rng = self.rng
+        kinds = [kind for kind in EVENTS if kind != "standby"]
+        self.synchronous = rng.random() < .25
+        if self.synchronous:
+            kinds = [kind for kind in kinds if kind in SYNCHRONOUS]
         if rng.random() < .8:
-            self.kinds = [kind for kind in EVENTS if rng.random() < .35]
+            self.kinds = [kind for kind in kinds if rng.random() < .35]
         else:
-            self.kinds = [rng.choice(list(EVENTS))]
+            self.kinds = [rng.choice(kinds)]
+        if self.synchronous:
+            self.kinds.append("standby")
         self.looks = rng.random() < .7  # or so rarely that there are none
         if only:
             self.kinds = list(only)
+            self.synchronous = "standby" in only
             self.looks = rng.random() < .3
 
     def new(self, what):
@@ -71,6 +88,7 @@ class World:
 
     def step(self):
         rng, dice = self.rng, self.rng.random()
+        self.standbys_go_on()
         if dice < .50:
             self.write()
         elif dice < .90:
@@ -83,7 +101,7 @@ class World:
             else:
                 relay.connected = relay.skipping = False
         elif dice < .925:
-            rng.choice(self.servers).paused ^= {"b"}
+            rng.choice(self.servers).paused ^= {rng.choice("abb")}
         elif dice < .94:
             self.restart(rng.choice(self.servers))
         elif dice < .96:
@@ -101,31 +119,31 @@ class World:
         """What applications do."""
         rng = self.rng
         server = self.main if rng.random() < .6 else rng.choice(self.servers)
+        transactions = server.open_transactions()
         dice = rng.random()
         if dice < .25:
             server.begin()
-        elif dice < .70 and server.in_progress:
-            self.enqueue(server)
-        elif dice < .95 and server.in_progress:
-            commits = rng.random() < .8
-            xid = rng.choice(list(server.in_progress))
-            rows = server.end(xid, commits, rng.random() < .6)
-            if commits:
-                self.check.committed.update({row.id: self.time for row in rows})
+        elif dice < .70 and transactions:
+            self.enqueue(server, rng.choice(transactions))
+        elif dice < .95 and transactions:
+            server.end(rng.choice(transactions), rng.random() < .8,
+                       rng.random() < .6)
         elif dice >= .95:
             # much WAL, no transaction ids
             server.wal += [("fill", object()) for _ in range(rng.randint(3, 40))]
 
-    def enqueue(self, server):
+    def enqueue(self, server, xid):
         rng, check = self.rng, self.check
         queue = rng.choice(QUEUES)
         id = self.new("m")
         check.began[id] = self.time
         check.key[id] = rng.choice("xyz") if queue == "a" else queue
-        if queue == "a" and rng.random() < .25:
-            self.redis.poison[id] = rng.choice((1, 2, 3, 5, 99))
-        xid = rng.choice(list(server.in_progress))
-        server.enqueue(xid, queue, id, check.key[id])
+        if queue == "a" and rng.random() < .35:
+            self.redis.poison[id] = rng.choice((1, 2, 3, 4, 5, 99))
+        due = None
+        if rng.random() < .1:
+            due = self.time + rng.randint(0, 40)
+        server.enqueue(xid, queue, id, check.key[id], due)
 
     def restart(self, server):
         rng = self.rng
@@ -135,6 +153,20 @@ class World:
         else:
             server.restart()
         server.relay.unreachable = rng.choice((0, 0, rng.randint(1, 8)))
+
+    def standbys_go_on(self):
+        if not self.synchronous:
+            return
+        rng = self.rng
+        for server in self.servers:
+            standby = server.standby
+            if standby and not standby.away and not standby.gone:
+                if rng.random() < .25:
+                    standby.has = rng.randint(min(standby.has, server.flushed),
+                                              server.flushed)
+                if rng.random() < .7:
+                    standby.confirmed = standby.has
+            server.finish_commits(cancelled=rng.random() < .01)
 
     def arrive(self):
         """A late request."""
@@ -168,6 +200,8 @@ class World:
     def remove(self, server):
         self.servers.remove(server)
         del server.wal[server.flushed:]
+        if server.standby:
+            server.standby.gone = True
         if not server.is_drill:
             self.stopped.append(server)
             del self.stopped[:-3]
@@ -178,7 +212,11 @@ class World:
         rng = self.rng
         oldest = max(primary.timelines[0][1],       # not behind pg_upgrade
                      primary.flushed - rng.randint(0, lag))
-        lsn = rng.randint(oldest, primary.flushed)
+        if self.synchronous:
+            oldest = primary.standby.has
+            primary.standby.gone = True
+        lsn = rng.randint(oldest, oldest if self.synchronous
+                          else primary.flushed)
         timelines = [(timeline, begin) for timeline, begin in primary.timelines
                      if begin <= lsn]
         last = timelines[-1][0]
@@ -200,6 +238,8 @@ class World:
 
     def event_failover(self, _):
         old = self.main
+        if self.synchronous and old.standby.has <= old.start:
+            return                      # it has none yet
         new = self.promote(old)
         if self.rng.random() < .5:
             self.remove(old)            # or it goes on beside it
@@ -256,7 +296,7 @@ class World:
         if self.stopped:
             server = self.stopped.pop(rng.randrange(len(self.stopped)))
             server.restart()
-            self.add(server, main=rng.random() < .3)
+            self.add(server, main=rng.random() < .3 and not self.synchronous)
 
     def event_stop(self, anyone):
         if anyone is not self.main:
@@ -267,19 +307,31 @@ class World:
             self.release(anyone)
 
     def event_redis(self, _):
-        self.redis.lose(self.rng.randint(1, 6))
+        self.lose(6)
         for server in self.servers:
             server.relay.connected = False
 
     def event_silent(self, _):
-        self.redis.lose(self.rng.randint(1, 4))
+        self.lose(4)
 
     def event_late(self, anyone):
         anyone.relay.die(self.rng)
 
+    def event_standby(self, anyone):
+        if anyone.standby:
+            anyone.standby.away = not anyone.standby.away
+
+    def lose(self, most):
+        """Redis loses its last writes; now and then all that it remembers."""
+        if self.rng.random() < .3:
+            most = REMEMBERED
+        before = self.redis.lists
+        self.redis.lose(self.rng.randint(1, most))
+        self.check.loses(before, self.redis.lists)
+
     def release(self, server):
         """outbox_release(): all that is retained is delivered, perhaps again."""
-        self.check.excused |= {row.id for row in server.rows}
+        self.check.excused |= {row.id for row in server.every_row()}
         server.release()
 
     # the end
@@ -288,17 +340,22 @@ class World:
         """Let everything come to rest, and check it; then with one server left."""
         rng, check = self.rng, self.check
         for server in self.servers:
-            for xid in list(server.in_progress):
-                for row in server.end(xid, True, True):
-                    check.committed[row.id] = self.time
+            for xid in server.open_transactions():
+                server.end(xid, True, True)
+            if server.standby:
+                server.standby.away = False
         if "late" not in self.kinds:
             self.redis.late = []
         self.rest()
         bad = [line for server in self.servers for line in check.server(server)]
         bad += check.only_one_is_well()
+        if self.synchronous:
+            bad += check.synchronous(self.main)
 
         server = rng.choice(self.servers)       # the operator's choice
         self.servers = [server]
+        server.standby = None
+        server.finish_commits()
         if rng.random() < .5:
             server.restart()
         self.rest()
@@ -316,6 +373,8 @@ class World:
                 server.relay.unreachable = 0
         for _ in range(8):
             for _ in range(300):
+                self.time += 1
+                self.standbys_go_on()
                 for server in self.servers:
                     server.relay.step(self.rng)
                 if self.redis.late:
@@ -324,7 +383,7 @@ class World:
                     break
             for server in self.servers:
                 if not server.held and not server.relay.fenced:
-                    server.relay.look()
+                    look(server.relay)
             if self.all_idle():
                 break
 

@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the outbox developers
+"""What the relay does besides delivering: it looks at idle cursors, stages what is
+due, and forgets what Redis has had for long enough."""
+
+from rules import rule
+from words import QUEUES, Known
+
+RETENTION = 15          # steps
+
+
+def look(relay):
+    """Has Redis lost idle cursors, has somebody else moved them? (6a.7)"""
+    server = relay.server
+    if not relay.connected or not rule("look"):
+        return
+    # Batches that wait for the standby are not on their way.
+    busy = {queue for queue, _ in relay.batches
+            if not relay.waits_for_standby()}
+    for queue in QUEUES:
+        if queue in busy:
+            continue
+        if not relay.redis.is_at((server.source, queue), relay.expects(queue)):
+            relay.connected = False
+            return
+        relay.seen[queue] = relay.looked_at[queue] = server.world.time
+        if not rule("look moves"):
+            continue
+        if rule("look writes"):
+            server.log("fill")          # on an idle server WAL stands still
+        if rule("look flushed"):
+            server.flush()
+        at = relay.cursor[queue]
+        moved = relay.position(at.prev, at.cur, at.seq, server.lsn)
+        if relay.ask("move", queue, relay.expects(queue), moved) == "ok":
+            relay.cursor[queue] = moved
+
+
+def move_due(relay):
+    """A delayed message that is due is staged, with a new identity."""
+    server = relay.server
+    due = [entry for _, entry in sorted(server.deferred.items())
+           if entry.reason == "delayed" and entry.due <= server.world.time]
+    for entry in due[:3]:
+        row = entry.row
+        xid = server.begin()
+        server.log("due", (xid, row.seq))
+        if not rule("one transaction"):
+            server.end(xid, True, True)
+            xid = server.begin()
+        if rule("new identity"):
+            server.enqueue(xid, row.queue, row.id, row.key)
+        else:
+            server.log("row", row)
+            server.end(row.xid, True, False)
+        server.world.check.moved(row)
+        server.end(xid, True, False)
+
+
+# retention
+
+
+def retained(relay, queues, since):
+    """Has the retention passed, and did Redis have all of it even then?
+
+    A loss within the retention is noticed by the look, and sent again.
+    """
+    until = since + (RETENTION if rule("retention") else 0)
+    if relay.server.world.time < until:
+        return True
+    if not rule("look before emptying"):
+        return False
+    if any(relay.seen[queue] < until for queue in queues):
+        look(relay)
+    return (not relay.connected or
+            any(relay.seen[queue] < until for queue in queues))
+
+
+def rotate(relay):
+    """Empty the staging table that takes no new rows, or begin to use it."""
+    server = relay.server
+    table = 1 - server.current
+    rows = [row for row in server.staged if row.table == table]
+    unended = rule("open transactions") and any(
+        what == "row" and value.table == table
+        for records in server.in_progress.values() for what, value in records)
+    if not rows and not unended:
+        if any(row.table == server.current for row in server.staged):
+            server.log("current", table)
+        return
+    waiting = [row for row in rows if not relay.cursor[row.queue].covers(row)]
+    standing = [row for row in waiting if row.queue in relay.still]
+    if unended or len(standing) < len(waiting):
+        relay.settled_since.pop(table, None)
+        return
+    _, stood = relay.settled_since.get(table, (0, standing))
+    if stood != standing and rule("retention begins"):
+        del relay.settled_since[table]  # what stood still has gone on
+    since, _ = relay.settled_since.setdefault(table,
+                                              (server.world.time, standing))
+    if retained(relay, QUEUES, since):
+        return
+    for queue in QUEUES:
+        record_count(relay, queue)
+    server.log("empty", (table, standing if rule("evacuate") else []))
+    server.flush()
+    del relay.settled_since[table]
+    server.world.tally["a table is emptied"] += 1
+    server.world.tally["rows evacuated"] += len(standing)
+
+
+def record_count(relay, queue):
+    """What is forgotten can be counted, at least, when Redis loses it."""
+    if rule("count recorded"):
+        server = relay.server
+        server.log("known", ((server.source, queue), Known(
+            relay.count[queue], relay.cursor[queue], server.skipped(queue))))
+
+
+def purge(relay):
+    """Copies of rows that have left staging are retained as well."""
+    server = relay.server
+    if not relay.connected:
+        return
+    for seq, entry in list(server.deferred.items()):
+        if relay.is_wanted(entry):
+            relay.kept_since.pop(seq, None)
+            continue
+        since = relay.kept_since.setdefault(seq, server.world.time)
+        if not rule("evacuated kept") and entry.reason == "evacuated":
+            since -= RETENTION
+        if not retained(relay, [entry.row.queue], since):
+            record_count(relay, entry.row.queue)
+            server.log("forget", seq)
+            server.world.tally["deferred rows forgotten"] += 1
+        if not relay.connected:
+            return
