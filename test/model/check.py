@@ -16,11 +16,9 @@ class Check:
     def __init__(self, world):
         self.world = world
         self.began = {}             # by message id: when
-        self.committed = {}
         self.applied_at = {}
-        self.applied_rows = set()
         self.key = {}
-        self.delayed = set()
+        self.moved_ids = set()      # staged again, with a new identity
         self.buried = set()
         self.excused = set()        # may come twice, or out of order
         self.gone = set()           # lost by Redis after the retention
@@ -29,23 +27,19 @@ class Check:
 
     # while it runs
 
-    def visible(self, row):
-        self.committed.setdefault(row.id, self.world.time)
-
     def applied(self, row):
-        self.applied_rows.add(row)
         self.applied_at[row.id] = self.world.time
 
     def loses(self, before, after):
         """Redis loses the last of what it has applied."""
         for queue in QUEUES:
-            for id in before[queue][len(after[queue]):]:
-                if self.world.time - self.applied_at[id] >= RETENTION:
-                    self.gone.add(id)
+            for row in before[queue][len(after[queue]):]:
+                if self.world.time - self.applied_at[row.id] >= RETENTION:
+                    self.gone.add(row.id)
 
     def moved(self, row):
-        """A delayed message has been staged; perhaps by two histories."""
-        self.delayed.add(row.id)
+        """What was delayed or dead is staged; perhaps by two histories."""
+        self.moved_ids.add(row.id)
 
     def moves(self, server, movers):
         """A server moves a cursor.  Returns the movers with it."""
@@ -126,15 +120,19 @@ class Check:
         queue = key[1]
         mover = self.world.by_name[have.movers[-1]]
         theirs = {value for what, value in mover.wal if what == "row"}
+        delivered = set(self.world.redis.lists[queue])
         ours = server.every_row()
         self.excuse("delivered by a history that was lost, and now comes back",
                     {row.id for row in ours
                      if row.queue == queue and not cursor.covers(row) and
-                     row in self.applied_rows and row not in theirs})
-        self.excuse("a failover lost the move of a delayed message",
+                     row in delivered and row not in theirs})
+        self.excuse("a failover lost the move of a delayed or dead message",
                     {row.id for row in
-                     (theirs & self.applied_rows) - set(server.history)} &
-                    {row.id for row in ours})
+                     (theirs & delivered) - set(server.history)} &
+                    {row.id for row in ours + server.rows_in_progress()})
+        self.excuse("a failover lost the end of a prepared transaction",
+                    {row.id for row in server.rows_in_progress()
+                     if row in delivered})
         if base is not have.cursor.run:
             self.excuse("a failover lost the record of a run",
                         {row.id for row in ours
@@ -163,8 +161,7 @@ class Check:
             return [f"{main.name} was promoted and does not deliver"]
         bad = self.server(main, order=True)
         for queue in QUEUES:
-            phantoms = (set(self.world.redis.lists[queue]) -
-                        {row.id for row in main.history})
+            phantoms = set(self.world.redis.lists[queue]) - set(main.history)
             if phantoms:
                 bad.append(f"phantom in {queue}: {phantoms}")
         return bad
@@ -187,9 +184,10 @@ class Check:
 
     def queue(self, server, queue, order):
         bad = []
-        delivered = self.world.redis.lists[queue]
+        delivered = [row.id for row in self.world.redis.lists[queue]]
         wanted = [row.id for row in server.history if row.queue == queue]
-        dead = {row.id for row in server.dead.values()}
+        dead = {row.id for row in server.dead.values()
+                if row.seq not in server.replayed}
         times = Counter(delivered)
 
         twice = [id for id in times
@@ -212,20 +210,21 @@ class Check:
         if phantoms and not self.split:
             bad.append(f"phantom in {queue}: {phantoms}")
         if order:
-            bad += self.order(queue, delivered, wanted)
+            bad += self.order(server, queue, delivered)
         return bad
 
-    def order(self, queue, delivered, wanted):
+    def order(self, server, queue, delivered):
         """Of one key, what was committed before the other began comes first."""
         bad = []
         at = {id: i for i, id in enumerate(delivered)}
-        exempt = self.excused | self.delayed
+        exempt = self.excused | self.moved_ids
         if self.split and not self.world.synchronous:
             exempt |= self.buried       # a failover may lose a burial
-        here = [id for id in wanted if id in at and id not in exempt]
-        for first in here:
+        here = [(row.id, visible) for row, visible in server.history.items()
+                if row.queue == queue and row.id in at and row.id not in exempt]
+        for first, visible in here:
             if any(self.key[first] == self.key[second] and
-                   self.committed[first] < self.began[second] and
-                   at[first] > at[second] for second in here):
+                   visible < self.began[second] and
+                   at[first] > at[second] for second, _ in here):
                 bad.append(f"order in {queue}: {first}")
         return bad

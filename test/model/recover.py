@@ -41,6 +41,9 @@ def recover_queue(relay, queue, now):
     server = relay.server
     key = (server.source, queue)
     have = relay.redis.hash(key)
+    if (queue in relay.cursor and rule("retention again") and
+            relay.expects(queue) != (have.cursor, have.count)):
+        relay.settled_since, relay.kept_since = {}, {}
     relay.count[queue] = have.count
     lsn = server.flushed
     if have.cursor is None:
@@ -91,18 +94,23 @@ def clip(relay, key, have, base, lsn):
     """Promoted since: what only the cursor's history has is not covered."""
     server, queue = relay.server, key[1]
     _, at = server.leaves(base)
-    old = [row for row in server.every_row()
-           if row.lsn < at or not rule("row position")]
-    limit = 1 + max([row.xid for row in old], default=2)
-    if not rule("clip"):
-        limit = 10**9
-    cursor = relay.position(have.cursor.prev.clip(limit),
-                            have.cursor.cur.clip(limit), have.cursor.seq, lsn)
+    now = server.snapshot()
+    # Numbers of transactions are ours alone from the first on that has written a
+    # row since; without rows it makes no difference.
+    since = [row.xid for row in server.every_row() + server.rows_in_progress()
+             if row.lsn >= at and rule("row position")]
+    limit = min(since, default=now.xmax) if rule("clip") else 10**9
+    # What is in progress here, or prepared, has perhaps ended there.  To us it
+    # has not, so our next tick must have it, even if it comes again.
+    in_progress = now.in_progress if rule("clip prepared") else frozenset()
+    cursor = relay.position(have.cursor.prev.clip(limit, in_progress),
+                            have.cursor.cur.clip(limit, in_progress),
+                            have.cursor.seq, lsn)
     server.world.check.clips(server, key, have, base, cursor)
     if not rule("clip skipped"):
         return cursor, have.skipped
-    covered = {row.seq for row in old
-               if row.queue == queue and cursor.covers(row)}
+    covered = {row.seq for row in server.rows_of(queue)
+               if cursor.covers(row)}
     return cursor, have.skipped & covered
 
 
@@ -119,7 +127,7 @@ def count_lost(relay, key, count, cursor, skipped):
     beyond = max(0, known.count - count - len(again))
     server.world.check.counted[queue] += beyond
     server.world.tally["counted: lost beyond the retention"] += beyond
-    server.log("known", (key, Known(count, cursor, server.skipped(queue))))
+    server.log("known", (key, Known(count, cursor, skipped)))
     server.flush()
 
 

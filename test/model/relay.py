@@ -164,7 +164,10 @@ class Relay:
             server.flush()
         if rule("standby: ticks"):
             self.rests_on(server.lsn)
-        new = sorted(row for row in server.staged
+        # A row may have been evacuated before a tick has seen it.
+        rows = server.staged + [entry.row for entry in server.deferred.values()
+                                if entry.reason == "evacuated"]
+        new = sorted(row for row in rows
                      if now.sees(row.xid) and not self.prev.sees(row.xid))
         if not rule("snapshots"):
             top = getattr(self, "top", 0)

@@ -38,6 +38,9 @@ RULES = [Rule(*line) for line in (
     ("retention begins",
      "for rows of a queue that stood still it begins when they have gone",
      6000, "silent,redis"),
+    ("retention again",
+     "and it begins again where the cursor was not as expected",
+     6000, "silent"),
     ("look before emptying",
      "and until a look has found the cursors as they should be after that time",
      1000, "silent"),
@@ -47,6 +50,9 @@ RULES = [Rule(*line) for line in (
     ("evacuate",
      "rows of a queue that stands still are copied when staging is emptied",
      300, ""),
+    ("dead letters stay",
+     "but rows of dead letters are not: their marks would go with staging",
+     6000, "silent,redis"),
     ("evacuated kept",
      "the copies are retained as well",
      6000, "silent,redis"),
@@ -57,13 +63,16 @@ RULES = [Rule(*line) for line in (
      "how many were applied is recorded with each emptying, to count losses",
      1000, "silent,redis"),
 
-    # delayed messages
+    # delayed messages, dead letters
     ("one transaction",
      "a delayed message leaves deferred in the transaction that stages it",
      300, ""),
     ("new identity",
      "and has a new identity",
      300, ""),
+    ("replayed mark",
+     "a dead letter that was replayed leaves a mark while staging has its row",
+     6000, ""),
 
     # runs
     ("run flushed",
@@ -73,7 +82,7 @@ RULES = [Rule(*line) for line in (
      "1: a run has its system identifier",
      6000, "upgrade,comeback,failover"),
     ("row position",
-     "3: only rows written before the fork say which transactions both have",
+     "3: rows written since the fork say which transactions only we have",
      3000, "upgrade,failover,siblings"),
 
     # whose cursor
@@ -99,6 +108,9 @@ RULES = [Rule(*line) for line in (
      "4: promoted since: transactions that only the cursor's history has are "
      "not covered",
      300, "failover"),
+    ("clip prepared",
+     "4: nor are transactions that have not ended here (prepared ones)",
+     6000, "failover"),
     ("clip skipped",
      "4: and numbers that only the cursor's history has are not skipped",
      6000, "failover"),

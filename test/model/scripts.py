@@ -67,7 +67,7 @@ class Redis:
 
     def push(self, server, key, row):
         server.world.check.applied(row)
-        self.lists[key[1]] += (row.id,)
+        self.lists[key[1]] += (row,)
         self.set(key, count=self.hash(key).count + 1)
 
     def add_skipped(self, key, row):

@@ -16,6 +16,22 @@ class Standby:
         self.gone = False       # promoted, or it is another server's
 
 
+class Commit:
+    """A commit record.  visible: when, first, for the checks."""
+
+    def __init__(self, xid):
+        self.xid = xid
+        self.visible = None
+
+
+class Prepared:
+    """A prepared transaction.  Its coordinator decides once, for all histories."""
+
+    def __init__(self, xid):
+        self.xid = xid
+        self.commits = None
+
+
 class Server:
     """A server.  What survives is in wal, a list of records; an LSN is a length.
 
@@ -89,18 +105,21 @@ class Server:
         """Our tables and the next numbers, from WAL."""
         self.next_xid, self.seq, self.ended = 3, 0, 3
         self.in_progress = {}   # by xid: what a commit will do, as records
-        self.hanging = []       # (LSN, xid) of commits that await the standby
+        self.prepared = {}      # by xid
+        self.hanging = []       # (LSN, commit) that await the standby
         self.staged = []        # rows of the staging tables
         self.current = 0        # the table that takes new rows
         self.deferred, self.dead = {}, {}       # by seq
+        self.replayed = set()   # of dead: the seqs of marks
         self.known = {}         # by cursor key
         self.runs = []
         self.source, self.held = "source0", None
-        self.history = []       # for the checks: all rows that were ever staged
+        self.history = {}       # for the checks: all rows, when visible
         for what, value in self.wal:
             if what != "fill":
                 getattr(self, "redo_" + what)(value)
-        self.in_progress = {}
+        self.in_progress = {xid: self.in_progress.get(xid, [])
+                            for xid in sorted(self.prepared)}
         self.ended = self.next_xid
 
     def redo_row(self, row):
@@ -115,25 +134,39 @@ class Server:
         xid, seq = value
         self.redo_of_transaction(xid, "due", seq)
 
+    def redo_replay(self, value):
+        xid, seq = value
+        self.redo_of_transaction(xid, "replay", seq)
+
     def redo_of_transaction(self, xid, what, value):
         self.in_progress.setdefault(xid, []).append((what, value))
         self.next_xid = max(self.next_xid, xid + 1)
 
-    def redo_commit(self, xid):
+    def redo_prepare(self, prepared):
+        self.prepared[prepared.xid] = prepared
+
+    def redo_commit(self, commit):
+        xid = commit.xid
+        if commit.visible is None:
+            commit.visible = self.world.time
         for what, value in self.in_progress.get(xid, ()):
             if what == "row":
                 self.staged.append(value)
             if what in ("row", "emptied"):
-                self.history.append(value)
-                self.world.check.visible(value)
+                self.history[value] = commit.visible
             if what == "delay":
                 self.deferred[value.row.seq] = value
             if what == "due":
                 self.deferred.pop(value, None)
+            if what == "replay" and rule("replayed mark"):
+                self.replayed.add(value)
+            elif what == "replay":
+                self.dead.pop(value, None)
         self.redo_abort(xid)
 
     def redo_abort(self, xid):
         self.in_progress.pop(xid, None)
+        self.prepared.pop(xid, None)
         self.next_xid = max(self.next_xid, xid + 1)
         self.ended = max(self.ended, xid + 1)
 
@@ -154,11 +187,19 @@ class Server:
         table, evacuated = value
         for row in evacuated:
             self.deferred.setdefault(row.seq, Deferred(row, "evacuated"))
+        for row in self.staged:
+            if row.table == table and row.seq in self.replayed:
+                self.forget_replayed(row.seq)
         self.staged = [row for row in self.staged if row.table != table]
         for xid, records in self.in_progress.items():
             self.in_progress[xid] = [
                 ("emptied" if what == "row" and value.table == table else what,
                  value) for what, value in records]
+
+    def forget_replayed(self, seq):
+        """Nothing can find the message under its old identity any more."""
+        self.replayed.discard(seq)
+        self.dead.pop(seq, None)
 
     def redo_known(self, value):
         key, known = value
@@ -189,25 +230,43 @@ class Server:
         else:
             self.log("delay", Deferred(row, "delayed", due))
 
-    def end(self, xid, commits, synchronous):
-        what = "commit" if commits else "abort"
-        if not (commits and synchronous):
-            self.log(what, xid)
-            return
-        self.wal.append((what, xid))
+    def replay_dead(self, row):
+        """outbox_replay(): staged with a new identity.  A mark stays."""
+        xid = self.begin()
+        self.log("replay", (xid, row.seq))
+        self.enqueue(xid, row.queue, row.id, row.key)
+        self.end(xid, True, True)
+
+    def prepare(self, xid):
+        self.log("prepare", Prepared(xid))
         self.flush()
-        self.hanging.append((self.lsn, xid))
-        self.finish_commits()
+
+    def end(self, xid, commits, synchronous):
+        if xid in self.prepared:
+            prepared = self.prepared[xid]
+            if prepared.commits is None:
+                prepared.commits = commits
+            commits = prepared.commits
+        if not commits:
+            self.log("abort", xid)
+        elif not synchronous:
+            self.log("commit", Commit(xid))
+        else:
+            commit = Commit(xid)
+            self.wal.append(("commit", commit))
+            self.flush()
+            self.hanging.append((self.lsn, commit))
+            self.finish_commits()
 
     def finish_commits(self, cancelled=False):
         """Commits are visible when the standby has them, or are cancelled."""
-        for lsn, xid in list(self.hanging):
+        for lsn, commit in list(self.hanging):
             if cancelled or self.standby_has(lsn):
-                self.hanging.remove((lsn, xid))
-                self.redo_commit(xid)
+                self.hanging.remove((lsn, commit))
+                self.redo_commit(commit)
 
     def open_transactions(self):
-        hanging = {xid for _, xid in self.hanging}
+        hanging = {commit.xid for _, commit in self.hanging}
         return [xid for xid in self.in_progress if xid not in hanging]
 
     def snapshot(self):
@@ -233,6 +292,14 @@ class Server:
     def every_row(self):
         return (self.staged + [entry.row for entry in self.deferred.values()] +
                 list(self.dead.values()))
+
+    def rows_in_progress(self):
+        """What open and prepared transactions have written."""
+        rows = []
+        for records in self.in_progress.values():
+            rows += [value for what, value in records if what == "row"]
+            rows += [value.row for what, value in records if what == "delay"]
+        return rows
 
     def reason(self, row):
         """Why it is deferred, if it is."""

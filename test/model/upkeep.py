@@ -81,8 +81,7 @@ def rotate(relay):
     table = 1 - server.current
     rows = [row for row in server.staged if row.table == table]
     unended = rule("open transactions") and any(
-        what == "row" and value.table == table
-        for records in server.in_progress.values() for what, value in records)
+        row.table == table for row in server.rows_in_progress())
     if not rows and not unended:
         if any(row.table == server.current for row in server.staged):
             server.log("current", table)
@@ -101,11 +100,13 @@ def rotate(relay):
         return
     for queue in QUEUES:
         record_count(relay, queue)
-    server.log("empty", (table, standing if rule("evacuate") else []))
+    evacuated = [row for row in standing if row.seq not in server.dead or
+                 not rule("dead letters stay")]
+    server.log("empty", (table, evacuated if rule("evacuate") else []))
     server.flush()
     del relay.settled_since[table]
     server.world.tally["a table is emptied"] += 1
-    server.world.tally["rows evacuated"] += len(standing)
+    server.world.tally["rows evacuated"] += len(evacuated)
 
 
 def record_count(relay, queue):

@@ -19,10 +19,12 @@ class Snapshot:
     def sees(self, xid):
         return xid < self.xmax and xid not in self.in_progress
 
-    def clip(self, limit):
-        """What it says of the transactions below limit; none above has ended."""
-        return Snapshot(min(self.xmax, limit),
-                        (xid for xid in self.in_progress if xid < limit))
+    def clip(self, limit, in_progress):
+        """What it says of the transactions below limit but for some; these and all
+        from limit on have not ended."""
+        xmax = min(self.xmax, limit)
+        return Snapshot(xmax, (xid for xid in self.in_progress | in_progress
+                               if xid < xmax))
 
     def __eq__(self, other):
         return ((self.xmax, self.in_progress) ==

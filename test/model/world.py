@@ -124,7 +124,13 @@ class World:
         if dice < .25:
             server.begin()
         elif dice < .70 and transactions:
-            self.enqueue(server, rng.choice(transactions))
+            xid = rng.choice(transactions)
+            if xid not in server.prepared:
+                self.enqueue(server, xid)
+                if rng.random() < .05:
+                    server.prepare(xid)
+        elif dice < .72:
+            self.replay(server)
         elif dice < .95 and transactions:
             server.end(rng.choice(transactions), rng.random() < .8,
                        rng.random() < .6)
@@ -144,6 +150,16 @@ class World:
         if rng.random() < .1:
             due = self.time + rng.randint(0, 40)
         server.enqueue(xid, queue, id, check.key[id], due)
+
+    def replay(self, server):
+        locked = {value for records in server.in_progress.values()
+                  for what, value in records if what == "replay"}
+        again = [row for _, row in sorted(server.dead.items())
+                 if row.seq not in server.replayed | locked]
+        if again:
+            row = self.rng.choice(again)
+            self.check.moved(row)
+            server.replay_dead(row)
 
     def restart(self, server):
         rng = self.rng
@@ -206,7 +222,7 @@ class World:
             self.stopped.append(server)
             del self.stopped[:-3]
 
-    def promote(self, primary, lag=15):
+    def promote(self, primary, lag=15, kind="N"):
         """A standby of it becomes a primary, on a timeline that it takes to be
         free: the next one, or the next that anybody has seen."""
         rng = self.rng
@@ -225,7 +241,7 @@ class World:
         else:
             timeline = max(self.newest_timeline, last) + 1
         self.newest_timeline = max(self.newest_timeline, timeline)
-        return Server(self, self.new("N"), primary.system,
+        return Server(self, self.new(kind), primary.system,
                       timelines + [(timeline, lsn)], primary.wal[:lsn],
                       parent=primary.name)
 
@@ -271,9 +287,8 @@ class World:
                         place=old.place), main=True)
 
     def event_drill(self, _):
-        drill = self.promote(self.main, 60)
+        drill = self.promote(self.main, 60, "D")
         drill.is_drill = drill.restored = True
-        drill.name = self.new("D")
         self.add(drill)
         if not rule("restored mark") and self.rng.random() < .3:
             drill.restored = False
@@ -281,6 +296,8 @@ class World:
     def event_upgrade(self, _):
         old = self.main
         self.relay_came(old)
+        for xid in list(old.prepared):  # it refuses these
+            old.end(xid, False, False)
         old.flush()
         self.remove(old)                # but it may be started again
         fill = [("fill", object()) for _ in range(self.rng.randint(1, 20))]
@@ -331,7 +348,8 @@ class World:
 
     def release(self, server):
         """outbox_release(): all that is retained is delivered, perhaps again."""
-        self.check.excused |= {row.id for row in server.every_row()}
+        self.check.excused |= {row.id for row in server.every_row() +
+                               server.rows_in_progress()}
         server.release()
 
     # the end
