@@ -17,12 +17,15 @@ PGFILEDESC = "outbox - transactional outbox for Redis"
 OBJS = \
 	src/catalog.o \
 	src/convert.o \
+	src/database_ddl.o \
+	src/databases.o \
 	src/guc.o \
 	src/launcher.o \
 	src/outbox.o \
 	src/redis_url.o \
 	src/server_run.o \
 	src/shmem.o \
+	src/slots.o \
 	src/wake.o \
 	src/redis/connection.o \
 	src/redis/errors.o \

@@ -58,6 +58,15 @@
 	(pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
+/* 16: ... and on the ownership of all kinds */
+#if PG_VERSION_NUM >= 160000
+#define outbox_owns_database(database) \
+	object_ownercheck(DatabaseRelationId, database, GetUserId())
+#else
+#define outbox_owns_database(database) \
+	pg_database_ownercheck(database, GetUserId())
+#endif
+
 /* 17: processes are found by ProcNumber, wait events have names */
 #if PG_VERSION_NUM >= 170000
 #define outbox_my_procno() ((uint32) MyProcNumber)

@@ -7,8 +7,7 @@
  *
  * Purpose: start a relay for each database that has the extension, start it
  *	  again when it ends, stop it when the extension or database is dropped.
- * Process: outbox_register_launcher() and outbox_install_drop_hook() in the
- *	  postmaster; the hook itself in backends.
+ * Process: outbox_register_launcher() in the postmaster.
  * Transaction: the launcher's own.
  * Memory: TopMemoryContext of the launcher.
  * Errors: they end the launcher; the postmaster starts it again.
@@ -36,9 +35,6 @@ StaticAssertDecl(sizeof(OutboxRelayArgs) <= BGW_EXTRALEN,
 
 /* have the postmaster start the launcher */
 extern void outbox_register_launcher(void);
-
-/* have DROP DATABASE and DROP EXTENSION stop the relay */
-extern void outbox_install_drop_hook(void);
 
 extern PGDLLEXPORT void outbox_launcher_main(Datum main_arg);
 

@@ -8,7 +8,7 @@
  * Design notes
  *
  * With shared_preload_libraries the launcher is registered, shared memory is
- * requested and the hook is set.  If the library is loaded later, by a
+ * requested and the hooks are set.  If the library is loaded later, by a
  * session's first call, it can stage messages but not wake a relay.  A server
  * that preloads the library later delivers them.
  *
@@ -16,6 +16,7 @@
  */
 #include "outbox.h"
 
+#include "database_ddl.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "launcher.h"
@@ -36,6 +37,6 @@ _PG_init(void)
 		return;
 
 	outbox_shmem_init_hooks();
-	outbox_install_drop_hook();
+	outbox_install_ddl_hooks();
 	outbox_register_launcher();
 }

@@ -120,9 +120,14 @@ outbox_wake_procno(uint32 procno)
 		SetLatch(&GetPGProcByNumber(procno)->procLatch);
 }
 
+/*
+ * If the launcher has not taken this database's last request yet, it need not
+ * be woken again.
+ */
 void
 outbox_request_relay(Oid database)
 {
+	bool		wake = false;
 	int			i;
 
 	if (outbox_shared == NULL)
@@ -135,9 +140,22 @@ outbox_request_relay(Oid database)
 	if (i == OUTBOX_MAX_REQUESTS)
 		outbox_shared->overflow = true;
 	else if (i == outbox_shared->nrequests)
+	{
 		outbox_shared->requests[outbox_shared->nrequests++] = database;
+		wake = true;
+	}
 	LWLockRelease(outbox_shared->lock);
 
+	if (wake)
+		outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
+}
+
+void
+outbox_request_scan(void)
+{
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	outbox_shared->scan_wanted = true;
+	LWLockRelease(outbox_shared->lock);
 	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
 }
 

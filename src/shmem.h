@@ -30,6 +30,9 @@
 /* requests for relays that the launcher has not taken yet */
 #define OUTBOX_MAX_REQUESTS		64
 
+/* databases and processes that keep relays away from them */
+#define OUTBOX_MAX_AWAY			64
+
 #define OUTBOX_TEXT_SIZE		256
 #define OUTBOX_QUEUE_TEXT_SIZE	160
 
@@ -49,7 +52,10 @@ typedef enum OutboxRelayState
 typedef enum OutboxOutcome
 {
 	OUTBOX_OUTCOME_NONE,		/* it has not ended */
-	OUTBOX_OUTCOME_EXITED,		/* error or signal: start it again */
+	OUTBOX_OUTCOME_FAILED,		/* an error */
+	OUTBOX_OUTCOME_TOLD,		/* somebody has told it to end */
+	OUTBOX_OUTCOME_AWAY,		/* ... who wants it to be away from the
+								 * database */
 	OUTBOX_OUTCOME_NOT_NEEDED	/* the database does not have the extension */
 } OutboxOutcome;
 
@@ -116,6 +122,13 @@ typedef struct OutboxSlot
 	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
 } OutboxSlot;
 
+/* a database that may have no relay, and the process that wants it so */
+typedef struct OutboxAway
+{
+	Oid			database;
+	int			pid;
+}			OutboxAway;
+
 typedef struct OutboxShared
 {
 	LWLock	   *lock;
@@ -123,6 +136,11 @@ typedef struct OutboxShared
 	OutboxRunShared run;		/* see server_run.h */
 
 	/* lock */
+	TimestampTz no_worker_since;	/* databases wait for a worker; 0: none
+									 * does */
+	bool		scan_wanted;	/* pg_database has changed */
+	int			naway;
+	OutboxAway	away[OUTBOX_MAX_AWAY];
 	int			nrequests;
 	bool		overflow;		/* there were more requests than fit */
 	Oid			requests[OUTBOX_MAX_REQUESTS];
@@ -144,6 +162,9 @@ extern void outbox_wake_procno(uint32 procno);
 
 /* ask the launcher to see whether this database needs a relay */
 extern void outbox_request_relay(Oid database);
+
+/* ask the launcher to read pg_database */
+extern void outbox_request_scan(void);
 
 /* lower slot->due to this time; returns false if it was that early already */
 extern bool outbox_lower_due(OutboxSlot *slot, TimestampTz due);

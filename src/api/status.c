@@ -27,7 +27,9 @@
 #include "miscadmin.h"
 #include "queue/queue.h"
 #include "shmem.h"
+#include "slots.h"
 #include "store/run.h"
+#include "utils/syscache.h"
 #include "wake.h"
 
 /* columns of outbox.status, as relay_status() returns them */
@@ -186,24 +188,69 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 					summarize(state, since, why, &trouble));
 }
 
+static bool
+may_have_relay(void)
+{
+	HeapTuple	tup = SearchSysCache1(DATABASEOID,
+									  ObjectIdGetDatum(MyDatabaseId));
+	bool		result;
+
+	if (!HeapTupleIsValid(tup))
+		return true;
+	result = outbox_may_have_relay((Form_pg_database) GETSTRUCT(tup));
+	ReleaseSysCache(tup);
+	return result;
+}
+
+/*
+ * Why there is no relay in a database that has no slot; and since when, if that
+ * is known.
+ */
+static const char *
+why_no_relay(TimestampTz *since)
+{
+	int			pid;
+
+	*since = 0;
+	if (outbox_shared == NULL)
+		return "outbox is not in \"shared_preload_libraries\"";
+	if (RecoveryInProgress())
+		return "this server is a standby";
+	if (pg_atomic_read_u32(&outbox_shared->launcher_procno) == OUTBOX_NOBODY)
+		return "the outbox launcher is not running, see the server's log";
+	if (!may_have_relay())
+		return "this database is a template, or takes no connections";
+
+	LWLockAcquire(outbox_shared->lock, LW_SHARED);
+	pid = outbox_kept_away_by(MyDatabaseId);
+	*since = outbox_shared->no_worker_since;
+	LWLockRelease(outbox_shared->lock);
+	if (pid != 0)
+		return psprintf("process %d copies, renames, moves or drops this database",
+						pid);
+	if (*since != 0)
+		return psprintf("no background worker is free, \"max_worker_processes\" is %d",
+						max_worker_processes);
+	return "the launcher has not started it yet";
+}
+
 /*
  * The status of a database that has no slot.
  */
 static void
 fill_no_status(Datum *values, bool *nulls)
 {
-	const char *why = outbox_shared == NULL ?
-	"outbox is not in \"shared_preload_libraries\"" :
-	RecoveryInProgress() ? "this server is a standby" :
-	"the launcher has not started it yet";
+	TimestampTz since;
+	const char *why = why_no_relay(&since);
 	Trouble		none = {0};
 
 	memset(nulls, true, STATUS_COLUMNS * sizeof(bool));
 	outbox_set_text(values, nulls, STATUS_STATE,
 					state_names[OUTBOX_NOT_RUNNING]);
+	outbox_set_time(values, nulls, STATUS_SINCE, since);
 	outbox_set_text(values, nulls, STATUS_WHY, why);
 	outbox_set_text(values, nulls, STATUS_SUMMARY,
-					summarize(OUTBOX_NOT_RUNNING, 0, why, &none));
+					summarize(OUTBOX_NOT_RUNNING, since, why, &none));
 }
 
 /*

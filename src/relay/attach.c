@@ -9,8 +9,9 @@
  *
  * A relay runs in the slot that the launcher has given it.  The launcher may
  * have given up waiting for this process and started another one; the slot's
- * generation tells, and then this process ends.  When a relay ends, however it
- * ends, it writes so into the slot and wakes the launcher.
+ * generation tells, and then this process ends.  It also ends if somebody does
+ * something to the database for which no relay may be there (slots.c).  When a
+ * relay ends, however it ends, it writes so into the slot and wakes the launcher.
  *
  * A database that is a copy of another one has the other one's messages, and
  * perhaps its Redis.  CREATE DATABASE copies the row of outbox.relay_state,
@@ -24,11 +25,14 @@
 
 #include "miscadmin.h"
 #include "relay/base/hold.h"
+#include "slots.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "store/query.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
+
+volatile sig_atomic_t outbox_told_to_end = false;
 
 static uint32 attached_generation;
 
@@ -51,10 +55,14 @@ relay_detach(int code, Datum arg)
 	slot->pid = 0;
 	slot->npublished = -1;
 	if (slot->outcome == OUTBOX_OUTCOME_NONE)
-		slot->outcome = OUTBOX_OUTCOME_EXITED;
+		slot->outcome = !outbox_told_to_end ? OUTBOX_OUTCOME_FAILED :
+			outbox_kept_away_by(pg_atomic_read_u32(&slot->database)) != 0 ?
+			OUTBOX_OUTCOME_AWAY : OUTBOX_OUTCOME_TOLD;
 	slot->state = OUTBOX_NOT_RUNNING;
 	slot->since = GetCurrentTimestamp();
-	strlcpy(slot->why, "the relay has ended and is about to be started again",
+	strlcpy(slot->why, slot->outcome == OUTBOX_OUTCOME_FAILED ?
+			"the relay has failed, see the server's log; it is started again" :
+			"the relay has been told to end; it is started again",
 			OUTBOX_TEXT_SIZE);
 	LWLockRelease(outbox_shared->lock);
 	outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
@@ -70,6 +78,11 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 	ours = slot->generation == args->generation &&
 		pg_atomic_read_u32(&slot->database) == args->database &&
 		slot->pid == 0;
+	if (ours && outbox_kept_away_by(args->database) != 0)
+	{
+		slot->outcome = OUTBOX_OUTCOME_AWAY;
+		ours = false;
+	}
 	if (ours)
 	{
 		attached_generation = args->generation;
@@ -81,7 +94,10 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 	}
 	LWLockRelease(outbox_shared->lock);
 	if (!ours)
+	{
+		outbox_wake_procno(pg_atomic_read_u32(&outbox_shared->launcher_procno));
 		proc_exit(0);
+	}
 	before_shmem_exit(relay_detach, PointerGetDatum(slot));
 	return slot;
 }

@@ -20,8 +20,13 @@
 
 #include "outbox.h"
 
+#include <signal.h>
+
 #include "launcher.h"
 #include "relay/base/state.h"
+
+/* set by SIGTERM */
+extern volatile sig_atomic_t outbox_told_to_end;
 
 /* the slot given by the launcher; ends the process if it is another relay's */
 extern OutboxSlot *outbox_relay_attach(const OutboxRelayArgs *args);

@@ -74,9 +74,6 @@
 /* at the start: how soon to try again if somebody has locked a table */
 #define LOCK_RETRY_MS		50
 
-/* set by SIGTERM */
-static volatile sig_atomic_t told_to_end = false;
-
 /*
  * pg_cancel_backend() has no query to cancel here.
  */
@@ -92,7 +89,7 @@ relay_sigint(SIGNAL_ARGS)
 static void
 relay_sigterm(SIGNAL_ARGS)
 {
-	told_to_end = true;
+	outbox_told_to_end = true;
 	outbox_die();
 }
 
@@ -105,7 +102,7 @@ write_counts_at_exit(int code, Datum arg)
 {
 	Relay	   *relay = (Relay *) DatumGetPointer(arg);
 
-	if (!told_to_end)
+	if (!outbox_told_to_end)
 		return;
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(relay->scratch);
@@ -323,6 +320,9 @@ outbox_relay_main(Datum main_arg)
 
 		MemoryContextSwitchTo(relay->scratch);
 		MemoryContextReset(relay->scratch);
+		/* told to end between two turns, it leaves without a FATAL in the log */
+		if (outbox_told_to_end)
+			proc_exit(0);
 		CHECK_FOR_INTERRUPTS();
 		take_reload(relay);
 
