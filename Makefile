@@ -89,6 +89,7 @@ OBJS = \
 	src/relay/deliver/skip_batch.o \
 	src/relay/deliver/tick.o \
 	src/relay/consumers/entry.o \
+	src/relay/consumers/read_position.o \
 	src/relay/consumers/returned.o \
 	src/relay/consumers/streams.o \
 	src/relay/upkeep/backlog.o \

@@ -45,6 +45,7 @@ static const struct
 	[REQUEST_SKIP] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
 	[REQUEST_RETRY] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
 	[REQUEST_CONSUMER_CHECK] = {"XINFO STREAM", OUTBOX_REPLY_ARRAY},
+	[REQUEST_CONSUMER_LOOK] = {"XREAD", OUTBOX_REPLY_ARRAY | OUTBOX_REPLY_NIL},
 	[REQUEST_CONSUMER_READ] = {"XREAD", OUTBOX_REPLY_ARRAY | OUTBOX_REPLY_NIL},
 	[REQUEST_CONSUMER_TRIM] = {"XTRIM", OUTBOX_REPLY_INTEGER}
 };
@@ -98,8 +99,14 @@ take_answer(Relay *relay, Link *link, const Request *request,
 {
 	if (!is_expected(request->kind, reply))
 	{
-		outbox_link_fail(link, psprintf("unexpected reply to %s",
-										requests[request->kind].command));
+		const char *error = psprintf("unexpected reply to %s",
+									 requests[request->kind].command);
+
+		/* messages may be delivered all the same */
+		if (outbox_is_of_consumer(request->kind))
+			outbox_consumer_refused(relay, request, error);
+		else
+			outbox_link_fail(link, error);
 		return;
 	}
 	switch (request->kind)
@@ -134,9 +141,10 @@ take_answer(Relay *relay, Link *link, const Request *request,
 			outbox_retry_answer(relay, request, reply);
 			break;
 		case REQUEST_CONSUMER_CHECK:
+		case REQUEST_CONSUMER_LOOK:
 		case REQUEST_CONSUMER_READ:
 		case REQUEST_CONSUMER_TRIM:
-			outbox_consumer_answer(request, reply);
+			outbox_consumer_answer(relay, request, reply);
 			break;
 	}
 }

@@ -43,8 +43,8 @@ StaticAssertDecl(OUTBOX_QUEUE_INFLIGHT <= MAX_INFLIGHT,
 #define MAX_UNSENT		(512 * 1024)
 
 /* the kinds that count apart are the last ones */
-static bool
-is_of_consumer(RequestKind kind)
+bool
+outbox_is_of_consumer(RequestKind kind)
 {
 	return kind >= REQUEST_CONSUMER_CHECK;
 }
@@ -113,7 +113,7 @@ outbox_link_is_up(Link *link)
 static void
 free_request(Link *link, Request *request)
 {
-	bool		of_consumer = is_of_consumer(request->kind);
+	bool		of_consumer = outbox_is_of_consumer(request->kind);
 
 	dlist_delete(&request->node);
 	link->inflight--;
@@ -217,7 +217,7 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 {
 	Request    *request = MemoryContextAllocZero(link->context,
 												 sizeof(Request));
-	bool		of_consumer = is_of_consumer(kind);
+	bool		of_consumer = outbox_is_of_consumer(kind);
 
 	request->kind = kind;
 	request->queue = queue;

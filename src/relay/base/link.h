@@ -58,6 +58,7 @@ typedef enum RequestKind
 	REQUEST_RETRY,				/* skipped messages, tried again; ... to here */
 	/* for the streams in which consumers answer; these must be the last ones */
 	REQUEST_CONSUMER_CHECK,
+	REQUEST_CONSUMER_LOOK,		/* at several queues' streams */
 	REQUEST_CONSUMER_READ,
 	REQUEST_CONSUMER_TRIM
 } RequestKind;
@@ -112,6 +113,9 @@ typedef struct QueueRequests
 	int			consumer_reads; /* for consumers' streams */
 	RequestKind last;			/* of the last batch or retry that was sent */
 } QueueRequests;
+
+/* is it a request for the streams in which consumers answer? */
+extern bool outbox_is_of_consumer(RequestKind kind);
 
 /* a link that is down */
 extern Link *outbox_link_make(MemoryContext context);

@@ -44,6 +44,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/consumers/entry.h"
 #include "relay/deliver/failure.h"
@@ -58,6 +59,10 @@
 #define FORGET_US		USECS_PER_DAY
 #define FORGET_ROWS		5000
 #define FORGET_INTERVAL_MS 60000
+
+/* so many ignored entries are told of in this time */
+#define MAX_IGNORED_TOLD	10
+#define IGNORED_INTERVAL_MS	60000
 
 /* a message's row in outbox.returned */
 typedef struct Known
@@ -155,9 +160,42 @@ is_second_time(const ConsumerEntry *entry, const Known *known, int64 digest,
 	return entry->attempt <= known->attempts;
 }
 
-void
-outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
-					 const char *where, bool is_dead, TimestampTz now)
+/*
+ * Consumers may add such entries as fast as they can: the log has no more than
+ * some in a minute, and the number of the others.
+ */
+static void
+ignore_entry(RelayQueue *queue, const char *where, const char *fault)
+{
+	static OutboxTime since = OUTBOX_LONG_AGO;
+	static int	told = 0;
+	static int	not_told = 0;
+	OutboxTime	now = outbox_now();
+
+	if (now >= outbox_in_ms(since, IGNORED_INTERVAL_MS))
+	{
+		since = now;
+		told = 0;
+	}
+	outbox_show_error(queue, psprintf("entry %s was ignored: %s", where, fault));
+	if (told == MAX_IGNORED_TOLD)
+	{
+		not_told++;
+		return;
+	}
+	told++;
+	ereport(WARNING,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("outbox has ignored entry %s: %s", where, fault),
+			 not_told > 0 ?
+			 errdetail("So it has %d others since the last such message.",
+					   not_told) : 0));
+	not_told = 0;
+}
+
+static void
+take_returned(RelayQueue *queue, const OutboxReply *fields,
+			  const char *where, bool is_dead, TimestampTz now)
 {
 	ConsumerEntry entry;
 	OutboxMessage *msg = &entry.msg;
@@ -171,9 +209,7 @@ outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 	outbox_parse_entry(fields, &entry);
 	if (msg->payload == NULL)
 	{
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("outbox has ignored entry %s: %s", where, entry.fault)));
+		ignore_entry(queue, where, entry.fault);
 		SPI_finish();
 		return;
 	}
@@ -207,6 +243,61 @@ outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
 	if (due != 0 && slot != NULL)
 		(void) outbox_lower_due(slot, due);
 	SPI_finish();
+}
+
+/*
+ * Record a stream's entries.  Returns how many there were; *read becomes the id
+ * of the last one.
+ */
+static size_t
+record_stream(RelayQueue *queue, const char *key, ConsumerStreamKind which,
+			  const OutboxReply *entries, EntryId *read, TimestampTz now)
+{
+	size_t		n = 0;
+
+	for (size_t i = 0; i < outbox_reply_length(entries); i++)
+	{
+		const OutboxReply *entry = outbox_reply_element(entries, i);
+		const char *id = outbox_reply_element_string(entry, 0);
+		EntryId		entry_id;
+
+		if (outbox_reply_length(entry) != 2 ||
+			!outbox_parse_entry_id(id, &entry_id))
+			continue;
+		*read = entry_id;
+		n++;
+		take_returned(queue, outbox_reply_element(entry, 1),
+					  psprintf("%s of stream \"%s\"", id, key),
+					  which == STREAM_DEAD, now);
+	}
+	return n;
+}
+
+bool
+outbox_record_returned(RelayQueue *queue, const char *dead_key,
+					   const OutboxReply *reply, EntryId *read, TimestampTz now,
+					   size_t *most)
+{
+	if (!outbox_begin_returned_step())
+		return false;
+	*most = 0;
+	for (size_t i = 0; i < outbox_reply_length(reply); i++)
+	{
+		const OutboxReply *stream = outbox_reply_element(reply, i);
+		const char *key = outbox_reply_element_string(stream, 0);
+		ConsumerStreamKind which;
+		size_t		n;
+
+		if (outbox_reply_length(stream) != 2)
+			continue;
+		which = strcmp(key, dead_key) == 0 ? STREAM_DEAD : STREAM_RETRY;
+		n = record_stream(queue, key, which, outbox_reply_element(stream, 1),
+						  &read[which], now);
+		*most = Max(*most, n);
+	}
+	outbox_write_read_positions(queue, read);
+	outbox_end_step();
+	return true;
 }
 
 void

@@ -22,17 +22,19 @@
 #include "clock.h"
 #include "redis/reply.h"
 #include "relay/base/state.h"
+#include "relay/consumers/read_position.h"
 
 /* begin a step with the locks to record returned messages, if they can be had */
 extern bool outbox_begin_returned_step(void);
 
 /*
- * Record the message in an entry with these fields, to be delivered again or,
- * with is_dead, to be given up at once.  "where" names the entry in the log.
+ * Record what was read from a queue's streams, and in *read how far they are read
+ * now, in one transaction; *most becomes the number of entries of the stream that
+ * had more.  False if the locks can't be had.
  */
-extern void outbox_take_returned(RelayQueue *queue, const OutboxReply *fields,
-								 const char *where, bool is_dead,
-								 TimestampTz now);
+extern bool outbox_record_returned(RelayQueue *queue, const char *dead_key,
+								   const OutboxReply *reply, EntryId *read,
+								   TimestampTz now, size_t *most);
 
 /*
  * Delete the records of messages that have been staged again on purpose.  SPI

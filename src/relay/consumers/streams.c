@@ -13,12 +13,21 @@
  *		<redis_key>:retry	deliver it again, as the queue's policy says
  *		<redis_key>:dead	give it up
  *
- * Both are read with XREAD on the queue's link, ten times a second and without
- * waiting, and again at once while there are more entries.  A blocking XREAD
- * would need a second link, and would save one small command in a tenth of a
- * second for a queue with consumer_retry; other queues cost nothing.  Few
- * entries are read at a time, so that deliveries don't wait long for them, and
- * large entries fit in memory.
+ * Ten times a second, and without waiting, the streams of all queues on a link
+ * are looked at: one XREAD asks 64 queues for one entry of each stream, so that
+ * the answer is small whatever is in them.  Who has an entry is then read alone,
+ * 16 entries of each stream at a time, and again at once while there are more,
+ * those that have waited longest first.  So a thousand idle queues cost 160
+ * commands a second, no read delays deliveries for long, and large entries fit in
+ * memory.  A blocking XREAD would need a second connection for each relay, would
+ * come back for each entry, and would not do without a limit on streams either.
+ *
+ * If Redis refuses a look, for one stream that is none or that we may not read, it
+ * does not say which.  So all queues of that look are read alone once.  The one
+ * whose read is refused, or answered with something else, goes on being read alone,
+ * every five seconds, and queue_status says why; the others are looked at together
+ * again.  Nothing that is answered here takes the link down, as messages may be
+ * delivered all the same.
  *
  * Each entry is recorded once: the transaction that records entries
  * (returned.c) also writes to outbox.consumer_position how far the stream has
@@ -55,19 +64,19 @@
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
-#include "relay/base/step.h"
 #include "relay/consumers/returned.h"
 #include "relay/deliver/tick.h"
-#include "store/query.h"
-#include "utils/builtins.h"
 
-/* how often a stream is read, and how often if Redis refuses that */
+/* how often streams are looked at, and how often read if Redis refuses that */
 #define READ_INTERVAL_MS	100
 #define REFUSED_INTERVAL_MS 5000
 
 /* entries of a stream read at a time, and requests under way of all queues */
 #define READ_ENTRIES		16
 #define MAX_READS			4
+
+/* queues that are looked at by one request; its answer is as large as a read's */
+#define LOOK_QUEUES			64
 
 static const char *const stream_suffixes[OUTBOX_CONSUMER_STREAMS] = {
 	[STREAM_RETRY] = "retry",
@@ -78,39 +87,6 @@ static QueueConsumer *
 mine(const RelayQueue *queue)
 {
 	return unconstify(QueueConsumer *, queue->consumer);
-}
-
-static bool
-parse_entry_id(const char *text, EntryId *id)
-{
-	char	   *end;
-
-	id->ms = strtoull(text, &end, 10);
-	if (end == text || *end != '-')
-		return false;
-	text = end + 1;
-	id->n = strtoull(text, &end, 10);
-	return end != text && *end == '\0';
-}
-
-static char *
-entry_id_text(EntryId id)
-{
-	return psprintf(UINT64_FORMAT "-" UINT64_FORMAT, id.ms, id.n);
-}
-
-static bool
-is_before(EntryId a, EntryId b)
-{
-	return a.ms != b.ms ? a.ms < b.ms : a.n < b.n;
-}
-
-static EntryId
-next_entry_id(EntryId id)
-{
-	if (++id.n == 0)
-		id.ms++;
-	return id;
 }
 
 static char *
@@ -138,7 +114,7 @@ outbox_consumer_init(RelayQueue *queue)
 static void
 plan_trim(ConsumerStream *stream, OutboxTime now)
 {
-	if (stream->trim_at != OUTBOX_NEVER || !is_before(stream->trimmed, stream->read))
+	if (stream->trim_at != OUTBOX_NEVER || !outbox_entry_is_before(stream->trimmed, stream->read))
 		return;
 	stream->trim = stream->read;
 	stream->trim_at = outbox_in_ms(now, outbox_retention * INT64CONST(1000));
@@ -150,6 +126,7 @@ outbox_consumer_is_cut_off(RelayQueue *queue)
 	QueueConsumer *consumer = mine(queue);
 
 	consumer->read_at = 0;
+	consumer->look = 0;
 	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 	{
 		ConsumerStream *stream = &consumer->streams[i];
@@ -161,57 +138,22 @@ outbox_consumer_is_cut_off(RelayQueue *queue)
 }
 
 /*
- * Read how far a former relay has read the streams.  False if the table is
- * locked.
+ * False if the table is locked.
  */
 static bool
 load_positions(RelayQueue *queue)
 {
-	static const StepLock locks[] = {{OUTBOX_REL_CONSUMER_POSITION, false}};
 	QueueConsumer *consumer = mine(queue);
-	OutboxParam params[2];
-	uint64		n;
+	EntryId		read[OUTBOX_CONSUMER_STREAMS] = {0};
 
-	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+	if (!outbox_load_read_positions(queue, read))
 		return false;
-	SPI_connect();
-	params[0] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
-	params[1] = (OutboxParam) {"key", TEXTOID, CStringGetTextDatum(queue->settings->redis_key)};
-	n = outbox_query("SELECT retry_id, dead_id FROM outbox.consumer_position"
-					 " WHERE queue = $queue AND redis_key = $key",
-					 params, lengthof(params));
-	for (int i = 0; n > 0 && i < OUTBOX_CONSUMER_STREAMS; i++)
-		(void) parse_entry_id(SPI_getvalue(SPI_tuptable->vals[0],
-										   SPI_tuptable->tupdesc, i + 1),
-							  &consumer->streams[i].read);
-	SPI_finish();
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
+		consumer->streams[i].read = read[i];
 	/* the transaction that wrote it need not be on disk yet */
 	consumer->lsn = GetXLogInsertRecPtr();
 	consumer->known = true;
-	outbox_end_step();
 	return true;
-}
-
-/*
- * SPI is connected.
- */
-static void
-write_positions(RelayQueue *queue, const EntryId *read)
-{
-	OutboxParam params[] = {
-		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
-		{"key", TEXTOID, CStringGetTextDatum(queue->settings->redis_key)},
-		{"retry", TEXTOID, CStringGetTextDatum(entry_id_text(read[STREAM_RETRY]))},
-		{"dead", TEXTOID, CStringGetTextDatum(entry_id_text(read[STREAM_DEAD]))}
-	};
-
-	outbox_query("INSERT INTO outbox.consumer_position"
-				 " (queue, redis_key, retry_id, dead_id)"
-				 " VALUES ($queue, $key, $retry, $dead)"
-				 " ON CONFLICT (queue) DO UPDATE SET"
-				 " redis_key = EXCLUDED.redis_key,"
-				 " retry_id = EXCLUDED.retry_id, dead_id = EXCLUDED.dead_id",
-				 params, lengthof(params));
 }
 
 static void
@@ -230,8 +172,8 @@ send_read(RelayQueue *queue)
 	const char *argv[] = {
 		"XREAD", "COUNT", CppAsString2(READ_ENTRIES), "STREAMS",
 		streams[STREAM_RETRY].key, streams[STREAM_DEAD].key,
-		entry_id_text(streams[STREAM_RETRY].read),
-		entry_id_text(streams[STREAM_DEAD].read)
+		outbox_entry_id_text(streams[STREAM_RETRY].read),
+		outbox_entry_id_text(streams[STREAM_DEAD].read)
 	};
 
 	outbox_send_command(queue->link, REQUEST_CONSUMER_READ, queue,
@@ -239,15 +181,16 @@ send_read(RelayQueue *queue)
 }
 
 static void
-send_trim(RelayQueue *queue, ConsumerStream *stream)
+send_trim(RelayQueue *queue, ConsumerStreamKind which)
 {
+	ConsumerStream *stream = &mine(queue)->streams[which];
 	const char *argv[] = {
-		"XTRIM", stream->key, "MINID", entry_id_text(next_entry_id(stream->trim))
+		"XTRIM", stream->key, "MINID", outbox_entry_id_text(outbox_next_entry_id(stream->trim))
 	};
 
 	outbox_flush_wal(queue->consumer->lsn);
 	outbox_send_command(queue->link, REQUEST_CONSUMER_TRIM, queue,
-						lengthof(argv), argv);
+						lengthof(argv), argv)->number = which;
 	stream->trimmed = stream->trim;
 	stream->trim_at = OUTBOX_NEVER;
 }
@@ -269,7 +212,8 @@ static OutboxTime
 read_at(const RelayQueue *queue)
 {
 	if (!queue->settings->consumer_retry || queue->listed->dropped ||
-		queue->requests->consumer_reads > 0 || outbox_is_held() ||
+		queue->requests->consumer_reads > 0 || queue->consumer->look != 0 ||
+		outbox_is_held() ||
 		queue->link->state != LINK_UP ||
 		queue->link->consumer_reads >= MAX_READS)
 		return OUTBOX_NEVER;
@@ -309,6 +253,87 @@ outbox_ms_until_consumers(Relay *relay, OutboxTime now)
 		outbox_ms_until(now, queue->consumer->read_at);
 }
 
+static bool
+is_checked(const RelayQueue *queue)
+{
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
+		if (!queue->consumer->streams[i].checked)
+			return false;
+	return true;
+}
+
+static void
+send_checks(RelayQueue *queue)
+{
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
+		if (!queue->consumer->streams[i].checked)
+			send_check(queue, i);
+}
+
+static void
+send_trims(RelayQueue *queue, OutboxTime now)
+{
+	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
+		if (queue->consumer->streams[i].trim_at <= now)
+			send_trim(queue, i);
+}
+
+/*
+ * Queues that can be looked at together, beginning with the given one.
+ */
+static int
+find_members(Relay *relay, RelayQueue *first, OutboxTime now,
+			 RelayQueue **members)
+{
+	int			length = list_length(relay->queues);
+	int			from = 0;
+	int			n = 0;
+
+	while (list_nth(relay->queues, from) != first)
+		from++;
+	for (int i = 0; i < length && n < LOOK_QUEUES; i++)
+	{
+		RelayQueue *queue = list_nth(relay->queues, (from + i) % length);
+
+		if (queue->link == first->link && read_at(queue) <= now &&
+			queue->consumer->known && !queue->consumer->alone &&
+			is_checked(queue))
+			members[n++] = queue;
+	}
+	return n;
+}
+
+/*
+ * Have several queues any entries?
+ */
+static void
+send_look(Relay *relay, RelayQueue *first, OutboxTime now)
+{
+	static int	number = 0;
+	RelayQueue *members[LOOK_QUEUES];
+	int			n = find_members(relay, first, now, members);
+	int			nstreams = n * OUTBOX_CONSUMER_STREAMS;
+	const char *argv[4 + 2 * LOOK_QUEUES * OUTBOX_CONSUMER_STREAMS] = {
+		"XREAD", "COUNT", "1", "STREAMS"
+	};
+
+	number = number == PG_INT32_MAX ? 1 : number + 1;
+	for (int i = 0; i < nstreams; i++)
+	{
+		RelayQueue *queue = members[i / OUTBOX_CONSUMER_STREAMS];
+		const ConsumerStream *stream =
+		&queue->consumer->streams[i % OUTBOX_CONSUMER_STREAMS];
+
+		argv[4 + i] = stream->key;
+		argv[4 + nstreams + i] = outbox_entry_id_text(stream->read);
+		mine(queue)->look = number;
+	}
+	for (int i = 0; i < n; i++)
+		send_trims(members[i], now);
+	outbox_send_command(first->link, REQUEST_CONSUMER_LOOK, NULL,
+						4 + 2 * nstreams, argv)->number = number;
+}
+
 void
 outbox_read_consumers(Relay *relay, OutboxTime now)
 {
@@ -317,50 +342,95 @@ outbox_read_consumers(Relay *relay, OutboxTime now)
 	while ((queue = next_to_read(relay)) != NULL &&
 		   queue->consumer->read_at <= now)
 	{
-		QueueConsumer *consumer = mine(queue);
-		bool		checked = true;
-
-		if (!consumer->known && !load_positions(queue))
+		if (!queue->consumer->known && !load_positions(queue))
+			mine(queue)->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
+		else if (!is_checked(queue))
+			send_checks(queue);
+		else if (!queue->consumer->alone)
+			send_look(relay, queue, now);
+		else
 		{
-			consumer->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
-			continue;
-		}
-		for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
-		{
-			ConsumerStream *stream = &consumer->streams[i];
-
-			if (!stream->checked)
-				send_check(queue, i);
-			else if (stream->trim_at <= now)
-				send_trim(queue, stream);
-			checked &= stream->checked;
-		}
-		if (checked)
+			send_trims(queue, now);
 			send_read(queue);
+		}
 	}
 }
 
 /*
- * Redis refuses the read, for example because the key has another type.
+ * The queue's streams can't be read, for example because one is no stream.  Where
+ * the server refuses everything just now the log need not have each queue.
  */
 static void
-read_refused(RelayQueue *queue, const char *error)
+show_trouble(RelayQueue *queue, const char *error)
 {
+	static OutboxTime told_at = OUTBOX_LONG_AGO;
+	OutboxTime	now = outbox_now();
 	QueueConsumer *consumer = mine(queue);
+	bool		tell = consumer->trouble[0] == '\0' &&
+	(outbox_is_refusal(error) ||
+	 now >= outbox_in_ms(told_at, REFUSED_INTERVAL_MS));
 
-	if (!outbox_is_refusal(error))
-	{
-		outbox_link_fail(queue->link, error);
-		return;
-	}
-	consumer->read_at = outbox_in_ms(outbox_now(), REFUSED_INTERVAL_MS);
+	if (tell)
+		told_at = now;
 	outbox_show_error(queue, error);
-	ereport(consumer->refused ? DEBUG1 : WARNING,
+	ereport(tell ? WARNING : DEBUG1,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("outbox cannot read what consumers of queue \"%s\" return: %s",
 					queue->settings->name, queue->shown->last_error),
 			 errhint("Reading is tried again until Redis accepts it.")));
-	consumer->refused = true;
+	snprintf(consumer->trouble, sizeof(consumer->trouble),
+			 "what consumers return cannot be read: %s",
+			 queue->shown->last_error);
+}
+
+static void
+look_refused(Relay *relay, int number)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->consumer->look != number)
+			continue;
+		mine(queue)->look = 0;
+		mine(queue)->alone = true;
+	}
+}
+
+void
+outbox_consumer_refused(Relay *relay, const Request *request, const char *error)
+{
+	RelayQueue *queue = request->queue;
+	QueueConsumer *consumer;
+
+	if (queue == NULL)
+	{
+		look_refused(relay, request->number);
+		return;
+	}
+	if (queue->listed->dropped)
+		return;
+	consumer = mine(queue);
+	if (request->kind == REQUEST_CONSUMER_TRIM)
+	{
+		consumer->streams[request->number].trimmed = (EntryId) {0, 0};
+		consumer->trim_refused = true;
+	}
+	else
+	{
+		consumer->alone = true;
+		consumer->read_at = outbox_in_ms(outbox_now(), REFUSED_INTERVAL_MS);
+	}
+	show_trouble(queue, error);
+}
+
+static void
+is_read(RelayQueue *queue)
+{
+	if (!queue->consumer->trim_refused)
+		mine(queue)->trouble[0] = '\0';
 }
 
 /*
@@ -371,18 +441,11 @@ check_answer(RelayQueue *queue, ConsumerStream *stream,
 			 const OutboxReply *reply)
 {
 	EntryId		last = {0, 0};
-	bool		missing = outbox_reply_is_error(reply) &&
-	strcmp(outbox_reply_string(reply), "ERR no such key") == 0;
 
-	if (outbox_reply_is_error(reply) && !missing)
-	{
-		read_refused(queue, outbox_reply_string(reply));
-		return;
-	}
 	for (size_t i = 0; i + 1 < outbox_reply_length(reply); i += 2)
 		if (strcmp(outbox_reply_element_string(reply, i), "last-generated-id") == 0)
-			(void) parse_entry_id(outbox_reply_element_string(reply, i + 1), &last);
-	if (is_before(last, stream->read))
+			(void) outbox_parse_entry_id(outbox_reply_element_string(reply, i + 1), &last);
+	if (outbox_entry_is_before(last, stream->read))
 	{
 		ereport(WARNING,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -394,63 +457,6 @@ check_answer(RelayQueue *queue, ConsumerStream *stream,
 	}
 	stream->checked = true;
 	plan_trim(stream, outbox_now());
-}
-
-/*
- * Record a stream's entries.  Returns how many there were; *read becomes the id
- * of the last one.
- */
-static size_t
-record_stream(RelayQueue *queue, ConsumerStreamKind which,
-			  const OutboxReply *entries, EntryId *read, TimestampTz now)
-{
-	size_t		n = outbox_reply_length(entries);
-
-	for (size_t i = 0; i < n; i++)
-	{
-		const OutboxReply *entry = outbox_reply_element(entries, i);
-		const char *id = outbox_reply_element_string(entry, 0);
-
-		if (outbox_reply_length(entry) != 2 || !parse_entry_id(id, read))
-			continue;
-		outbox_take_returned(queue, outbox_reply_element(entry, 1),
-							 psprintf("%s of stream \"%s\"", id,
-									  queue->consumer->streams[which].key),
-							 which == STREAM_DEAD, now);
-	}
-	return n;
-}
-
-/*
- * Record what was read from both streams.  Returns the number of entries of the
- * stream that had more.
- */
-static size_t
-record_streams(RelayQueue *queue, const OutboxReply *reply, EntryId *read,
-			   TimestampTz now)
-{
-	const ConsumerStream *streams = queue->consumer->streams;
-	size_t		most = 0;
-
-	for (size_t i = 0; i < outbox_reply_length(reply); i++)
-	{
-		const OutboxReply *stream = outbox_reply_element(reply, i);
-		const char *key = outbox_reply_element_string(stream, 0);
-		ConsumerStreamKind which;
-		size_t		n;
-
-		if (outbox_reply_length(stream) != 2)
-			continue;
-		which = strcmp(key, streams[STREAM_DEAD].key) == 0 ?
-			STREAM_DEAD : STREAM_RETRY;
-		n = record_stream(queue, which, outbox_reply_element(stream, 1),
-						  &read[which], now);
-		most = Max(most, n);
-	}
-	SPI_connect();
-	write_positions(queue, read);
-	SPI_finish();
-	return most;
 }
 
 /*
@@ -467,13 +473,13 @@ read_answer(RelayQueue *queue, const OutboxReply *reply)
 	consumer->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
 	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 		read[i] = consumer->streams[i].read;
-	if (!outbox_begin_returned_step())
+	if (!outbox_record_returned(queue, consumer->streams[STREAM_DEAD].key, reply,
+								read, queue->link->answered_at, &most))
 		return;
-	most = record_streams(queue, reply, read, queue->link->answered_at);
-	outbox_end_step();
-
 	if (most == READ_ENTRIES)
 		consumer->read_at = now;
+	else
+		consumer->alone = false;
 	consumer->lsn = XactLastCommitEnd;
 	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 	{
@@ -488,25 +494,73 @@ nothing_read(RelayQueue *queue)
 	QueueConsumer *consumer = mine(queue);
 	OutboxTime	now = queue->link->progress_at;
 
+	consumer->alone = false;
 	consumer->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
 	for (int i = 0; i < OUTBOX_CONSUMER_STREAMS; i++)
 		plan_trim(&consumer->streams[i], now);
 }
 
+static bool
+has_entries(const RelayQueue *queue, const OutboxReply *reply)
+{
+	for (size_t i = 0; i < outbox_reply_length(reply); i++)
+	{
+		const char *key =
+		outbox_reply_element_string(outbox_reply_element(reply, i), 0);
+
+		for (int j = 0; j < OUTBOX_CONSUMER_STREAMS; j++)
+			if (strcmp(key, queue->consumer->streams[j].key) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void
+look_answer(Relay *relay, int number, const OutboxReply *reply)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+		QueueConsumer *consumer = mine(queue);
+
+		if (consumer->look != number)
+			continue;
+		consumer->look = 0;
+		is_read(queue);
+		nothing_read(queue);
+		if (!has_entries(queue, reply))
+			continue;
+		consumer->alone = true;
+		consumer->read_at = queue->link->progress_at;
+	}
+}
+
 void
-outbox_consumer_answer(const Request *request, const OutboxReply *reply)
+outbox_consumer_answer(Relay *relay, const Request *request,
+					   const OutboxReply *reply)
 {
 	RelayQueue *queue = request->queue;
+	bool		no_stream = request->kind == REQUEST_CONSUMER_CHECK &&
+	strcmp(outbox_reply_string(reply), "ERR no such key") == 0;
 
-	if (queue->listed->dropped)
+	if (outbox_reply_is_error(reply) && !no_stream)
+	{
+		outbox_consumer_refused(relay, request, outbox_reply_string(reply));
+		return;
+	}
+	if (request->kind == REQUEST_CONSUMER_LOOK)
+		look_answer(relay, request->number, reply);
+	if (queue == NULL || queue->listed->dropped)
 		return;
 	if (request->kind == REQUEST_CONSUMER_CHECK)
 		check_answer(queue, &mine(queue)->streams[request->number], reply);
-	else if (outbox_reply_is_error(reply))
-		read_refused(queue, outbox_reply_string(reply));
+	else if (request->kind == REQUEST_CONSUMER_TRIM)
+		mine(queue)->trim_refused = false;
 	else if (request->kind == REQUEST_CONSUMER_READ)
 	{
-		mine(queue)->refused = false;
+		is_read(queue);
 		if (outbox_reply_is_array(reply))
 			read_answer(queue, reply);
 		else

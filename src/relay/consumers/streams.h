@@ -23,21 +23,7 @@
 #include "clock.h"
 #include "relay/base/link.h"
 #include "relay/base/state.h"
-
-typedef enum ConsumerStreamKind
-{
-	STREAM_RETRY,
-	STREAM_DEAD
-} ConsumerStreamKind;
-
-#define OUTBOX_CONSUMER_STREAMS (STREAM_DEAD + 1)
-
-/* the id of an entry */
-typedef struct EntryId
-{
-	uint64		ms;
-	uint64		n;
-} EntryId;
+#include "relay/consumers/read_position.h"
 
 typedef struct ConsumerStream
 {
@@ -53,7 +39,10 @@ typedef struct QueueConsumer
 {
 	OutboxTime	read_at;		/* when to read next */
 	bool		known;			/* the positions have been read from the table */
-	bool		refused;		/* Redis has refused the last read */
+	bool		alone;			/* to be read by itself, see streams.c */
+	int			look;			/* the number of the look under way; 0: none */
+	bool		trim_refused;	/* the last one */
+	char		trouble[OUTBOX_QUEUE_TEXT_SIZE];	/* why it can't be read */
 	XLogRecPtr	lsn;			/* to be flushed before a stream is trimmed */
 	ConsumerStream streams[OUTBOX_CONSUMER_STREAMS];
 } QueueConsumer;
@@ -70,8 +59,12 @@ extern long outbox_ms_until_consumers(Relay *relay, OutboxTime now);
 extern void outbox_read_consumers(Relay *relay, OutboxTime now);
 
 /* deal with the answer to one of them */
-extern void outbox_consumer_answer(const Request *request,
+extern void outbox_consumer_answer(Relay *relay, const Request *request,
 								   const OutboxReply *reply);
+
+/* ... which is an error, or none that Redis gives */
+extern void outbox_consumer_refused(Relay *relay, const Request *request,
+									const char *error);
 
 /* remove the streams of a dropped queue */
 extern void outbox_send_remove_streams(RelayQueue *queue);

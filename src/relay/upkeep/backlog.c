@@ -29,6 +29,7 @@
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/base/step.h"
+#include "relay/consumers/streams.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/queue_state.h"
@@ -300,7 +301,9 @@ publish_queue(RelayQueue *queue, OutboxPublished *published)
 	published->latency_p50 = outbox_shown_latency(queue, now, 0.5);
 	published->latency_p99 = outbox_shown_latency(queue, now, 0.99);
 	strlcpy(published->why, published->state == OUTBOX_QUEUE_BLOCKED ?
-			queue->state->why : "", OUTBOX_QUEUE_TEXT_SIZE);
+			queue->state->why :
+			settings->consumer_retry ? queue->consumer->trouble : "",
+			OUTBOX_QUEUE_TEXT_SIZE);
 	strlcpy(published->last_error, shown->last_error, OUTBOX_QUEUE_TEXT_SIZE);
 }
 
