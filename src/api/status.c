@@ -209,8 +209,6 @@ may_have_relay(void)
 static const char *
 why_no_relay(TimestampTz *since)
 {
-	int			pid;
-
 	*since = 0;
 	if (outbox_shared == NULL)
 		return "outbox is not in \"shared_preload_libraries\"";
@@ -222,12 +220,8 @@ why_no_relay(TimestampTz *since)
 		return "this database is a template, or takes no connections";
 
 	LWLockAcquire(outbox_shared->lock, LW_SHARED);
-	pid = outbox_kept_away_by(MyDatabaseId);
 	*since = outbox_shared->no_worker_since;
 	LWLockRelease(outbox_shared->lock);
-	if (pid != 0)
-		return psprintf("process %d copies, renames, moves or drops this database",
-						pid);
 	if (*since != 0)
 		return psprintf("no background worker is free, \"max_worker_processes\" is %d",
 						max_worker_processes);

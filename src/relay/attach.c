@@ -62,6 +62,8 @@ relay_detach(int code, Datum arg)
 	slot->since = GetCurrentTimestamp();
 	strlcpy(slot->why, slot->outcome == OUTBOX_OUTCOME_FAILED ?
 			"the relay has failed, see the server's log; it is started again" :
+			slot->outcome == OUTBOX_OUTCOME_AWAY ?
+			"the relay is away while the database is copied, renamed, moved or dropped" :
 			"the relay has been told to end; it is started again",
 			OUTBOX_TEXT_SIZE);
 	LWLockRelease(outbox_shared->lock);

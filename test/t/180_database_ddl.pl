@@ -126,7 +126,12 @@ away(sub { sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE sta
 
 # The command fails, since somebody else is connected, or in any other way.
 my $other = session($node, 'd');
-for my $command ('CREATE DATABASE c TEMPLATE d', 'DROP DATABASE d', 'ALTER DATABASE d SET TABLESPACE nowhere', 'CREATE DATABASE postgres TEMPLATE d')
+my $copying = fork // die;
+exec('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'CREATE DATABASE c TEMPLATE d') unless $copying;
+ok((wait_for { $other->query_safe('SELECT why FROM outbox.status') =~ /^the relay is away while/ }), 'the status says why it is away');
+waitpid $copying, 0;
+isnt($?, 0, 'and somebody else is connected');
+for my $command ('DROP DATABASE d', 'ALTER DATABASE d SET TABLESPACE nowhere', 'CREATE DATABASE postgres TEMPLATE d')
 {
 	my $old = wait_relay($node, 'd');
 	my ($rc, $out, $err) = $node->psql('postgres', $command);

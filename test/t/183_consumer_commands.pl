@@ -63,7 +63,10 @@ eventually { letters($node, $db, 'count(DISTINCT queue)', "error LIKE '%second'"
 eventually { letters($node, $db, 'count(*)', "queue = 'q7' AND error LIKE '%hot%' OR queue = 'q7' AND error LIKE '%malformed%'") == 3000 } 'all of the one is read, too';
 is(letters($node, $db, "max(dead_at) FILTER (WHERE error LIKE '%second') < max(dead_at) FILTER (WHERE queue = 'q7')"), 't', 'later');
 
-# After the busy time all are looked at together again.
+# After the busy time all are looked at together again, though each has been read at
+# a time of its own.
+for my $i (1 .. 50) { give_to_each("spread $i", $i, $i); }
+eventually { letters($node, $db, 'count(*)', "error LIKE '%spread%'") == 50 } 'some, one after the other';
 eventually {
 	my ($before, $t) = ($redis->calls('xread'), time);
 	wait_for { $redis->calls('xread') >= $before + 5 * $looks };

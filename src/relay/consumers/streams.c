@@ -279,13 +279,16 @@ send_trims(RelayQueue *queue, OutboxTime now)
 }
 
 /*
- * Queues that can be looked at together, beginning with the given one.
+ * Queues that can be looked at together, beginning with the given one.  Those that
+ * are due soon are among them: else each that has been read alone would go on being
+ * looked at by a command of its own.
  */
 static int
 find_members(Relay *relay, RelayQueue *first, OutboxTime now,
 			 RelayQueue **members)
 {
 	int			length = list_length(relay->queues);
+	OutboxTime	soon = outbox_in_ms(now, READ_INTERVAL_MS / 2);
 	int			from = 0;
 	int			n = 0;
 
@@ -295,7 +298,7 @@ find_members(Relay *relay, RelayQueue *first, OutboxTime now,
 	{
 		RelayQueue *queue = list_nth(relay->queues, (from + i) % length);
 
-		if (queue->link == first->link && read_at(queue) <= now &&
+		if (queue->link == first->link && read_at(queue) <= soon &&
 			queue->consumer->known && !queue->consumer->alone &&
 			is_checked(queue))
 			members[n++] = queue;
