@@ -29,6 +29,7 @@ OBJS = \
 	src/wake.o \
 	src/redis/connection.o \
 	src/redis/errors.o \
+	src/redis/limits.o \
 	src/redis/reply.o \
 	src/redis/resp.o \
 	src/store/deferred.o \
@@ -65,6 +66,7 @@ OBJS = \
 	src/relay/base/hold.o \
 	src/relay/base/latency.o \
 	src/relay/base/link.o \
+	src/relay/base/log_allowance.o \
 	src/relay/base/queues.o \
 	src/relay/base/shown.o \
 	src/relay/base/step.o \

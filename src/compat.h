@@ -137,4 +137,10 @@
 #define outbox_die() die(postgres_signal_arg)
 #endif
 
+/* hiredis 1.0: how its reader tells the number of an array's elements */
+#define OUTBOX_HIREDIS_COUNT OUTBOX_HIREDIS_COUNT_IN(HIREDIS_MAJOR)
+#define OUTBOX_HIREDIS_COUNT_IN(major) CppConcat(OUTBOX_HIREDIS_COUNT_, major)
+#define OUTBOX_HIREDIS_COUNT_0 int
+#define OUTBOX_HIREDIS_COUNT_1 size_t
+
 #endif							/* OUTBOX_COMPAT_H */

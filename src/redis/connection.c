@@ -20,6 +20,10 @@
  * While a connect is under way its socket is not writable; when it becomes
  * writable, SO_ERROR says how the connect ended.
  *
+ * A socket that takes nothing any more may have something to say: Redis closes
+ * a connection on which it was sent what it will not read, and says so before.
+ * So what has arrived is read to its end before the connection has failed.
+ *
  * Commands are written into a buffer of ours and sent from there: hiredis's
  * buffer moves the rest to its beginning after each write.  A command can be
  * written in every state of the connection; if the connection has failed, that
@@ -60,6 +64,9 @@ struct RedisConnection
 	MemoryContext memory;		/* of this struct and the buffer */
 	StringInfoData out;			/* commands */
 	int			sent;			/* how many bytes of out have been sent */
+	bool		is_cut;			/* while open: the socket takes nothing more */
+	uint64		received;		/* bytes */
+	OutboxReplyGuard *guard;	/* of the replies */
 	uint64		number;			/* see outbox_connection_number() */
 	char		error[ERROR_SIZE];
 };
@@ -71,6 +78,7 @@ outbox_connection_make(void)
 
 	conn->memory = CurrentMemoryContext;
 	initStringInfo(&conn->out);
+	conn->guard = outbox_guard_make();
 	return conn;
 }
 
@@ -116,6 +124,8 @@ outbox_connection_close(RedisConnection *conn)
 {
 	empty_buffer(conn);
 	conn->state = CONNECTION_CLOSED;
+	conn->is_cut = false;
+	conn->received = 0;
 	if (conn->context == NULL)
 		return;
 	redisFree(conn->context);
@@ -146,6 +156,7 @@ outbox_connection_open(RedisConnection *conn, const OutboxRedisUrl *url)
 	if (context->err)
 		return fail(conn, context->errstr);
 	conn->state = CONNECTION_CONNECTING;
+	outbox_guard_reader(conn->guard, context->reader);
 	if (url->path == NULL)
 	{
 		int			on = 1;
@@ -181,7 +192,8 @@ outbox_connection_events(const RedisConnection *conn)
 	if (conn->state == CONNECTION_CONNECTING)
 		return WL_SOCKET_CONNECTED;
 	return WL_SOCKET_READABLE |
-		(outbox_connection_unsent(conn) > 0 ? WL_SOCKET_WRITEABLE : 0);
+		(outbox_connection_unsent(conn) > 0 && !conn->is_cut ?
+		 WL_SOCKET_WRITEABLE : 0);
 }
 
 uint64
@@ -200,6 +212,12 @@ size_t
 outbox_connection_unsent(const RedisConnection *conn)
 {
 	return conn->out.len - conn->sent;
+}
+
+uint64
+outbox_connection_received(const RedisConnection *conn)
+{
+	return conn->received;
 }
 
 static bool
@@ -227,6 +245,8 @@ outbox_connection_flush(RedisConnection *conn)
 {
 	if (conn->state != CONNECTION_OPEN)
 		return conn->state == CONNECTION_CONNECTING;
+	if (conn->is_cut)
+		return false;
 	while (conn->sent < conn->out.len)
 	{
 		ssize_t		n = send(conn->context->fd, conn->out.data + conn->sent,
@@ -240,7 +260,12 @@ outbox_connection_flush(RedisConnection *conn)
 			return true;
 		}
 		if (n < 0)
-			return fail(conn, strerror(errno));
+		{
+			outbox_clean_error(conn->error, strerror(errno),
+							   sizeof(conn->error));
+			conn->is_cut = true;
+			return false;
+		}
 		conn->sent += n;
 	}
 	empty_buffer(conn);
@@ -250,29 +275,49 @@ outbox_connection_flush(RedisConnection *conn)
 bool
 outbox_connection_io(RedisConnection *conn)
 {
+	size_t		had;
+	size_t		got;
+
 	if (conn->state == CONNECTION_CONNECTING && !finish_connect(conn))
 		return false;
-	if (conn->state == CONNECTION_CONNECTING)
-		return true;
-	if (!outbox_connection_flush(conn))
-		return false;
+	if (conn->state != CONNECTION_OPEN)
+		return conn->state == CONNECTION_CONNECTING;
+	(void) outbox_connection_flush(conn);
 
 	/* one read a call; the socket stays readable while there is more */
+	had = conn->context->reader->len;
 	if (redisBufferRead(conn->context) != REDIS_OK)
-		return fail(conn, conn->context->errstr);
+		return fail(conn, conn->is_cut ? conn->error : conn->context->errstr);
+	got = conn->context->reader->len - had;
+	conn->received += got;
+	if (conn->is_cut && got == 0)
+		return fail(conn, conn->error);
 	return true;
 }
 
 bool
-outbox_connection_reply(RedisConnection *conn, OutboxReply **reply)
+outbox_connection_reply(RedisConnection *conn, const OutboxReplyLimits *limits,
+						OutboxReply **reply)
 {
+	redisReader *reader;
+	const char *complaint;
 	void	   *r = NULL;
+	bool		ok;
 
 	*reply = NULL;
 	if (conn->state != CONNECTION_OPEN)
 		return false;
-	if (redisGetReplyFromReader(conn->context, &r) != REDIS_OK)
-		return fail(conn, conn->context->errstr);
+	reader = conn->context->reader;
+	outbox_guard_limits(conn->guard, limits);
+	ok = redisGetReplyFromReader(conn->context, &r) == REDIS_OK;
 	*reply = r;
-	return true;
+	if (r != NULL)
+	{
+		outbox_guard_next(conn->guard);
+		return true;
+	}
+	complaint = outbox_guard_complaint(conn->guard, reader);
+	if (complaint != NULL)
+		return fail(conn, complaint);
+	return ok || fail(conn, conn->context->errstr);
 }

@@ -24,6 +24,7 @@
 #include "outbox.h"
 
 #include "lib/stringinfo.h"
+#include "redis/limits.h"
 #include "redis/reply.h"
 #include "redis_url.h"
 
@@ -59,7 +60,13 @@ extern StringInfo outbox_connection_out(RedisConnection *conn);
 /* the number of bytes in the buffer that have not been sent */
 extern size_t outbox_connection_unsent(const RedisConnection *conn);
 
-/* send what the socket takes; false if the connection has failed */
+/* the number of bytes that have arrived since it was opened */
+extern uint64 outbox_connection_received(const RedisConnection *conn);
+
+/*
+ * Send what the socket takes; false if it takes nothing any more.  Then what the
+ * other end said before can still be read.
+ */
 extern bool outbox_connection_flush(RedisConnection *conn);
 
 /*
@@ -68,7 +75,12 @@ extern bool outbox_connection_flush(RedisConnection *conn);
  */
 extern bool outbox_connection_io(RedisConnection *conn);
 
-/* the next reply, NULL if none is complete; false if the connection has failed */
-extern bool outbox_connection_reply(RedisConnection *conn, OutboxReply **reply);
+/*
+ * The next reply, NULL if none is complete; false if the connection has failed,
+ * or the reply is beyond these limits.
+ */
+extern bool outbox_connection_reply(RedisConnection *conn,
+									const OutboxReplyLimits *limits,
+									OutboxReply **reply);
 
 #endif							/* OUTBOX_CONNECTION_H */

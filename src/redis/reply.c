@@ -85,6 +85,15 @@ outbox_reply_element(const OutboxReply *reply, size_t n)
 	return reply->element[n];
 }
 
+bool
+outbox_reply_is_array_of(const OutboxReply *reply, int types)
+{
+	for (size_t i = 0; i < outbox_reply_length(reply); i++)
+		if ((outbox_reply_type(reply->element[i]) & types) == 0)
+			return false;
+	return outbox_reply_is_array(reply);
+}
+
 const char *
 outbox_reply_element_string(const OutboxReply *reply, size_t n)
 {

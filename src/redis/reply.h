@@ -28,8 +28,8 @@ typedef struct redisReply OutboxReply;
 #define OUTBOX_REPLY_INTEGER	(1 << 3)
 #define OUTBOX_REPLY_ARRAY		(1 << 4)
 #define OUTBOX_REPLY_NIL		(1 << 5)
-#define OUTBOX_REPLY_OTHER		(1 << 6)
-#define OUTBOX_REPLY_ANY		((1 << 7) - 1)
+#define OUTBOX_REPLY_OTHER		(1 << 6)	/* of a protocol not asked for */
+#define OUTBOX_REPLY_ANY		((1 << 6) - 1)	/* all but OTHER */
 
 /* one of them */
 extern int	outbox_reply_type(const OutboxReply *reply);
@@ -49,6 +49,9 @@ extern size_t outbox_reply_size(const OutboxReply *reply);
 extern size_t outbox_reply_length(const OutboxReply *reply);
 extern const OutboxReply *outbox_reply_element(const OutboxReply *reply,
 											   size_t n);
+
+/* is it an array, and each of its elements one of these types? */
+extern bool outbox_reply_is_array_of(const OutboxReply *reply, int types);
 
 /* the text of an element, and the number in it; "" and 0 if there is none */
 extern const char *outbox_reply_element_string(const OutboxReply *reply,

@@ -51,25 +51,65 @@ static const struct
 };
 
 /*
- * Is this an answer that the scripts or the commands give?  The scripts' arrays
- * begin with a word, their number is 1.
+ * Is this an answer of a script?  Their number is 1; their arrays are flat and
+ * begin with a word.
+ */
+static bool
+is_of_script(RequestKind kind, const OutboxReply *reply)
+{
+	const char *word = outbox_reply_element_string(reply, 0);
+	size_t		n = outbox_reply_length(reply);
+
+	if (!outbox_reply_is_array(reply))
+		return outbox_reply_integer(reply) == 1;
+	if (!outbox_reply_is_array_of(reply, OUTBOX_REPLY_STRING |
+								  OUTBOX_REPLY_INTEGER))
+		return false;
+	if (strcmp(word, "differs") == 0)
+		return n >= 3;
+	if (kind == REQUEST_BATCH)
+		return strcmp(word, "stopped") == 0 && n == 3;
+	return (kind == REQUEST_SKIP || kind == REQUEST_RETRY) &&
+		strcmp(word, "done") == 0 && n % 2 == 1;
+}
+
+static bool
+is_sha(const OutboxReply *reply)
+{
+	const char *sha = outbox_reply_string(reply);
+
+	return outbox_reply_size(reply) == OUTBOX_SHA_SIZE - 1 &&
+		strspn(sha, "0123456789abcdef") == OUTBOX_SHA_SIZE - 1;
+}
+
+/*
+ * Is this an answer that the commands or the scripts give?
  */
 static bool
 is_expected(RequestKind kind, const OutboxReply *reply)
 {
 	int			type = outbox_reply_type(reply);
-	const char *word = outbox_reply_element_string(reply, 0);
 
 	if (type == OUTBOX_REPLY_ERROR)
 		return true;
 	if ((type & requests[kind].expected) == 0)
 		return false;
-	if (kind < REQUEST_TAKEOVER || kind > REQUEST_RETRY)
-		return true;
-	if (type == OUTBOX_REPLY_INTEGER)
-		return outbox_reply_integer(reply) == 1;
-	return strcmp(word, "differs") == 0 ||
-		strcmp(word, kind == REQUEST_BATCH ? "stopped" : "done") == 0;
+	switch (kind)
+	{
+		case REQUEST_SCRIPT:
+			return is_sha(reply);
+		case REQUEST_CURSOR:
+			return outbox_reply_length(reply) % 2 == 0 &&
+				outbox_reply_is_array_of(reply, OUTBOX_REPLY_STRING);
+		case REQUEST_TAKEOVER:
+		case REQUEST_LOOK:
+		case REQUEST_BATCH:
+		case REQUEST_SKIP:
+		case REQUEST_RETRY:
+			return is_of_script(kind, reply);
+		default:
+			return true;
+	}
 }
 
 /*

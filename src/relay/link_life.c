@@ -8,9 +8,15 @@
  * Design notes
  *
  * See base/link.c for the states.  An error is logged at LOG when it is another
- * one than before, and at DEBUG1 when it is repeated.  After a failure the
- * next attempt waits, longer each time, and for a random part of that, so that
- * many servers don't connect at the same moment.
+ * one than before, and at DEBUG1 when it is repeated, or when Redis has come and
+ * gone too often.  After a failure the next attempt waits, longer each time, and
+ * for a random part of that, so that many servers don't connect at the same
+ * moment.
+ *
+ * Redis, or what stands in between, may close connections that are idle.  A link
+ * that is idle sends a PING from time to time.  If it is closed all the same,
+ * that is no trouble: it connects again at once, in silence, and from then on
+ * sends a PING in half the time.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +39,10 @@
 #define ANSWER_TIMEOUT_S	10
 #define BACKOFF_MIN_MS		50
 #define BACKOFF_MAX_MS		2000
+
+/* an idle link sends a PING after this time, or less if that was too long */
+#define PING_MAX_MS			10000
+#define PING_MIN_MS			500
 
 static LinkLife *
 mine(const Link *link)
@@ -77,12 +87,13 @@ end_link(Relay *relay, Link *link)
 }
 
 static void
-log_trouble(LinkLife *life, const char *error)
+log_trouble(LinkLife *life, const char *error, OutboxTime now)
 {
-	bool		repeated = strcmp(error, life->last_trouble) == 0;
+	bool		is_news = strcmp(error, life->last_trouble) != 0 &&
+	outbox_may_log(&life->allowance, now);
 	OutboxErrorClass class = outbox_classify_error(error);
 
-	ereport(repeated ? DEBUG1 :
+	ereport(!is_news ? DEBUG1 :
 			class == OUTBOX_ERROR_OPERATOR || class == OUTBOX_ERROR_REDIRECT ?
 			WARNING : LOG,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
@@ -92,7 +103,45 @@ log_trouble(LinkLife *life, const char *error)
 			 errhint("Check \"outbox.redis_url\".") :
 			 class == OUTBOX_ERROR_REDIRECT ?
 			 errhint("Redis Cluster is not supported yet.") : 0));
-	strlcpy(life->last_trouble, error, sizeof(life->last_trouble));
+	if (is_news)
+		strlcpy(life->last_trouble, error, sizeof(life->last_trouble));
+}
+
+static int
+ping_ms(const LinkLife *life)
+{
+	return life->ping_ms > 0 ? life->ping_ms : PING_MAX_MS;
+}
+
+/*
+ * If the link was closed because it was idle, connect again at once and send a
+ * PING earlier from now on.
+ */
+static bool
+was_idle(Relay *relay, Link *link, OutboxTime now)
+{
+	LinkLife   *life = mine(link);
+	long		idle = outbox_ms_until(link->progress_at, now);
+
+	if (!link->is_cut || link->state != LINK_UP || link->inflight > 0 ||
+		!life->up_is_shown || idle < PING_MIN_MS)
+		return false;
+	ereport(DEBUG1,
+			(errmsg_internal("outbox connects to Redis again, after %ld ms without a request: %s",
+							 idle, link->trouble)));
+	life->ping_ms = Max(Min(ping_ms(life), idle / 2), PING_MIN_MS);
+	end_link(relay, link);
+	life->retry_at = now;
+	return true;
+}
+
+static void
+keep_alive(Link *link, OutboxTime now)
+{
+	if (link->state == LINK_UP && link->inflight == 0 &&
+		now >= outbox_in_ms(link->progress_at, ping_ms(mine(link))))
+		outbox_send_command(link, REQUEST_IGNORED, NULL, 1,
+							(const char *const[]) {"PING"});
 }
 
 /*
@@ -105,8 +154,10 @@ take_down(Relay *relay, Link *link, OutboxTime now)
 	const char *error = pstrdup(link->trouble);
 	int			wait;
 
+	if (was_idle(relay, link, now))
+		return;
 	end_link(relay, link);
-	log_trouble(life, error);
+	log_trouble(life, error, now);
 	outbox_set_error(relay->slot, error);
 	set_state(relay, OUTBOX_WAITING_FOR_REDIS, error);
 
@@ -124,6 +175,7 @@ outbox_link_has_moved(Relay *relay, Link *link)
 
 	life->backoff_ms = 0;
 	life->retry_at = 0;
+	life->ping_ms = 0;
 	life->last_trouble[0] = '\0';
 	if (link->state != LINK_DOWN)
 		end_link(relay, link);
@@ -205,7 +257,7 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 	if (!outbox_connection_is_open(conn))
 	{
 		if (now >= mine(link)->give_up_at)
-			outbox_link_fail(link, "no connection within " CppAsString2(CONNECT_TIMEOUT_S) " s");
+			outbox_link_cut(link, "no connection within " CppAsString2(CONNECT_TIMEOUT_S) " s");
 		return;
 	}
 	if (link->state == LINK_CONNECTING)
@@ -219,7 +271,7 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 	 */
 	if (link->inflight > 0 &&
 		now >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_S * 1000))
-		outbox_link_fail(link, "no answer within " CppAsString2(ANSWER_TIMEOUT_S) " s");
+		outbox_link_cut(link, "no answer within " CppAsString2(ANSWER_TIMEOUT_S) " s");
 }
 
 void
@@ -260,6 +312,7 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 		 */
 		pg_memory_barrier();
 		outbox_ask_for_cursors(relay, now);
+		keep_alive(link, now);
 	}
 }
 

@@ -22,6 +22,7 @@
 
 #include "clock.h"
 #include "relay/base/link.h"
+#include "relay/base/log_allowance.h"
 #include "relay/base/state.h"
 
 typedef struct LinkLife
@@ -29,7 +30,9 @@ typedef struct LinkLife
 	OutboxTime	retry_at;		/* while down: the next attempt */
 	OutboxTime	give_up_at;		/* while connecting */
 	int			backoff_ms;
+	int			ping_ms;		/* how long it may be idle; 0: not known */
 	bool		up_is_shown;	/* ... and logged, for this connection */
+	LogAllowance allowance;
 	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */
 } LinkLife;
 

@@ -36,7 +36,10 @@ typedef struct Ends
 	StringInfoData told;
 } Ends;
 
+static const OutboxReplyLimits small = {1, 10, 1000};
+
 PG_FUNCTION_INFO_V1(connection_story);
+PG_FUNCTION_INFO_V1(connection_hears);
 
 static void
 tell(Ends *ends, const char *what, bool ok)
@@ -125,7 +128,7 @@ lose_peer(Ends *ends)
 	send_ping(ends);
 	tell(ends, "flushes again", outbox_connection_flush(ends->conn));
 	tell(ends, "moves bytes", outbox_connection_io(ends->conn));
-	tell(ends, "has a reply", outbox_connection_reply(ends->conn, &reply));
+	tell(ends, "has a reply", outbox_connection_reply(ends->conn, &small, &reply));
 	outbox_connection_close(ends->conn);
 	send_ping(ends);
 	tell(ends, "flushes when closed", outbox_connection_flush(ends->conn));
@@ -146,7 +149,7 @@ answer_ping(Ends *ends)
 	if (send(ends->peer, "+PONG\r\n", 7, 0) != 7)
 		elog(ERROR, "no answer could be sent: %m");
 	tell(ends, "moves bytes", outbox_connection_io(ends->conn));
-	tell(ends, "has a reply", outbox_connection_reply(ends->conn, &reply));
+	tell(ends, "has a reply", outbox_connection_reply(ends->conn, &small, &reply));
 	appendStringInfo(&ends->told, "it is %s\n", outbox_reply_string(reply));
 	outbox_reply_free(reply);
 }
@@ -168,4 +171,60 @@ connection_story(PG_FUNCTION_ARGS)
 	close(ends.listener);
 	unlink(ends.path);
 	PG_RETURN_TEXT_P(cstring_to_text(ends.told.data));
+}
+
+/*
+ * The other end says something, and says the rest of it for as long as somebody
+ * listens.
+ */
+static void
+say(Ends *ends, const char *begin, const char *rest, size_t *said)
+{
+	OutboxReply *reply = NULL;
+	bool		ok = true;
+	int			flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	size_t		len = strlen(rest);
+
+	*said = send(ends->peer, begin, strlen(begin), flags);
+	while (ok && reply == NULL)
+	{
+		ssize_t		n = len > 0 ? send(ends->peer, rest, len, flags) : 0;
+
+		if (n > 0)
+			*said += n;
+		ok = outbox_connection_io(ends->conn) &&
+			outbox_connection_reply(ends->conn, &small, &reply);
+		if (n == 0 && ok && reply == NULL)
+			break;
+	}
+	tell(ends, reply != NULL ? "it is a reply" : ok ? "it waits" : "it is taken", ok);
+	if (reply != NULL)
+		outbox_reply_free(reply);
+}
+
+/*
+ * What becomes of a reply that begins with the first argument and goes on with
+ * the second one again and again; and whether its end came soon.
+ */
+Datum
+connection_hears(PG_FUNCTION_ARGS)
+{
+	Ends		ends = {.conn = outbox_connection_make()};
+	OutboxRedisUrl url;
+	size_t		said;
+
+	initStringInfo(&ends.told);
+	listen_there(&ends);
+	url = (OutboxRedisUrl) {.path = ends.path};
+	(void) outbox_connection_open(ends.conn, &url);
+	ends.peer = accept(ends.listener, NULL, NULL);
+	say(&ends, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		text_to_cstring(PG_GETARG_TEXT_PP(1)), &said);
+	if (said > 1024 * 1024)
+		appendStringInfoString(&ends.told, "after more than a megabyte\n");
+	outbox_connection_close(ends.conn);
+	close(ends.peer);
+	close(ends.listener);
+	unlink(ends.path);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(ends.told.data, ends.told.len - 1));
 }

@@ -42,6 +42,22 @@ StaticAssertDecl(OUTBOX_QUEUE_INFLIGHT <= MAX_INFLIGHT,
 /* bytes that Redis hasn't taken yet */
 #define MAX_UNSENT		(512 * 1024)
 
+/* fewer bytes than these are no progress: nobody's line is so slow */
+#define MIN_PROGRESS	100
+
+/*
+ * What answers may be.  A script names at most two things of each message of a
+ * batch, and a position, which lists transactions in progress.  A cursor has a
+ * field for each skipped message, and the end of two million of those is the end
+ * of what Redis hands out in one piece.  Entries of consumers' streams hold
+ * whatever consumers have added.  Without a request, Redis says at most why it
+ * closes the connection.
+ */
+static const OutboxReplyLimits no_answer = {0, 0, 64 * 1024};
+static const OutboxReplyLimits short_answer = {1, 1024, 1024 * 1024};
+static const OutboxReplyLimits cursor = {1, 4 * 1024 * 1024, 256 * 1024 * 1024};
+static const OutboxReplyLimits entries = {5, 1024 * 1024, 512 * 1024 * 1024};
+
 /* the kinds that count apart are the last ones */
 bool
 outbox_is_of_consumer(RequestKind kind)
@@ -81,10 +97,12 @@ outbox_link_begin(Link *link, const OutboxRedisUrl *url)
 {
 	Assert(link->state == LINK_DOWN && link->inflight == 0);
 	link->trouble[0] = '\0';
+	link->is_cut = false;
+	link->moved = 0;
 	link->state = LINK_CONNECTING;
 	if (outbox_connection_open(link->connection, url))
 		return true;
-	outbox_link_fail(link, outbox_connection_error(link->connection));
+	outbox_link_cut(link, outbox_connection_error(link->connection));
 	return false;
 }
 
@@ -153,6 +171,14 @@ outbox_link_fail(Link *link, const char *error)
 		outbox_clean_error(link->trouble, error, sizeof(link->trouble));
 }
 
+void
+outbox_link_cut(Link *link, const char *error)
+{
+	if (link->trouble[0] == '\0')
+		link->is_cut = true;
+	outbox_link_fail(link, error);
+}
+
 LinkState
 outbox_best_link_state(const Relay *relay)
 {
@@ -183,20 +209,31 @@ outbox_link_may_send(const Link *link)
 		outbox_connection_unsent(link->connection) < MAX_UNSENT;
 }
 
+static void
+made_progress(Link *link)
+{
+	link->progress_at = outbox_now();
+	link->moved = 0;
+}
+
 bool
 outbox_link_io(Link *link)
 {
-	size_t		unsent = outbox_connection_unsent(link->connection);
+	RedisConnection *conn = link->connection;
+	size_t		unsent = outbox_connection_unsent(conn);
+	uint64		received = outbox_connection_received(conn);
 
 	link->socket_ready = false;
-	if (!outbox_connection_io(link->connection))
+	if (!outbox_connection_io(conn))
 	{
-		outbox_link_fail(link, outbox_connection_error(link->connection));
+		outbox_link_cut(link, outbox_connection_error(conn));
 		return false;
 	}
-	/* a large message takes its time, as long as bytes are sent */
-	if (outbox_connection_unsent(link->connection) < unsent)
-		link->progress_at = outbox_now();
+	/* what is large takes its time, on its way there and back */
+	link->moved += unsent - outbox_connection_unsent(conn) +
+		outbox_connection_received(conn) - received;
+	if (link->moved >= MIN_PROGRESS)
+		made_progress(link);
 	return true;
 }
 
@@ -223,7 +260,7 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 	request->queue = queue;
 	dlist_push_tail(&link->requests, &request->node);
 	if (link->inflight++ == 0)
-		link->progress_at = outbox_now();
+		made_progress(link);
 	link->consumer_reads += of_consumer;
 	if (queue != NULL)
 	{
@@ -251,14 +288,32 @@ outbox_send_command(Link *link, RequestKind kind, RelayQueue *queue, int argc,
 	return outbox_expect_answer(link, kind, queue);
 }
 
+static const OutboxReplyLimits *
+next_limits(Link *link)
+{
+	if (dlist_is_empty(&link->requests))
+		return &no_answer;
+	switch (dlist_head_element(Request, node,
+							   &link->requests)->kind)
+	{
+		case REQUEST_CURSOR:
+			return &cursor;
+		case REQUEST_CONSUMER_CHECK:
+		case REQUEST_CONSUMER_READ:
+			return &entries;
+		default:
+			return &short_answer;
+	}
+}
+
 bool
 outbox_next_answer(Link *link, Request **request, OutboxReply **reply)
 {
 	if (link->trouble[0] != '\0')
 		return false;
-	if (!outbox_connection_reply(link->connection, reply))
+	if (!outbox_connection_reply(link->connection, next_limits(link), reply))
 	{
-		outbox_link_fail(link, outbox_connection_error(link->connection));
+		outbox_link_cut(link, outbox_connection_error(link->connection));
 		return false;
 	}
 	if (*reply == NULL)
@@ -272,7 +327,7 @@ outbox_next_answer(Link *link, Request **request, OutboxReply **reply)
 		return false;
 	}
 	*request = dlist_head_element(Request, node, &link->requests);
-	link->progress_at = outbox_now();
+	made_progress(link);
 	link->answered_at = GetCurrentTimestamp();
 	return true;
 }

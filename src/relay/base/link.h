@@ -96,8 +96,10 @@ typedef struct Link
 	int			inflight;		/* how many requests */
 	int			consumer_reads; /* ... of which for consumers' streams */
 	OutboxTime	progress_at;	/* when bytes or an answer last moved */
+	uint64		moved;			/* bytes received and sent since then */
 	TimestampTz answered_at;	/* when the last answer came */
 	char		trouble[OUTBOX_TEXT_SIZE];	/* why it must go down */
+	bool		is_cut;			/* ... and it isn't what Redis has answered */
 
 	/* written by relay/link_life.c, relay/wait.c, relay/deliver/script.c */
 	struct LinkLife *life;
@@ -139,8 +141,12 @@ extern void outbox_link_is_up(Link *link);
 /* close the connection and forget all requests */
 extern void outbox_link_end(Link *link);
 
-/* note that the link has to be taken down; the first reason is kept */
+/*
+ * Note that the link has to be taken down; the first reason is kept.  It is cut
+ * if the connection has ended, or what came on it was no answer at all.
+ */
 extern void outbox_link_fail(Link *link, const char *error);
+extern void outbox_link_cut(Link *link, const char *error);
 
 /* the state of the relay's best link */
 extern LinkState outbox_best_link_state(const Relay *relay);

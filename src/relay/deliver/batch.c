@@ -158,5 +158,5 @@ outbox_batch_answer(Relay *relay, const Request *request,
 	else if (strcmp(outbox_reply_element_string(reply, 0), "stopped") == 0)
 		batch_stopped(relay, queue, reply);
 	else
-		outbox_cursor_differs(queue);
+		outbox_cursor_differs(relay, queue);
 }

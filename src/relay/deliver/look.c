@@ -155,7 +155,7 @@ outbox_look_answer(Relay *relay, const Request *request,
 	if (outbox_reply_is_error(reply))
 		outbox_queue_error(relay, queue, outbox_reply_string(reply));
 	else if (outbox_reply_is_array(reply))
-		outbox_cursor_differs(queue);
+		outbox_cursor_differs(relay, queue);
 	else
 		outbox_cursor_moved(queue, request);
 }

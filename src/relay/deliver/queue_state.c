@@ -17,6 +17,7 @@
  *					no cursor, or a table is locked			blocked
  *		flowing		Redis refuses the queue, or a message
  *					and the policy is to block				blocked
+ *		flowing		the cursor differs again and again			blocked
  *		flowing		Redis refuses a message, which is to be
  *					skipped; the cursor differs; or a table
  *					is locked when a failure is recorded	unknown
@@ -59,6 +60,9 @@
 StaticAssertDecl((RETRY_DELAY_MS << RETRY_MAX_DOUBLINGS) >= RETRY_MAX_DELAY_MS,
 				 "enough doublings reach the longest delay");
 
+/* so often in a row a cursor that differs is read again at once */
+#define DIFFERS_AT_ONCE		3
+
 static QueueState *
 mine(const RelayQueue *queue)
 {
@@ -98,8 +102,12 @@ outbox_queue_flows(RelayQueue *queue)
 void
 outbox_queue_delivers(RelayQueue *queue)
 {
-	mine(queue)->failures = 0;
-	mine(queue)->still_since = 0;
+	QueueState *state = mine(queue);
+
+	state->failures = 0;
+	state->differed = 0;
+	state->is_logged = false;
+	state->still_since = 0;
 }
 
 void
@@ -115,15 +123,6 @@ outbox_queue_is_altered(RelayQueue *queue)
 	outbox_queue_is_unknown(queue);
 	mine(queue)->still_since = 0;
 	outbox_want_plan(PLAN_QUEUES);
-}
-
-void
-outbox_cursor_differs(RelayQueue *queue)
-{
-	ereport(LOG,
-			(errmsg("cursor of queue \"%s\" in Redis has been moved, reading it again",
-					queue->settings->name)));
-	outbox_queue_is_unknown(queue);
 }
 
 void
@@ -176,6 +175,7 @@ outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 	QueueState *state = mine(queue);
 	int			delay = RETRY_DELAY_MS << Min(state->failures, RETRY_MAX_DOUBLINGS);
 	char	   *id = seq != 0 ? planned_id(queue, seq) : NULL;
+	bool		is_news = false;
 	char	   *text;
 
 	outbox_stop_plan(queue);
@@ -192,10 +192,37 @@ outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 	text = psprintf("queue \"%s\" stands still: %s", queue->settings->name,
 					state->why);
 	outbox_set_error(relay->slot, text);
-	ereport(state->failures++ == 0 ? WARNING : DEBUG1,
+	state->failures++;
+	if (!state->is_logged)
+	{
+		is_news = outbox_may_log(&state->allowance, outbox_now());
+		state->is_logged = is_news;
+	}
+	ereport(is_news ? WARNING : DEBUG1,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg_internal("%s", text),
 			 errhint("It is tried again until Redis accepts it.")));
+}
+
+/*
+ * Who reads the cursor somewhere else than the script moves it, as behind a
+ * proxy that sends reads to a replica, would read it for ever.
+ */
+void
+outbox_cursor_differs(Relay *relay, RelayQueue *queue)
+{
+	QueueState *state = mine(queue);
+
+	if (++state->differed > DIFFERS_AT_ONCE)
+	{
+		outbox_block_queue(relay, queue, 0,
+						   "its cursor is another one in Redis than was read just before");
+		return;
+	}
+	ereport(outbox_may_log(&state->allowance, outbox_now()) ? LOG : DEBUG1,
+			(errmsg("cursor of queue \"%s\" in Redis has been moved, reading it again",
+					queue->settings->name)));
+	outbox_queue_is_unknown(queue);
 }
 
 void

@@ -21,6 +21,7 @@
 #include "outbox.h"
 
 #include "clock.h"
+#include "relay/base/log_allowance.h"
 #include "relay/base/state.h"
 
 /* see the chart in queue_state.c */
@@ -38,6 +39,9 @@ typedef struct QueueState
 	RelayQueueState state;
 	OutboxTime	retry_at;		/* while blocked: the next attempt */
 	int			failures;		/* in a row */
+	int			differed;		/* how often the cursor has, in a row */
+	bool		is_logged;		/* that it stands still */
+	LogAllowance allowance;
 	TimestampTz still_since;	/* when it began to stand still; 0: it flows */
 	OutboxTime	still_seen_at;	/* when this relay noticed that */
 	char		why[OUTBOX_QUEUE_TEXT_SIZE];	/* the reason if it is blocked */
@@ -62,9 +66,10 @@ extern void outbox_queue_is_altered(RelayQueue *queue);
 
 /*
  * ... because a batch found another cursor than it expected: another relay has
- * moved it, or Redis has lost writes.
+ * moved it, or Redis has lost writes.  If that happens again and again, the
+ * queue stands still for a while.
  */
-extern void outbox_cursor_differs(RelayQueue *queue);
+extern void outbox_cursor_differs(Relay *relay, RelayQueue *queue);
 
 /* the queue stands still until it is resumed */
 extern void outbox_pause_queue_delivery(RelayQueue *queue);

@@ -195,7 +195,7 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 	else if (!outbox_reply_is_array(reply))
 		go_on_from(relay, queue, &request->to, request->applied);
 	else
-		outbox_cursor_differs(queue);
+		outbox_cursor_differs(relay, queue);
 }
 
 /*

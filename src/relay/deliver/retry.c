@@ -404,7 +404,7 @@ outbox_retry_answer(Relay *relay, const Request *request,
 {
 	RelayQueue *queue = request->queue;
 	OutboxTime	begin = outbox_now();
-	int			nfailed = outbox_count_failed(relay, queue, reply);
+	int			nfailed = outbox_count_failed(relay, request, reply);
 
 	if (nfailed < 0)
 		return;

@@ -171,10 +171,8 @@ record_failures(RelayQueue *queue, const Request *request,
 		const char *error = outbox_failed_error(reply, n);
 		OutboxMessage msg;
 
-		while (i < request->count && request->entries[i].seq != seq)
+		while (request->entries[i].seq != seq)
 			i++;
-		if (i == request->count)
-			elog(ERROR, "the script has refused what it was not sent");
 		if (!outbox_fetch_planned(staging, &request->entries[i++], &msg))
 			elog(ERROR, "a staged message of queue \"%s\" has vanished",
 				 queue->settings->name);
@@ -223,7 +221,7 @@ outbox_skip_answer(Relay *relay, const Request *request,
 {
 	RelayQueue *queue = request->queue;
 	OutboxTime	begin = outbox_now();
-	int			nfailed = outbox_count_failed(relay, queue, reply);
+	int			nfailed = outbox_count_failed(relay, request, reply);
 
 	if (nfailed < 0)
 		return;

@@ -148,20 +148,6 @@ outbox_skip_batch_sent(Request *request, const SkipBatch *batch, int skipped)
 	}
 }
 
-int
-outbox_count_failed(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
-{
-	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped)
-		return -1;
-	if (outbox_reply_is_error(reply))
-		outbox_queue_error(relay, queue, outbox_reply_string(reply));
-	else if (strcmp(outbox_reply_element_string(reply, 0), "done") != 0)
-		outbox_cursor_differs(queue);
-	else
-		return (int) (outbox_reply_length(reply) - 1) / 2;
-	return -1;
-}
-
 uint64
 outbox_failed_seq(const OutboxReply *reply, int n)
 {
@@ -172,6 +158,45 @@ const char *
 outbox_failed_error(const OutboxReply *reply, int n)
 {
 	return outbox_reply_element_string(reply, 2 + 2 * n);
+}
+
+/*
+ * Are these messages of the batch, in its order?
+ */
+static bool
+were_sent(const Request *request, const OutboxReply *reply, int nfailed)
+{
+	int			i = 0;
+
+	for (int n = 0; n < nfailed; n++)
+	{
+		while (i < request->count &&
+			   request->entries[i].seq != outbox_failed_seq(reply, n))
+			i++;
+		if (i++ >= request->count)
+			return false;
+	}
+	return true;
+}
+
+int
+outbox_count_failed(Relay *relay, const Request *request,
+					const OutboxReply *reply)
+{
+	RelayQueue *queue = request->queue;
+	int			nfailed = (int) (outbox_reply_length(reply) - 1) / 2;
+
+	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped)
+		return -1;
+	if (outbox_reply_is_error(reply))
+		outbox_queue_error(relay, queue, outbox_reply_string(reply));
+	else if (strcmp(outbox_reply_element_string(reply, 0), "done") != 0)
+		outbox_cursor_differs(relay, queue);
+	else if (!were_sent(request, reply, nfailed))
+		outbox_link_fail(queue->link, "a script has refused what it was not sent");
+	else
+		return nfailed;
+	return -1;
 }
 
 void

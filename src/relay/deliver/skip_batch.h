@@ -77,10 +77,10 @@ extern void outbox_skip_batch_sent(Request *request, const SkipBatch *batch,
 /*
  * How many messages have failed, by the answer, which names them in the order of
  * the batch.  -1 if there is nothing left to do: the queue has stopped flowing or
- * has been dropped since, or the answer is an error or says that the cursor
- * differs, which has been dealt with.
+ * has been dropped since, or the answer is an error, says that the cursor
+ * differs, or names what was not sent, which has been dealt with.
  */
-extern int	outbox_count_failed(Relay *relay, RelayQueue *queue,
+extern int	outbox_count_failed(Relay *relay, const Request *request,
 								const OutboxReply *reply);
 
 /* the n-th message that has failed, and its error; "" if it waits behind one */

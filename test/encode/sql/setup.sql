@@ -17,6 +17,7 @@ CREATE FUNCTION encode_check_options(target text, options jsonb) RETURNS void
 CREATE FUNCTION encode_snapshot(xmax bigint, xip bigint[]) RETURNS text
     LANGUAGE c STRICT AS :'module';
 CREATE FUNCTION connection_story() RETURNS text LANGUAGE c AS :'module';
+CREATE FUNCTION connection_hears(begins text, goes_on text) RETURNS text LANGUAGE c STRICT AS :'module';
 
 CREATE FUNCTION queue(target text, redis_key text DEFAULT 'default', maxlen bigint DEFAULT 0,
                       format text DEFAULT 'json', name text DEFAULT 'a queue', options jsonb DEFAULT NULL,
