@@ -89,6 +89,7 @@ OBJS = \
 	src/relay/deliver/sent.o \
 	src/relay/deliver/skip.o \
 	src/relay/deliver/skip_batch.o \
+	src/relay/deliver/suspect.o \
 	src/relay/deliver/tick.o \
 	src/relay/consumers/entry.o \
 	src/relay/consumers/read_position.o \

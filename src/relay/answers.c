@@ -24,6 +24,7 @@
 #include "relay/deliver/retry.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip.h"
+#include "relay/deliver/suspect.h"
 
 /*
  * What each request may be answered with, beside an error.  Anything else does
@@ -133,10 +134,29 @@ script_answer(Relay *relay, Link *link, const Request *request,
 		outbox_queue_error(relay, queue, outbox_reply_string(reply));
 }
 
+/*
+ * Redis can't read what it was sent, and closes the connection now.  It reads one
+ * request after the other, so it is this one.
+ */
+static bool
+is_unreadable(const Request *request, const OutboxReply *reply)
+{
+	static const char error[] = "ERR Protocol error";
+
+	return request->queue != NULL && outbox_reply_is_error(reply) &&
+		strncmp(outbox_reply_string(reply), error, strlen(error)) == 0;
+}
+
 static void
 take_answer(Relay *relay, Link *link, const Request *request,
 			const OutboxReply *reply)
 {
+	if (is_unreadable(request, reply))
+	{
+		outbox_suspect_is_named(request->queue);
+		outbox_link_cut(link, outbox_reply_string(reply));
+		return;
+	}
 	if (!is_expected(request->kind, reply))
 	{
 		const char *error = psprintf("unexpected reply to %s",
@@ -198,6 +218,12 @@ outbox_take_answers(Relay *relay, Link *link)
 	while (outbox_next_answer(link, &request, &reply))
 	{
 		take_answer(relay, link, request, reply);
+		if (link->is_cut)
+		{
+			/* it was no answer: the request is the one the link ended at */
+			outbox_reply_free(reply);
+			return;
+		}
 		outbox_answer_done(link, request, reply);
 	}
 }

@@ -18,6 +18,12 @@
  * that is no trouble: it connects again at once, in silence, and from then on
  * sends a PING in half the time.
  *
+ * One link serves all queues.  A queue at which that is cut again and again, or
+ * whose cursor takes long to read, is served by one of a few others for a while,
+ * alone (deliver/suspect.c).  Such a link is connected when the shared one
+ * answers.  Its trouble is the queue's: that stands still, and the link is free
+ * for another one.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/link_life.h"
@@ -30,15 +36,24 @@
 #include "redis/errors.h"
 #include "relay/answers.h"
 #include "relay/base/hold.h"
+#include "relay/base/queues.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/read_cursor.h"
+#include "relay/deliver/plan.h"
 #include "relay/deliver/script.h"
+#include "relay/deliver/suspect.h"
 
 #define CONNECT_TIMEOUT_S	5
 #define ANSWER_TIMEOUT_S	10
 #define BACKOFF_MIN_MS		50
 #define BACKOFF_MAX_MS		2000
+
+/* an answer that takes longer than this to come is slow */
+#define SLOW_ANSWER_MS		1000
+
+/* how soon to look again whether a queue can have a link of its own */
+#define OWN_LINK_AGAIN_MS	50
 
 /* an idle link sends a PING after this time, or less if that was too long */
 #define PING_MAX_MS			10000
@@ -83,7 +98,8 @@ end_link(Relay *relay, Link *link)
 		outbox_consumer_is_cut_off(queue);
 	}
 	/* without a link a commit would wake the relay for nothing */
-	pg_atomic_write_u32(&relay->slot->deaf, 1);
+	if (!link->is_own)
+		pg_atomic_write_u32(&relay->slot->deaf, 1);
 }
 
 static void
@@ -145,6 +161,19 @@ keep_alive(Link *link, OutboxTime now)
 }
 
 /*
+ * The shared link was cut: at whose request?
+ */
+static void
+blame_queue(const Link *link)
+{
+	const Request *request = outbox_oldest_request(link);
+
+	if (request != NULL && request->queue != NULL &&
+		request->kind < REQUEST_CONSUMER_CHECK)
+		outbox_shared_link_was_cut(request->queue);
+}
+
+/*
  * The link has failed, see link->trouble.  Plan the next attempt.
  */
 static void
@@ -156,6 +185,8 @@ take_down(Relay *relay, Link *link, OutboxTime now)
 
 	if (was_idle(relay, link, now))
 		return;
+	if (link->is_cut)
+		blame_queue(link);
 	end_link(relay, link);
 	log_trouble(life, error, now);
 	outbox_set_error(relay->slot, error);
@@ -166,6 +197,15 @@ take_down(Relay *relay, Link *link, OutboxTime now)
 	wait = life->backoff_ms *
 		(0.75 + 0.5 * pg_prng_double(&pg_global_prng_state));
 	life->retry_at = outbox_in_ms(now, wait);
+}
+
+static void
+send_guest_back(Relay *relay, Link *link)
+{
+	if (link->guest == NULL)
+		return;
+	link->guest->link = outbox_shared_link(relay);
+	link->guest = NULL;
 }
 
 void
@@ -179,6 +219,7 @@ outbox_link_has_moved(Relay *relay, Link *link)
 	life->last_trouble[0] = '\0';
 	if (link->state != LINK_DOWN)
 		end_link(relay, link);
+	send_guest_back(relay, link);
 }
 
 /*
@@ -203,7 +244,7 @@ void
 outbox_link_is_idle(Relay *relay, Link *link)
 {
 	outbox_link_is_up(link);
-	if (link->state == LINK_UP)
+	if (link->state == LINK_UP && !link->is_own)
 		show_that_link_is_up(relay, link);
 }
 
@@ -243,6 +284,27 @@ send_handshake(Link *link, const OutboxRedisUrl *url)
 }
 
 /*
+ * If a cursor takes long to read, the answers to all others wait behind it.  Then
+ * connect again, and read it apart.
+ */
+static void
+check_slow_answer(Relay *relay, Link *link, OutboxTime now)
+{
+	const Request *request = outbox_oldest_request(link);
+
+	if (link->is_own || link->partial_since == 0 || request == NULL ||
+		request->kind != REQUEST_CURSOR || list_length(relay->queues) == 1 ||
+		now < outbox_in_ms(link->partial_since, SLOW_ANSWER_MS))
+		return;
+	ereport(LOG,
+			(errmsg("the cursor of queue \"%s\" takes long to read, outbox reads it on a connection of its own",
+					request->queue->settings->name)));
+	outbox_cursor_is_slow(request->queue);
+	end_link(relay, link);
+	mine(link)->retry_at = now;
+}
+
+/*
  * Move bytes and take answers.  Trouble is in link->trouble.
  */
 static void
@@ -264,14 +326,124 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 		send_handshake(link, outbox_redis_server);
 
 	outbox_take_answers(relay, link);
+	check_slow_answer(relay, link, now);
 
 	/*
 	 * By the time at which the turn began, when nothing had been read yet:
 	 * dealing with an answer may itself have taken long.
 	 */
-	if (link->inflight > 0 &&
+	if (link->state != LINK_DOWN && link->inflight > 0 &&
 		now >= outbox_in_ms(link->progress_at, ANSWER_TIMEOUT_S * 1000))
 		outbox_link_cut(link, "no answer within " CppAsString2(ANSWER_TIMEOUT_S) " s");
+}
+
+/*
+ * The link of a queue has failed.  The queue stands still for a while.
+ */
+static void
+own_link_failed(Relay *relay, Link *link)
+{
+	RelayQueue *queue = link->guest;
+	Link	   *shared = outbox_shared_link(relay);
+	uint64		seq = link->is_cut ?
+	outbox_message_under_way(outbox_oldest_request(link)) : 0;
+	const char *why = seq == 0 ? pstrdup(link->trouble) :
+	psprintf("the connection ends when it is sent: %s", link->trouble);
+	bool		is_named = queue->suspect->is_named &&
+	queue->settings->on_failure != OUTBOX_BLOCK;
+
+	outbox_own_link_was_cut(queue, seq, link->trouble, shared);
+	outbox_link_end(link);
+	outbox_consumer_is_cut_off(queue);
+	if (queue->settings->paused_at != 0 || queue->listed->dropped || is_named ||
+		shared->state < LINK_READY)
+		outbox_queue_is_unknown(queue);
+	else
+		outbox_block_queue(relay, queue, seq, why);
+	send_guest_back(relay, link);
+}
+
+/*
+ * Is this queue waiting for a link of its own, and can it have one?
+ */
+static bool
+waits_for_own_link(const RelayQueue *queue, OutboxTime now)
+{
+	const QueueState *state = queue->state;
+
+	return outbox_wants_own_link(queue) && !queue->listed->dropped &&
+		queue->link->guest != queue && queue->requests->inflight == 0 &&
+		queue->requests->consumer_reads == 0 &&
+		(state->state == QUEUE_UNKNOWN ||
+		 (state->state == QUEUE_BLOCKED && state->retry_at <= now));
+}
+
+static bool
+take_guest(Relay *relay, Link *link, OutboxTime now)
+{
+	Link	   *shared = outbox_shared_link(relay);
+	ListCell   *lc;
+
+	if (shared->state < LINK_READY)
+		return false;
+	foreach(lc, outbox_suspects())
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (!waits_for_own_link(queue, now) ||
+			!outbox_judge_suspect(queue, shared))
+			continue;
+		link->guest = queue;
+		queue->link = link;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A queue that stands still leaves its link to others.  One that has done well
+ * goes back to the shared one.
+ */
+static void
+let_guest_go(Relay *relay, Link *link)
+{
+	RelayQueue *queue = link->guest;
+	RelayQueueState state = queue->state->state;
+
+	if (link->inflight > 0)
+		return;
+	if (state == QUEUE_FLOWING && !queue->listed->dropped)
+	{
+		if (!outbox_is_cleared(queue))
+			return;
+		outbox_suspect_goes_back(queue);
+	}
+	else if (state != QUEUE_BLOCKED && state != QUEUE_PAUSED &&
+			 !queue->listed->dropped)
+		return;
+	send_guest_back(relay, link);
+	outbox_link_end(link);
+	outbox_consumer_is_cut_off(queue);
+}
+
+static void
+run_own_link(Relay *relay, Link *link, OutboxTime now)
+{
+	if (link->guest == NULL && !take_guest(relay, link, now))
+		return;
+	if (link->state == LINK_DOWN)
+		begin_link(link, now);
+	if (link->trouble[0] == '\0')
+		exchange(relay, link, now);
+	if (link->trouble[0] != '\0')
+	{
+		own_link_failed(relay, link);
+		return;
+	}
+	if (link->state < LINK_READY || outbox_is_held())
+		return;
+	outbox_ask_for_cursors(relay, link, now);
+	let_guest_go(relay, link);
 }
 
 void
@@ -281,7 +453,13 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 	{
 		if (link->state != LINK_DOWN)
 			end_link(relay, link);
+		send_guest_back(relay, link);
 		set_state(relay, outbox_hold_state(), outbox_hold_reason());
+		return;
+	}
+	if (link->is_own)
+	{
+		run_own_link(relay, link, now);
 		return;
 	}
 	if (link->state == LINK_DOWN)
@@ -311,7 +489,7 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 		 * visible to the next snapshot.
 		 */
 		pg_memory_barrier();
-		outbox_ask_for_cursors(relay, now);
+		outbox_ask_for_cursors(relay, link, now);
 		keep_alive(link, now);
 	}
 }
@@ -322,8 +500,29 @@ outbox_ms_until_connect(const Link *link, OutboxTime now)
 	if (outbox_is_held())
 		return LONG_MAX;
 	if (link->state == LINK_DOWN)
-		return outbox_ms_until(now, mine(link)->retry_at);
+		return link->is_own ? LONG_MAX :
+			outbox_ms_until(now, mine(link)->retry_at);
 	if (link->state == LINK_CONNECTING)
 		return outbox_ms_until(now, mine(link)->give_up_at);
 	return LONG_MAX;
+}
+
+long
+outbox_ms_until_own_link(OutboxTime now)
+{
+	long		ms = LONG_MAX;
+	ListCell   *lc;
+
+	if (outbox_is_held())
+		return ms;
+	foreach(lc, outbox_suspects())
+	{
+		const RelayQueue *queue = lfirst(lc);
+
+		if (waits_for_own_link(queue, now))
+			return OWN_LINK_AGAIN_MS;
+		if (outbox_wants_own_link(queue) && queue->state->state == QUEUE_BLOCKED)
+			ms = Min(ms, outbox_ms_until(now, queue->state->retry_at));
+	}
+	return ms;
 }

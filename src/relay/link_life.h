@@ -25,6 +25,9 @@
 #include "relay/base/log_allowance.h"
 #include "relay/base/state.h"
 
+/* links for queues that are not served by the shared one */
+#define OUTBOX_OWN_LINKS	4
+
 typedef struct LinkLife
 {
 	OutboxTime	retry_at;		/* while down: the next attempt */
@@ -55,5 +58,8 @@ extern void outbox_link_is_idle(Relay *relay, Link *link);
  * made, as the link is up or the relay is held.
  */
 extern long outbox_ms_until_connect(const Link *link, OutboxTime now);
+
+/* milliseconds until a queue may get a link of its own; LONG_MAX if none waits */
+extern long outbox_ms_until_own_link(OutboxTime now);
 
 #endif							/* OUTBOX_RELAY_LINK_LIFE_H */

@@ -33,6 +33,7 @@
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
+#include "relay/deliver/suspect.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/evacuate.h"
 #include "relay/upkeep/purge.h"
@@ -62,6 +63,7 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 	outbox_queue_state_init(queue);
 	outbox_held_init(queue);
 	outbox_skipping_init(queue);
+	outbox_suspect_init(queue);
 	outbox_consumer_init(queue);
 	outbox_backlog_init(queue);
 	outbox_evacuation_init(queue);
@@ -76,6 +78,7 @@ remove_queue(Relay *relay, RelayQueue *queue)
 	outbox_cursor_free(queue);
 	outbox_loss_free(queue);
 	outbox_purge_free(queue);
+	outbox_suspect_free(queue);
 	outbox_remove_queue(relay, queue);
 }
 
@@ -96,7 +99,7 @@ outbox_remove_dropped_queue(Relay *relay)
 		RelayQueue *queue = lfirst(lc);
 
 		if (queue->listed->dropped && queue->requests->inflight == 0 &&
-			queue->requests->consumer_reads == 0)
+			queue->requests->consumer_reads == 0 && queue->link->guest != queue)
 		{
 			remove_queue(relay, queue);
 			return;

@@ -123,7 +123,10 @@ make_relay(const OutboxRelayArgs *args)
 										   ALLOCSET_DEFAULT_SIZES);
 	relay->slot = outbox_relay_attach(args);
 	MemoryContextSwitchTo(relay->context);
-	relay->links = list_make1(outbox_link_make(relay->context));
+	relay->links = list_make1(outbox_link_make(relay->context, false));
+	for (int i = 0; i < OUTBOX_OWN_LINKS; i++)
+		relay->links = lappend(relay->links,
+							   outbox_link_make(relay->context, true));
 	foreach(lc, relay->links)
 	{
 		outbox_link_life_init(lfirst(lc));

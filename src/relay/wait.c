@@ -134,6 +134,7 @@ ms_until_due(Relay *relay, OutboxTime now)
 
 	foreach(lc, relay->links)
 		ms = Min(ms, outbox_ms_until_connect(lfirst(lc), now));
+	ms = Min(ms, outbox_ms_until_own_link(now));
 	if (outbox_best_link_state(relay) >= LINK_READY)
 		ms = Min(ms, outbox_ms_until_delivery(relay, now));
 	return Min(ms, outbox_ms_until_consumers(relay, now));

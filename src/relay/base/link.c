@@ -72,12 +72,13 @@ mine(const RelayQueue *queue)
 }
 
 Link *
-outbox_link_make(MemoryContext context)
+outbox_link_make(MemoryContext context, bool is_own)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Link	   *link = palloc0(sizeof(Link));
 
 	link->context = context;
+	link->is_own = is_own;
 	link->connection = outbox_connection_make();
 	link->state = LINK_DOWN;
 	dlist_init(&link->requests);
@@ -98,7 +99,8 @@ outbox_link_begin(Link *link, const OutboxRedisUrl *url)
 	Assert(link->state == LINK_DOWN && link->inflight == 0);
 	link->trouble[0] = '\0';
 	link->is_cut = false;
-	link->moved = 0;
+	link->moved = link->answers_end = 0;
+	link->partial_since = 0;
 	link->state = LINK_CONNECTING;
 	if (outbox_connection_open(link->connection, url))
 		return true;
@@ -179,6 +181,21 @@ outbox_link_cut(Link *link, const char *error)
 	outbox_link_fail(link, error);
 }
 
+const Request *
+outbox_oldest_request(const Link *link)
+{
+	Link	   *l = unconstify(Link *, link);
+
+	return dlist_is_empty(&l->requests) ? NULL :
+		dlist_head_element(Request, node, &l->requests);
+}
+
+Link *
+outbox_shared_link(const Relay *relay)
+{
+	return linitial(relay->links);
+}
+
 LinkState
 outbox_best_link_state(const Relay *relay)
 {
@@ -256,6 +273,8 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 												 sizeof(Request));
 	bool		of_consumer = outbox_is_of_consumer(kind);
 
+	/* nothing would forget it before the next connection */
+	Assert(link->state != LINK_DOWN);
 	request->kind = kind;
 	request->queue = queue;
 	dlist_push_tail(&link->requests, &request->node);
@@ -289,12 +308,13 @@ outbox_send_command(Link *link, RequestKind kind, RelayQueue *queue, int argc,
 }
 
 static const OutboxReplyLimits *
-next_limits(Link *link)
+next_limits(const Link *link)
 {
-	if (dlist_is_empty(&link->requests))
+	const Request *request = outbox_oldest_request(link);
+
+	if (request == NULL)
 		return &no_answer;
-	switch (dlist_head_element(Request, node,
-							   &link->requests)->kind)
+	switch (request->kind)
 	{
 		case REQUEST_CURSOR:
 			return &cursor;
@@ -317,7 +337,15 @@ outbox_next_answer(Link *link, Request **request, OutboxReply **reply)
 		return false;
 	}
 	if (*reply == NULL)
+	{
+		if (link->partial_since == 0 &&
+			outbox_connection_received(link->connection) > link->answers_end)
+			link->partial_since = outbox_now();
 		return false;
+	}
+	link->answers++;
+	link->answers_end = outbox_connection_received(link->connection);
+	link->partial_since = 0;
 	if (dlist_is_empty(&link->requests))
 	{
 		/* such as "max number of clients reached", before Redis closes */

@@ -86,6 +86,9 @@ typedef struct Request
 
 typedef struct Link
 {
+	bool		is_own;			/* it serves one queue at a time */
+	RelayQueue *guest;			/* ... which is this one; or NULL */
+
 	/* written by link.c */
 	MemoryContext context;
 	RedisConnection *connection;
@@ -98,6 +101,9 @@ typedef struct Link
 	OutboxTime	progress_at;	/* when bytes or an answer last moved */
 	uint64		moved;			/* bytes received and sent since then */
 	TimestampTz answered_at;	/* when the last answer came */
+	uint64		answers;		/* ever */
+	uint64		answers_end;	/* bytes received with the last one */
+	OutboxTime	partial_since;	/* when the next one began to come; 0: not yet */
 	char		trouble[OUTBOX_TEXT_SIZE];	/* why it must go down */
 	bool		is_cut;			/* ... and it isn't what Redis has answered */
 
@@ -120,7 +126,7 @@ typedef struct QueueRequests
 extern bool outbox_is_of_consumer(RequestKind kind);
 
 /* a link that is down */
-extern Link *outbox_link_make(MemoryContext context);
+extern Link *outbox_link_make(MemoryContext context, bool is_own);
 extern void outbox_requests_init(RelayQueue *queue);
 
 /*
@@ -147,6 +153,12 @@ extern void outbox_link_end(Link *link);
  */
 extern void outbox_link_fail(Link *link, const char *error);
 extern void outbox_link_cut(Link *link, const char *error);
+
+/* the request that is answered next; NULL if none is under way */
+extern const Request *outbox_oldest_request(const Link *link);
+
+/* the link that serves all queues but those with one of their own */
+extern Link *outbox_shared_link(const Relay *relay);
 
 /* the state of the relay's best link */
 extern LinkState outbox_best_link_state(const Relay *relay);

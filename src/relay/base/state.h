@@ -34,7 +34,8 @@
 typedef struct RelayQueue
 {
 	MemoryContext context;		/* of this struct and its parts */
-	struct Link *link;			/* its connection to Redis */
+	struct Link *link;			/* its connection to Redis; link_life.c
+								 * changes it */
 	const char *cursor_key;
 
 	/* relay/base */
@@ -50,6 +51,7 @@ typedef struct RelayQueue
 	const struct QueueLoss *loss;	/* lost_messages.h */
 	const struct QueueScripts *scripts; /* script.h */
 	const struct QueueHeld *held;	/* held.h */
+	const struct QueueSuspect *suspect; /* suspect.h */
 	const struct QueueSkipping *skipping;	/* skip_batch.h */
 
 	/* relay/consumers */
@@ -68,7 +70,8 @@ typedef struct Relay
 	MemoryContext context;
 	MemoryContext scratch;
 	List	   *queues;			/* of RelayQueue; queues.c changes it */
-	List	   *links;			/* of Link; today one, which serves all queues */
+	List	   *links;			/* of Link: the shared one, then own ones, see
+								 * link_life.c */
 
 	/* written by attach.c */
 	char		source[OUTBOX_UUID_TEXT_LEN + 1];

@@ -33,6 +33,7 @@
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/sent.h"
 #include "relay/deliver/skip_batch.h"
+#include "relay/deliver/suspect.h"
 #include "utils/memutils.h"
 
 typedef struct Batch
@@ -84,7 +85,8 @@ encode(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 	batch->buffer = outbox_batch_buffer();
 	old = MemoryContextSwitchTo(batch->buffer->scratch);
 	while (outbox_has_planned(queue) &&
-		   !outbox_batch_is_full(batch->buffer, batch->count) &&
+		   !outbox_batch_is_full(batch->buffer, batch->count,
+								 outbox_batch_limit(queue)) &&
 		   add_next(queue, staging, batch))
 		;
 	MemoryContextSwitchTo(old);

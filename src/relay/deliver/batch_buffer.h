@@ -23,7 +23,7 @@
 #include "relay/base/state.h"
 #include "targets/target.h"
 
-/* a batch is full when it has one of these */
+/* a batch is full when it has one of these, or as many as the queue may send */
 #define OUTBOX_BATCH_MESSAGES	256
 #define OUTBOX_BATCH_BYTES		(128 * 1024)
 
@@ -43,9 +43,9 @@ extern BatchBuffer *outbox_batch_buffer(void);
 extern void outbox_batch_add_seq(BatchBuffer *buffer, uint64 seq);
 
 static inline bool
-outbox_batch_is_full(const BatchBuffer *buffer, int count)
+outbox_batch_is_full(const BatchBuffer *buffer, int count, int limit)
 {
-	return count >= OUTBOX_BATCH_MESSAGES ||
+	return count >= limit ||
 		buffer->args.data.len >= OUTBOX_BATCH_BYTES;
 }
 

@@ -34,6 +34,7 @@
 #include "relay/deliver/retry.h"
 #include "relay/deliver/skip.h"
 #include "relay/deliver/skip_batch.h"
+#include "relay/deliver/suspect.h"
 #include "utils/snapmgr.h"
 
 #define TICK_INTERVAL_US	1000
@@ -54,7 +55,7 @@ may_send(const RelayQueue *queue, OutboxTime now)
 		return false;
 	if (queue->skipping->on)
 		return outbox_may_skip(queue, now);
-	return requests->inflight < OUTBOX_QUEUE_INFLIGHT &&
+	return requests->inflight < outbox_inflight_limit(queue) &&
 		requests->skip_or_retry == 0 &&
 		(requests->last == REQUEST_RETRY || !outbox_wants_retry(queue, now));
 }
@@ -191,7 +192,7 @@ outbox_ms_until_delivery(Relay *relay, OutboxTime now)
 		/* an answer that is awaited wakes the relay */
 		if (queue->listed->dropped || queue->requests->inflight > 0)
 			continue;
-		if (state->state == QUEUE_BLOCKED)
+		if (state->state == QUEUE_BLOCKED && !outbox_wants_own_link(queue))
 			result = Min(result, outbox_ms_until(now, state->retry_at));
 		if (state->state != QUEUE_FLOWING || !outbox_link_may_send(queue->link))
 			continue;
@@ -215,7 +216,8 @@ outbox_all_is_delivered(Relay *relay, const Link *link)
 		RelayQueue *queue = lfirst(lc);
 		RelayQueueState state = queue->state->state;
 
-		if (queue->link != link)
+		if (queue->link != link ||
+			(!link->is_own && outbox_wants_own_link(queue)))
 			continue;
 		if (state == QUEUE_UNKNOWN || state == QUEUE_ASKED ||
 			(state == QUEUE_FLOWING && !queue->plan->finished))

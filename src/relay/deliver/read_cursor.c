@@ -53,6 +53,7 @@
 #include "relay/deliver/reconcile.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
+#include "relay/deliver/suspect.h"
 #include "store/query.h"
 #include "store/tables.h"
 #include "targets/options.h"
@@ -103,7 +104,7 @@ ask_for_cursor(Relay *relay, RelayQueue *queue)
 }
 
 void
-outbox_ask_for_cursors(Relay *relay, OutboxTime now)
+outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now)
 {
 	ListCell   *lc;
 
@@ -112,7 +113,9 @@ outbox_ask_for_cursors(Relay *relay, OutboxTime now)
 		RelayQueue *queue = lfirst(lc);
 		const QueueState *state = queue->state;
 
-		if (queue->requests->inflight > 0 || queue->listed->dropped)
+		if (queue->link != link || queue->requests->inflight > 0 ||
+			queue->listed->dropped ||
+			(!link->is_own && outbox_wants_own_link(queue)))
 			continue;
 		if (state->state == QUEUE_UNKNOWN ||
 			(state->state == QUEUE_BLOCKED && state->retry_at <= now))

@@ -24,8 +24,8 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
-/* ask for the cursors that are not known, and of blocked queues that are due */
-extern void outbox_ask_for_cursors(Relay *relay, OutboxTime now);
+/* ask for those of the link's cursors that are not known or due again */
+extern void outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now);
 
 /* deal with the answers to a cursor's request and to a takeover */
 extern void outbox_cursor_answer(Relay *relay, const Request *request,

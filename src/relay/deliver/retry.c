@@ -34,6 +34,7 @@
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/sent.h"
 #include "relay/deliver/skip_batch.h"
+#include "relay/deliver/suspect.h"
 #include "store/deferred.h"
 #include "store/query.h"
 #include "store/tables.h"
@@ -216,10 +217,48 @@ add_followers(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 		/* none may be delivered before an earlier one of its key */
 		cut = cut || msg->reason != OUTBOX_BEHIND || !is_covered(queue, msg) ||
 			outbox_is_expired(queue->settings, msg->enqueued_at, now) ||
-			outbox_batch_is_full(batch->buffer, batch->count);
+			outbox_batch_is_full(batch->buffer, batch->count,
+								 outbox_batch_limit(queue));
 		if (!cut)
 			add_message(queue, batch, msg);
 	}
+}
+
+/*
+ * A message at which connections have ended is not sent among others.
+ */
+static bool
+may_be_sent(const RelayQueue *queue, const OutboxMessage *messages, int n)
+{
+	for (int i = 0; i < n && !queue->suspect->alone; i++)
+		if (outbox_was_convicted(queue, messages[i].seq))
+			return false;
+	return true;
+}
+
+static bool
+must_be_tried(const RelayQueue *queue, const OutboxMessage *msg, TimestampTz now)
+{
+	return !outbox_is_expired(queue->settings, msg->enqueued_at, now) &&
+		!outbox_is_convicted(queue, msg->seq);
+}
+
+/*
+ * Record what has become of a message that is not tried: has it been given up?
+ */
+static bool
+is_given_up(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
+{
+	bool		gone;
+
+	if (outbox_is_expired(queue->settings, msg->enqueued_at, now))
+	{
+		outbox_message_expired(queue, msg, now);
+		return true;
+	}
+	gone = outbox_message_refused(queue, msg, outbox_conviction(queue), true, now);
+	outbox_suspect_is_sentenced(queue, msg->seq);
+	return gone;
 }
 
 /*
@@ -229,33 +268,39 @@ add_followers(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 static bool
 add_due(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 {
-	uint64		expired[DUE_ROWS];	/* hashes of keys */
-	int			nexpired = 0;
+	uint64		gone[DUE_ROWS]; /* hashes of keys */
+	int			ngone = 0;
 	bool		all = true;
 	OutboxMessage *messages;
 	int			n = select_due(queue, now, &messages);
 
 	Assert(n <= DUE_ROWS);
-	for (int i = 0; i < n && !outbox_batch_is_full(batch->buffer, batch->count); i++)
+	if (!may_be_sent(queue, messages, n))
+	{
+		outbox_send_alone(queue);
+		outbox_queue_is_unknown(queue);
+		return true;
+	}
+	for (int i = 0; i < n && !outbox_batch_is_full(batch->buffer, batch->count,
+												   outbox_batch_limit(queue)); i++)
 	{
 		OutboxMessage *msg = &messages[i];
 
 		if (!is_covered(queue, msg))
 			all = false;
-		else if (!outbox_is_expired(queue->settings, msg->enqueued_at, now))
+		else if (must_be_tried(queue, msg, now))
 			add_message(queue, batch, msg);
-		else
+		else if (is_given_up(queue, msg, now))
 		{
-			outbox_message_expired(queue, msg, now);
 			outbox_unhold_messages(queue, 1);
 			if (msg->key == NULL)
 				continue;
-			expired[nexpired] = outbox_key_hash(msg->key);
-			outbox_release_key(queue, expired[nexpired++]);
+			gone[ngone] = outbox_key_hash(msg->key);
+			outbox_release_key(queue, gone[ngone++]);
 		}
 	}
 	add_followers(queue, batch, now);
-	outbox_retry_next_of_keys(queue, expired, nexpired, now);
+	outbox_retry_next_of_keys(queue, gone, ngone, now);
 	return all;
 }
 

@@ -20,6 +20,7 @@
 #include "relay/deliver/failure.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
+#include "relay/deliver/suspect.h"
 
 void
 outbox_send_call(RelayQueue *queue, const ScriptCall *call)
@@ -66,6 +67,7 @@ outbox_batch_is_applied(Relay *relay, RelayQueue *queue,
 						const Request *request, int count)
 {
 	outbox_link_is_up(queue->link);
+	outbox_suspect_is_answered(queue, request);
 	outbox_cursor_applied(queue, count);
 	outbox_show_delivered(relay, queue, count, request->oldest,
 						  request->newest);

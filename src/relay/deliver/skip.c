@@ -21,9 +21,9 @@
  * records it (reconcile.c) from its row in staging, which is emptied of
  * recorded messages only.  So a batch needn't wait until records are on disk.
  *
- * Messages that must not be tried, because their key is held, they have expired
- * or they are dead letters, are recorded first, and the script gets only their
- * seqs.
+ * Messages that must not be tried, because their key is held, they have expired,
+ * they are dead letters or connections end at them (suspect.c), are recorded
+ * first, and the script gets only their seqs.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,6 +39,7 @@
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/sent.h"
 #include "relay/deliver/skip_batch.h"
+#include "relay/deliver/suspect.h"
 #include "store/deferred.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -62,6 +63,11 @@ record_skipped(RelayQueue *queue, OutboxMessage *msg, TimestampTz now)
 		return;
 	if (outbox_is_expired(queue->settings, msg->enqueued_at, now))
 		outbox_message_expired(queue, msg, now);
+	else if (outbox_is_convicted(queue, msg->seq))
+	{
+		(void) outbox_message_refused(queue, msg, outbox_conviction(queue), false, now);
+		outbox_suspect_is_sentenced(queue, msg->seq);
+	}
 	else
 		outbox_message_behind(queue, msg);
 }
@@ -119,7 +125,8 @@ encode(RelayQueue *queue, OutboxStaging *staging, SkipBatch *batch)
 	outbox_skip_batch_begin(batch);
 	old = MemoryContextSwitchTo(batch->buffer->scratch);
 	while (outbox_has_planned(queue) &&
-		   !outbox_batch_is_full(batch->buffer, batch->count + scan.skipped) &&
+		   !outbox_batch_is_full(batch->buffer, batch->count + scan.skipped,
+								 outbox_batch_limit(queue)) &&
 		   add_next(queue, &scan))
 		;
 	MemoryContextSwitchTo(old);

@@ -25,6 +25,7 @@
 #include "relay/deliver/held.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/sent.h"
+#include "relay/deliver/suspect.h"
 #include "store/deferred.h"
 #include "utils/memutils.h"
 
@@ -63,6 +64,7 @@ outbox_must_skip(const RelayQueue *queue, const OutboxMessage *msg,
 	return (msg->reason != 0 && msg->reason != OUTBOX_EVACUATED &&
 			msg->reason != OUTBOX_APPLIED) ||
 		outbox_key_is_held(queue, msg) ||
+		outbox_is_convicted(queue, msg->seq) ||
 		outbox_is_expired(queue->settings, msg->enqueued_at, now);
 }
 

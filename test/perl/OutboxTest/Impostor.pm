@@ -3,7 +3,10 @@
 # OutboxTest::Impostor: a server in front of a unix socket of Redis that answers
 # one command by itself, and leaves the others to Redis.
 #
-# The command isn't executed: a server that says so and has done nothing.
+# The command isn't executed: a server that says so and has done nothing.  Which
+# command it is: its name, or a pattern that its bytes have.  What it answers: some
+# bytes; or a function that is called with the client's socket and says what
+# else there is to say, by returning or by dying, which closes the connection.
 
 package OutboxTest::Impostor;
 
@@ -15,7 +18,6 @@ use POSIX ();
 
 my @impostors;
 
-# Answers COMMAND with these bytes.
 sub start
 {
 	my ($class, $upstream, $command, $answer) = @_;
@@ -31,7 +33,7 @@ sub start
 		while (my $client = $listen->accept)
 		{
 			next if fork;
-			eval { _serve($client, IO::Socket::UNIX->new($upstream), uc $command, $answer) };
+			eval { _serve($client, IO::Socket::UNIX->new($upstream), $command, $answer) };
 			POSIX::_exit(0);
 		}
 		POSIX::_exit(0);
@@ -82,9 +84,9 @@ sub _serve
 	while (1)
 	{
 		my ($bytes, $name) = _read($client);
-		if (uc $name eq $command)
+		if (ref $command eq 'Regexp' ? $bytes =~ $command : uc $name eq uc $command)
 		{
-			print {$client} $answer;
+			print {$client} ref $answer ? $answer->($client) : $answer;
 			next;
 		}
 		print {$redis} $bytes;
