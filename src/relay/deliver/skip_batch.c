@@ -63,8 +63,8 @@ outbox_must_skip(const RelayQueue *queue, const OutboxMessage *msg,
 {
 	return (msg->reason != 0 && msg->reason != OUTBOX_EVACUATED &&
 			msg->reason != OUTBOX_APPLIED) ||
-		outbox_key_is_held(queue, msg) ||
 		outbox_is_convicted(queue, msg->seq) ||
+		outbox_key_is_held(queue, msg) ||
 		outbox_is_expired(queue->settings, msg->enqueued_at, now);
 }
 
