@@ -33,6 +33,7 @@ OBJS = \
 	src/redis/reply.o \
 	src/redis/resp.o \
 	src/store/deferred.o \
+	src/store/emptying.o \
 	src/store/position.o \
 	src/store/query.o \
 	src/store/run.o \

@@ -30,8 +30,12 @@
 /* 16: relation files are "locators" and "numbers" */
 #if PG_VERSION_NUM >= 160000
 #define outbox_relation_file(rel) ((rel)->rd_locator.relNumber)
+#define outbox_new_relation_file(rel) \
+	RelationSetNewRelfilenumber(rel, (rel)->rd_rel->relpersistence)
 #else
 #define outbox_relation_file(rel) ((rel)->rd_node.relNode)
+#define outbox_new_relation_file(rel) \
+	RelationSetNewRelfilenode(rel, (rel)->rd_rel->relpersistence)
 #endif
 
 /* 16: memory that belongs to a setting has allocation functions of its own */
@@ -79,6 +83,15 @@
 #define outbox_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* 17: the statement that rebuilds indexes is known */
+#if PG_VERSION_NUM >= 170000
+#define outbox_reindex(relid, flags, params) \
+	reindex_relation(NULL, relid, flags, params)
+#else
+#define outbox_reindex(relid, flags, params) \
+	reindex_relation(relid, flags, params)
+#endif
+
 /* 17: transactions may time out */
 #if PG_VERSION_NUM >= 170000
 #define OUTBOX_SETTINGS_OF_VERSION {"transaction_timeout", "0"},
@@ -108,6 +121,18 @@
 
 #if PG_VERSION_NUM < 190000
 #define outbox_index_fetch_begin(heap) table_index_fetch_begin(heap)
+#endif
+
+/* 16, 19: how an executor's index entries are inserted */
+#if PG_VERSION_NUM >= 190000
+#define outbox_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, estate, 0, slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
+#define outbox_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
+#else
+#define outbox_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
 #endif
 
 /* 18: what does not return says so before its declaration */

@@ -77,6 +77,7 @@ remove_queue(Relay *relay, RelayQueue *queue)
 	outbox_plan_free(queue);
 	outbox_cursor_free(queue);
 	outbox_loss_free(queue);
+	outbox_evacuation_free(queue);
 	outbox_purge_free(queue);
 	outbox_suspect_free(queue);
 	outbox_remove_queue(relay, queue);

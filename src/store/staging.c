@@ -8,14 +8,15 @@
  * Design notes
  *
  * A row is inserted once and never updated or deleted.  The relay empties a
- * table by TRUNCATE when it may (rotate.c).  So only transactions that roll back
- * leave dead rows, and the TRUNCATE removes these.
+ * table as TRUNCATE does when it may (rotate.c).  So only transactions that roll
+ * back leave dead rows, and go with the others.
  *
  * A message is inserted as a catalog row is: heap tuple and index entries, no
- * parser, planner or executor.  Privileges on the tables are not checked:
- * EXECUTE on outbox_enqueue() is the privilege to stage.  For rows that are
- * inserted by INSERT or COPY, as a restore does, there is a trigger, see
- * outbox_hold_restored().
+ * parser, planner or executor.  No record for logical decoding is written: what
+ * waits here is this server's business, whatever is published.  Privileges on
+ * the tables are not checked: EXECUTE on outbox_enqueue() is the privilege to
+ * stage.  For rows that are inserted by INSERT or COPY, as a restore does, there
+ * is a trigger, see outbox_hold_restored().
  *
  * Which table takes new rows is in shared memory only, as it is no more than
  * advice.  A row is delivered whichever table it is in, and a table is
@@ -39,9 +40,9 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "shmem.h"
@@ -114,10 +115,37 @@ outbox_staging_values(const OutboxMessage *msg, Datum *values, bool *nulls)
 	set_varlena(values, nulls, Anum_staging_options, msg->options);
 }
 
+static void
+insert_tuple(Relation rel, HeapTuple tup)
+{
+	heap_insert(rel, tup, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL,
+				NULL);
+}
+
 /*
- * Insert a row and its index entry.  CatalogTupleInsert() would read the
- * description of the index for each row, but here it is known.  A staging table
- * to which somebody has added an index takes that general way.
+ * Insert a row into a table that has indexes of somebody else's, of any kind.
+ */
+static void
+insert_with_indexes(Relation rel, HeapTuple tup)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+													&TTSOpsHeapTuple);
+
+	InitResultRelInfo(target, rel, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	insert_tuple(rel, tup);
+	ExecStoreHeapTuple(tup, slot, false);
+	(void) outbox_insert_index_tuples(target, slot, estate);
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+/*
+ * Insert a row and its index entry.  The executor would read the description of
+ * the index for each row, but here it is known.
  */
 static void
 insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
@@ -130,7 +158,7 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 
 	if (list_length(indexes) != 1)
 	{
-		CatalogTupleInsert(rel, tup);
+		insert_with_indexes(rel, tup);
 		return;
 	}
 	if (info == NULL)
@@ -145,7 +173,7 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 		MemoryContextSwitchTo(old);
 	}
 
-	simple_heap_insert(rel, tup);
+	insert_tuple(rel, tup);
 	index = index_open(linitial_oid(indexes), RowExclusiveLock);
 	values[0] = UInt64GetDatum(msg->xid);
 	values[1] = Int64GetDatum((int64) msg->seq);
@@ -239,28 +267,28 @@ outbox_staging_close(OutboxStaging *staging)
 	}
 }
 
-void
-outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
-					uint64 below, OutboxStagedVisit visit, void *arg)
+/*
+ * Visit the entries that some keys match; returns false if the visit ended it.
+ */
+static bool
+scan_entries(OutboxStaging *staging, int table, ScanKey keys, int nkeys,
+			 OutboxStagedVisit visit, void *arg)
 {
 	Relation	index = staging->index[table];
 	TupleDesc	desc = RelationGetDescr(index);
 	IndexScanDesc scan;
-	ScanKeyData key[2];
 	ItemPointer tid;
 	OutboxStagedEntry entry;
+	bool		go_on = true;
 	int			n = 0;
 
 	entry.table = table;
-	ScanKeyInit(&key[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
-				UInt64GetDatum(from));
-	ScanKeyInit(&key[1], 1, BTLessStrategyNumber, F_XID8LT,
-				UInt64GetDatum(below));
 	scan = outbox_index_beginscan(staging->table[table], index,
-								  staging->snapshot, 2);
+								  staging->snapshot, nkeys);
 	scan->xs_want_itup = true;
-	index_rescan(scan, key, 2, NULL, 0);
-	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	while (go_on &&
+		   (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
 	{
 		bool		isnull;
 
@@ -268,12 +296,42 @@ outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
 		entry.seq = DatumGetInt64(index_getattr(scan->xs_itup, 2, desc, &isnull));
 		entry.queue = DatumGetInt32(index_getattr(scan->xs_itup, 3, desc, &isnull));
 		entry.tid = *tid;
-		if (!visit(arg, &entry))
-			break;
+		go_on = visit(arg, &entry);
 		if (++n % 4096 == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
 	index_endscan(scan);
+	return go_on;
+}
+
+void
+outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
+					uint64 below, OutboxStagedVisit visit, void *arg)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
+				UInt64GetDatum(from));
+	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_XID8LT,
+				UInt64GetDatum(below));
+	(void) scan_entries(staging, table, keys, 2, visit, arg);
+}
+
+void
+outbox_staging_scan_behind(OutboxStaging *staging, int table, uint64 xid,
+						   uint64 seq, OutboxStagedVisit visit, void *arg)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_XID8EQ,
+				UInt64GetDatum(xid));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT,
+				Int64GetDatum((int64) seq));
+	if (!scan_entries(staging, table, keys, 2, visit, arg))
+		return;
+	ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_XID8GT,
+				UInt64GetDatum(xid));
+	(void) scan_entries(staging, table, keys, 1, visit, arg);
 }
 
 /* get the xid of the first entry of a scan; returns false if there is none */

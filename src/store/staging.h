@@ -119,6 +119,11 @@ extern void outbox_staging_scan(OutboxStaging *staging, int table,
 								uint64 from, uint64 below,
 								OutboxStagedVisit visit, void *arg);
 
+/* the same for all entries behind the one with this xid and seq */
+extern void outbox_staging_scan_behind(OutboxStaging *staging, int table,
+									   uint64 xid, uint64 seq,
+									   OutboxStagedVisit visit, void *arg);
+
 /* get the least xid in a table, not below "from"; returns false if none */
 extern bool outbox_staging_first_xid(OutboxStaging *staging, int table,
 									 uint64 from, uint64 *xid);

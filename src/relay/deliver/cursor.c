@@ -119,6 +119,12 @@ is_same_position(const OutboxPosition *a, const OutboxPosition *b)
 		is_same_snap(a->cur, b->cur);
 }
 
+bool
+outbox_cursor_is_at(const RelayQueue *queue, const OutboxPosition *pos)
+{
+	return is_same_position(&queue->cursor->acked, pos);
+}
+
 void
 outbox_cursor_was_read(RelayQueue *queue, const OutboxPosition *pos,
 					   uint64 applied)

@@ -63,6 +63,10 @@ extern bool outbox_cursor_known(const RelayQueue *queue, OutboxPosition *pos,
 extern void outbox_cursor_was_read(RelayQueue *queue,
 								   const OutboxPosition *pos, uint64 applied);
 
+/* does the acknowledged position, which is known, cover what this one does? */
+extern bool outbox_cursor_is_at(const RelayQueue *queue,
+								const OutboxPosition *pos);
+
 /*
  * A batch was sent that moves the cursor to this position and applies this number
  * of messages, or one of which that is not known yet: 0.

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * evacuate.c
- *	  Copy rows of queues that stand still out of a staging table, so that the
- *	  table can be emptied.
+ *	  Find what Redis hasn't acknowledged of a staging table, and copy it for
+ *	  queues that stand still, so that the table can be emptied.
  *
  * Copyright (c) 2026, the outbox developers
  *
@@ -13,9 +13,14 @@
  * outbox.deferred with their identity.  When the queue flows again, they are
  * planned from there like rows in staging.
  *
- * Rows are copied in pieces, in the order of the index, while transactions may
- * still add rows to the table.  Rows that were added behind the last piece are
- * copied when the table is locked, in the transaction that empties it.
+ * A pass reads the index of a table once, for all queues together and a piece at
+ * a time, so its cost is that of the table's rows, however many queues stand
+ * still, and each piece is short.  The pass remembers a snapshot and each queue's
+ * position from when it began.  Rows of transactions that the snapshot sees were
+ * in the index by then, so the pass comes upon them.  When the table is locked,
+ * only later transactions are looked at again.  What the pass has found of a
+ * queue that stands still is true as long as the queue's position is the same;
+ * Redis may lose writes and set it back.  Else a new pass begins.
  *
  * Dead letters are not copied, though the cursor may not cover them when Redis
  * has lost its last writes: a copy would be delivered.
@@ -37,33 +42,41 @@
 #include "store/deferred.h"
 #include "store/query.h"
 #include "store/tables.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
-/* rows copied in one statement */
-#define ROWS		1000
-#define ROWS_TEXT	CppAsString2(ROWS)
+/* entries of a piece, and how many of them are copied at most */
+#define PIECE_ENTRIES	10000
+#define PIECE_ROWS		1000
 
 /* how long a queue has to stand still before it is worth copying */
 #define STILL_MS	5000
 
-/* the queue's rows that its cursor doesn't cover, behind the last row copied */
-#define LEFT_BEHIND "FROM outbox.staging_%d AS s WHERE queue = $queue" \
-	" AND (xid, seq) > ($xid::xid8, $seq) AND NOT " OUTBOX_COVERED("s")
-
-/* parameters of all statements here */
-enum
+typedef struct Pass
 {
-	PARAM_QUEUE,
-	PARAM_PREV,
-	PARAM_CUR,
-	PARAM_LAST,
-	PARAM_XID,
-	PARAM_SEQ,
-	NPARAMS
-};
+	OutboxSnap *began;			/* NULL: there is no pass */
+	bool		copies;
+	bool		done;
+	uint64		xid;			/* the last entry of the last piece */
+	uint64		seq;
+} Pass;
 
-static uint64 emptied = 0;		/* how often a table was emptied */
-static uint64 emptied_when_begun = 0;	/* the same, when copying began */
+/* what a piece of a pass has come upon */
+typedef struct Piece
+{
+	Pass	   *pass;
+	int			table;
+	PassState	state;
+	int			nentries;
+	uint64		xid;			/* the last entry */
+	uint64		seq;
+	int			nrows;			/* to be copied: */
+	Datum	   *tids;
+	uint64	   *seqs;
+	List	   *queues;			/* of RelayQueue */
+} Piece;
+
+static Pass passes[OUTBOX_STAGING_TABLES];
 
 static QueueEvacuation *
 mine(const RelayQueue *queue)
@@ -75,21 +88,39 @@ void
 outbox_evacuation_init(RelayQueue *queue)
 {
 	queue->evacuation = outbox_make_part(queue, sizeof(QueueEvacuation));
-	mine(queue)->table = -1;
+}
+
+static void
+remember_position(RelayQueue *queue, int table, const OutboxPosition *pos)
+{
+	OutboxPosition *then = &mine(queue)->then[table];
+	OutboxPosition old = *then;
+
+	*then = *pos;
+	if (pos->prev != NULL)
+	{
+		outbox_snap_ref(pos->prev);
+		outbox_snap_ref(pos->cur);
+	}
+	outbox_snap_unref(old.prev);
+	outbox_snap_unref(old.cur);
 }
 
 void
-outbox_table_was_emptied(void)
+outbox_evacuation_free(RelayQueue *queue)
 {
-	emptied++;
+	static const OutboxPosition none = {0};
+
+	for (int table = 0; table < OUTBOX_STAGING_TABLES; table++)
+		remember_position(queue, table, &none);
 }
 
 /*
- * A queue that flows may be evacuated only as long as it still looks for rows
- * outside of staging.
+ * True if the queue has stood still for a while.  A queue that flows may be
+ * evacuated only as long as it still looks for rows outside of staging.
  */
-bool
-outbox_may_evacuate(const RelayQueue *queue)
+static bool
+may_evacuate(const RelayQueue *queue)
 {
 	const QueueState *state = queue->state;
 	int64		ms = Min(STILL_MS, outbox_retention * INT64CONST(1000));
@@ -100,124 +131,262 @@ outbox_may_evacuate(const RelayQueue *queue)
 		outbox_now() >= outbox_in_ms(state->still_seen_at, ms);
 }
 
-static void
-set_params(const RelayQueue *queue, uint64 xid, uint64 seq, OutboxParam *params)
+static bool
+has_xid(OutboxStaging *staging, int table, uint64 xid)
 {
-	const OutboxPosition *acked = &queue->cursor->acked;
+	uint64		found;
 
-	params[PARAM_QUEUE] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
-	params[PARAM_PREV] = (OutboxParam) {"prev", TEXTOID, outbox_snap_text(acked->prev)};
-	params[PARAM_CUR] = (OutboxParam) {"cur", TEXTOID, outbox_snap_text(acked->cur)};
-	params[PARAM_LAST] = (OutboxParam) {"last", INT8OID, Int64GetDatum((int64) acked->seq)};
-	params[PARAM_XID] = (OutboxParam) {"xid", TEXTOID, outbox_xid_text(xid)};
-	params[PARAM_SEQ] = (OutboxParam) {"seq", INT8OID, Int64GetDatum((int64) seq)};
+	return outbox_staging_first_xid(staging, table, xid, &found) &&
+		found == xid;
 }
 
 /*
- * Copy rows behind the last one copied; "which" may end the SQL with an order
- * and a limit.
- */
-static void
-copy_rows(RelayQueue *queue, int table, const OutboxParam *params,
-		  const char *which)
-{
-	char	   *sql = psprintf("INSERT INTO outbox.deferred"
-							   " SELECT s.*, 'evacuated' " LEFT_BEHIND
-							   " AND NOT EXISTS (SELECT FROM outbox.dead_letter AS d"
-							   " WHERE d.queue = $queue AND d.seq = s.seq"
-							   " AND d." OUTBOX_DEAD_NUMBERED ") %s"
-							   " ON CONFLICT (queue, seq)"
-							   " WHERE reason IN " OUTBOX_REASONS_NUMBERED
-							   " DO NOTHING", table + 1, which);
-
-	if (outbox_query(sql, params, NPARAMS) > 0)
-		outbox_note_evacuated(queue, true);
-}
-
-/*
- * Copy the next rows of a queue.  True if there are no more.
+ * True if the snapshot sees every row of the table.
  */
 static bool
-copy_next_rows(RelayQueue *queue, int table)
+sees_table(const OutboxSnap *snap, OutboxStaging *staging, int table)
 {
-	QueueEvacuation *done = mine(queue);
-	OutboxParam params[NPARAMS];
-	char	   *how_far;
+	uint64		last_xid;
 
-	if (done->table != table)
-	{
-		done->table = table;
-		done->xid = done->seq = 0;
-	}
-	set_params(queue, done->xid, done->seq, params);
-	copy_rows(queue, table, params, "ORDER BY xid, seq LIMIT " ROWS_TEXT);
-	how_far = psprintf("SELECT xid, seq " LEFT_BEHIND
-					   " ORDER BY xid, seq OFFSET " ROWS_TEXT " - 1 LIMIT 1",
-					   table + 1);
-	if (outbox_query(how_far, params, NPARAMS) == 0)
+	if (!outbox_staging_last_xid(staging, table, &last_xid))
 		return true;
-	done->xid = (uint64) outbox_result_int64(0, 1);
-	done->seq = (uint64) outbox_result_int64(0, 2);
-	return false;
+	if (last_xid >= snap->xmax)
+		return false;
+	for (int i = 0; i < snap->nxip; i++)
+		if (has_xid(staging, table, snap->xip[i]))
+			return false;
+	return true;
 }
 
 /*
- * When a table has been emptied, its new rows have to be copied from the
- * beginning.
+ * Is all of the table acknowledged, or do these queues' positions allow for
+ * what is not?  Most queues have the same snapshot, which is tried once.
  */
-static void
-begin_anew(Relay *relay)
-{
-	ListCell   *lc;
-
-	if (emptied == emptied_when_begun)
-		return;
-	emptied_when_begun = emptied;
-	foreach(lc, relay->queues)
-		mine(lfirst(lc))->table = -1;
-}
-
 static bool
-evacuate(Relay *relay, int table, bool rest)
+check_queues(Relay *relay, OutboxStaging *staging, int table,
+			 bool (*allow) (RelayQueue *queue, int table))
 {
-	bool		done = true;
+	OutboxSnap *last = NULL;
+	bool		seen = false;
 	ListCell   *lc;
 
-	if (!outbox_lock_to_write(OUTBOX_REL_DEFERRED))
-		return false;
-	begin_anew(relay);
-	SPI_connect();
-	outbox_deferring = true;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
-		OutboxParam params[NPARAMS];
+		OutboxSnap *settled = queue->cursor->settled;
 
-		if (queue->listed->dropped || !outbox_may_evacuate(queue))
+		if (queue->listed->dropped)
 			continue;
-		if (!rest)
-			done = copy_next_rows(queue, table);
-		else
-		{
-			set_params(queue, 0, 0, params);
-			copy_rows(queue, table, params, "");
-		}
-		if (!done)
-			break;
+		if (settled == NULL)
+			return false;
+		if (settled != last)
+			seen = sees_table(settled, staging, table);
+		last = settled;
+		if (!seen && (allow == NULL || !allow(queue, table)))
+			return false;
 	}
+	return true;
+}
+
+bool
+outbox_all_acknowledged(Relay *relay, OutboxStaging *staging, int table)
+{
+	return check_queues(relay, staging, table, NULL);
+}
+
+void
+outbox_forget_pass(int table)
+{
+	outbox_snap_unref(passes[table].began);
+	memset(&passes[table], 0, sizeof(Pass));
+}
+
+static void
+begin_pass(Relay *relay, int table, bool copies)
+{
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+	XLogRecPtr	lsn;
+	ListCell   *lc;
+
+	outbox_forget_pass(table);
+	passes[table].began = outbox_take_snapshot(&lsn);
+	passes[table].copies = copies;
+	MemoryContextSwitchTo(old);
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		remember_position(queue, table, &queue->cursor->acked);
+	}
+}
+
+static void
+add_row(Piece *piece, RelayQueue *queue, const OutboxStagedEntry *entry)
+{
+	ItemPointer tid = palloc(sizeof(ItemPointerData));
+
+	*tid = entry->tid;
+	piece->tids[piece->nrows] = PointerGetDatum(tid);
+	piece->seqs[piece->nrows++] = entry->seq;
+	piece->queues = list_append_unique_ptr(piece->queues, queue);
+}
+
+/*
+ * Classify an entry.  Rows of dropped queues are not delivered.  For a queue
+ * whose position was not known when the pass began a new pass is needed.
+ */
+static bool
+pass_visit(void *arg, const OutboxStagedEntry *entry)
+{
+	Piece	   *piece = arg;
+	RelayQueue *queue = outbox_known_queue(entry->queue);
+
+	if (queue != NULL && !outbox_snap_sees(queue->cursor->settled, entry->xid))
+	{
+		const OutboxPosition *then = &queue->evacuation->then[piece->table];
+
+		piece->state = PASS_WAITS;
+		if (!may_evacuate(queue))
+			return false;
+		if (then->prev == NULL || !outbox_cursor_is_at(queue, then))
+		{
+			outbox_forget_pass(piece->table);
+			return false;
+		}
+		if (piece->pass->copies &&
+			!outbox_position_covers(then, entry->xid, entry->seq))
+			add_row(piece, queue, entry);
+	}
+	piece->xid = entry->xid;
+	piece->seq = entry->seq;
+	piece->nentries++;
+	piece->state = piece->nentries == PIECE_ENTRIES ||
+		piece->nrows == PIECE_ROWS ? PASS_MORE : PASS_DONE;
+	return piece->state == PASS_DONE;
+}
+
+/*
+ * Copy rows.  A place whose transaction rolled back may have been used again
+ * since the index was read, so the number is compared.
+ */
+static void
+copy_rows(Piece *piece)
+{
+	char	   *sql = psprintf("INSERT INTO outbox.deferred"
+							   " SELECT s.*, 'evacuated' FROM outbox.staging_%d AS s"
+							   " WHERE s.ctid = ANY ($tids) AND s.seq = ANY ($seqs)"
+							   " AND NOT EXISTS (SELECT FROM outbox.dead_letter AS d"
+							   " WHERE d.queue = s.queue AND d.seq = s.seq"
+							   " AND d." OUTBOX_DEAD_NUMBERED ")"
+							   " ON CONFLICT (queue, seq)"
+							   " WHERE reason IN " OUTBOX_REASONS_NUMBERED
+							   " DO NOTHING", piece->table + 1);
+	ArrayType  *tids = construct_array(piece->tids, piece->nrows, TIDOID,
+									   sizeof(ItemPointerData), false,
+									   TYPALIGN_SHORT);
+	OutboxParam params[] = {
+		{"tids", TIDARRAYOID, PointerGetDatum(tids)},
+		{"seqs", INT8ARRAYOID, outbox_int8_array(piece->seqs, piece->nrows)}
+	};
+	ListCell   *lc;
+
+	SPI_connect();
+	outbox_deferring = true;
+	outbox_query(sql, params, lengthof(params));
 	outbox_deferring = false;
 	SPI_finish();
-	return done;
+	foreach(lc, piece->queues)
+		outbox_note_evacuated(lfirst(lc), true);
+}
+
+PassState
+outbox_pass_some(Relay *relay, OutboxStaging *staging, int table, bool copies)
+{
+	Pass	   *pass = &passes[table];
+	Piece		piece = {pass, table, PASS_DONE};
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (!queue->listed->dropped && queue->cursor->settled == NULL)
+			return PASS_WAITS;
+	}
+	if (pass->began == NULL || (copies && !pass->copies))
+		begin_pass(relay, table, copies);
+	if (pass->done)
+		return PASS_DONE;
+	if (pass->copies && !outbox_lock_to_write(OUTBOX_REL_DEFERRED))
+		return PASS_MORE;
+
+	piece.xid = pass->xid;
+	piece.seq = pass->seq;
+	piece.tids = palloc(PIECE_ROWS * sizeof(Datum));
+	piece.seqs = palloc(PIECE_ROWS * sizeof(uint64));
+	outbox_staging_scan_behind(staging, table, pass->xid, pass->seq,
+							   pass_visit, &piece);
+	if (pass->began == NULL)
+		return PASS_WAITS;
+	if (piece.nrows > 0)
+		copy_rows(&piece);
+	pass->xid = piece.xid;
+	pass->seq = piece.seq;
+	pass->done = piece.state == PASS_DONE;
+	return piece.state;
+}
+
+static bool
+late_visit(void *arg, const OutboxStagedEntry *entry)
+{
+	bool	   *ok = arg;
+	RelayQueue *queue = outbox_known_queue(entry->queue);
+
+	*ok = queue == NULL || outbox_snap_sees(queue->cursor->settled, entry->xid);
+	return *ok;
+}
+
+/*
+ * True if Redis has acknowledged all rows of transactions that the pass's
+ * snapshot does not see.
+ */
+static bool
+none_came_late(OutboxStaging *staging, int table)
+{
+	const OutboxSnap *began = passes[table].began;
+	bool		ok = true;
+
+	for (int i = 0; ok && i < began->nxip; i++)
+		outbox_staging_scan(staging, table, began->xip[i], began->xip[i] + 1,
+							late_visit, &ok);
+	if (ok)
+		outbox_staging_scan(staging, table, began->xmax, PG_UINT64_MAX,
+							late_visit, &ok);
+	return ok;
+}
+
+/* does the queue stand where it stood when the pass began? */
+static bool
+stands_there(RelayQueue *queue, int table)
+{
+	const OutboxPosition *then = &queue->evacuation->then[table];
+
+	if (!may_evacuate(queue))
+		return false;
+	if (then->prev != NULL && outbox_cursor_is_at(queue, then))
+		return true;
+	outbox_forget_pass(table);
+	return false;
 }
 
 bool
-outbox_evacuate_some(Relay *relay, int table)
+outbox_pass_holds(Relay *relay, OutboxStaging *staging, int table)
 {
-	return evacuate(relay, table, false);
-}
-
-bool
-outbox_evacuate_rest(Relay *relay, int table)
-{
-	return evacuate(relay, table, true);
+	if (!passes[table].done || !passes[table].copies ||
+		!check_queues(relay, staging, table, stands_there))
+		return false;
+	if (none_came_late(staging, table))
+		return true;
+	outbox_forget_pass(table);
+	return false;
 }

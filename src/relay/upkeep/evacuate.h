@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * evacuate.h
- *	  Copy rows of queues that stand still out of a staging table, so that the
- *	  table can be emptied.
+ *	  Find what Redis hasn't acknowledged of a staging table, and copy it for
+ *	  queues that stand still, so that the table can be emptied.
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: keep messages that wait when their table is truncated.
+ * Purpose: keep messages that wait when their table is emptied.
  * Process: relay.
  * Transaction: the caller's.
- * Memory: a part of the queue.
+ * Memory: static, and a part of the queue; they hold snapshots.
  * Errors: those of SQL.
  * Locks: RowExclusiveLock on outbox.deferred, if it can be had.
  *
@@ -21,28 +21,46 @@
 #include "outbox.h"
 
 #include "relay/base/state.h"
+#include "store/position.h"
+#include "store/staging.h"
 
-/* how far the rows of a table have been copied */
 typedef struct QueueEvacuation
 {
-	int			table;			/* -1: none is being copied */
-	uint64		xid;
-	uint64		seq;
+	/* for each table: the acknowledged position when its pass began */
+	OutboxPosition then[OUTBOX_STAGING_TABLES];
 } QueueEvacuation;
 
-extern void outbox_evacuation_init(RelayQueue *queue);
+/* how far a pass over a table has got */
+typedef enum PassState
+{
+	PASS_MORE,					/* there are more rows */
+	PASS_WAITS,					/* for a row that will be delivered */
+	PASS_DONE					/* every row is acknowledged, or its queue
+								 * stands still */
+} PassState;
 
-/* true if the queue has stood still for a while, so that it may be evacuated */
-extern bool outbox_may_evacuate(const RelayQueue *queue);
+extern void outbox_evacuation_init(RelayQueue *queue);
+extern void outbox_evacuation_free(RelayQueue *queue);
+
+/* true if Redis has acknowledged all rows of a table, for all queues */
+extern bool outbox_all_acknowledged(Relay *relay, OutboxStaging *staging,
+									int table);
 
 /*
- * Copy rows of queues that may be evacuated from a table: the next rows; or,
- * with the table locked, all that have not been copied.  True if all are copied.
+ * Go on with the pass over a table, for a bounded time.  With "copies", the rows
+ * of queues that stand still are copied; a pass that has not copied any is begun
+ * anew then.
  */
-extern bool outbox_evacuate_some(Relay *relay, int table);
-extern bool outbox_evacuate_rest(Relay *relay, int table);
+extern PassState outbox_pass_some(Relay *relay, OutboxStaging *staging,
+								  int table, bool copies);
 
-/* a staging table has been emptied */
-extern void outbox_table_was_emptied(void);
+/*
+ * With the table locked: has the pass copied every row that Redis hasn't
+ * acknowledged?  If it never will, the pass is forgotten.
+ */
+extern bool outbox_pass_holds(Relay *relay, OutboxStaging *staging, int table);
+
+/* the next pass over a table begins anew */
+extern void outbox_forget_pass(int table);
 
 #endif							/* OUTBOX_RELAY_EVACUATE_H */
