@@ -60,6 +60,7 @@ OBJS = \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
 	src/api/release.o \
+	src/api/replicated.o \
 	src/api/restore.o \
 	src/api/row_json.o \
 	src/api/status.o \

@@ -493,6 +493,52 @@ ALTER TABLE outbox.dead_letter ENABLE ALWAYS TRIGGER hold_restored;
 COMMENT ON TRIGGER hold_restored ON outbox.dead_letter IS
 'a dead letter out of a dump is marked, as its number is not ours';
 
+/*
+ * Publications FOR ALL TABLES have these tables, too. With a replica identity
+ * they can be written nevertheless; and where a subscriber has them, a trigger
+ * ignores what the publisher sends. Its name comes before those of other
+ * triggers. A row of a message is found there only by all its columns, so its
+ * update or deletion concerns a physical copy of the publisher only, which has
+ * the same message; no trigger makes these slower. Staging is written without
+ * logical records, see staging.c.
+ */
+
+CREATE FUNCTION outbox.ignore_replicated() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_ignore_replicated';
+REVOKE ALL ON FUNCTION outbox.ignore_replicated() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.ignore_replicated() IS
+'trigger: ignore what a logical subscription brings, as it is another server''s';
+
+DO $$
+DECLARE
+    name name;
+    events text;
+BEGIN
+    FOR name IN SELECT relname FROM pg_catalog.pg_class
+        WHERE relnamespace = 'outbox'::regnamespace AND relkind = 'r' ORDER BY relname
+    LOOP
+        events := CASE WHEN name IN ('staging_1', 'staging_2', 'deferred', 'dead_letter', 'returned', 'resend_request')
+            THEN 'INSERT' ELSE 'INSERT OR UPDATE OR DELETE' END;
+        EXECUTE format('CREATE TRIGGER a_replicated BEFORE %s ON outbox.%I
+            FOR EACH ROW EXECUTE FUNCTION outbox.ignore_replicated()', events, name);
+        EXECUTE format('CREATE TRIGGER a_replicated_truncate BEFORE TRUNCATE ON outbox.%I
+            FOR EACH STATEMENT EXECUTE FUNCTION outbox.ignore_replicated()', name);
+        EXECUTE format('ALTER TABLE outbox.%I ENABLE ALWAYS TRIGGER a_replicated,
+            ENABLE ALWAYS TRIGGER a_replicated_truncate', name);
+        EXECUTE format('COMMENT ON TRIGGER a_replicated ON outbox.%I IS %L', name,
+            'what a logical subscription brings is ignored');
+        EXECUTE format('COMMENT ON TRIGGER a_replicated_truncate ON outbox.%I IS %L', name,
+            'a TRUNCATE that a logical subscription brings is refused');
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_index
+            WHERE indrelid = format('outbox.%I', name)::regclass AND indisprimary)
+        THEN
+            EXECUTE format('ALTER TABLE outbox.%I REPLICA IDENTITY FULL', name);
+        END IF;
+    END LOOP;
+END;
+$$;
+
 CREATE FUNCTION outbox.queue_changed() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_queue_changed';

@@ -169,6 +169,21 @@ SELECT results_eq(
 	$$VALUES ('outbox.dead_letter', 'A'), ('outbox.deferred', 'A'), ('outbox.staging_1', 'A'), ('outbox.staging_2', 'A')$$,
 	'and what comes out of it is seen, also by a session that applies changes of another server');
 
+-- Publications FOR ALL TABLES have each table, and a subscriber ignores what comes.
+SELECT is_empty(
+	$$SELECT oid::regclass FROM pg_class c WHERE relnamespace = 'outbox'::regnamespace AND relkind = 'r'
+		AND relreplident <> CASE WHEN EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary) THEN 'd' ELSE 'f' END::"char"$$,
+	'every table has a replica identity');
+SELECT is_empty(
+	$$SELECT oid::regclass, name FROM pg_class c, unnest(ARRAY['a_replicated', 'a_replicated_truncate']) AS name
+		WHERE relnamespace = 'outbox'::regnamespace AND relkind = 'r'
+		AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = name AND tgenabled = 'A')$$,
+	'and ignores what a subscription brings');
+SELECT is_empty(
+	$$SELECT tgrelid::regclass, tgname FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE relnamespace = 'outbox'::regnamespace
+		AND tgtype & 3 = 3 AND tgname < 'a_replicated'$$,
+	'before any other trigger sees it');
+
 -- Every object explains itself.
 SELECT is_empty(
 	$$SELECT type, identity FROM member WHERE type NOT LIKE '%type%'
