@@ -52,6 +52,7 @@ OBJS = \
 	src/api/capture_columns.o \
 	src/api/capture_sql.o \
 	src/api/dead_letters.o \
+	src/api/dumped.o \
 	src/api/enqueue.o \
 	src/api/forward.o \
 	src/api/forward_sql.o \
@@ -100,6 +101,7 @@ OBJS = \
 	src/relay/upkeep/backlog.o \
 	src/relay/upkeep/delayed.o \
 	src/relay/upkeep/evacuate.o \
+	src/relay/upkeep/mend.o \
 	src/relay/upkeep/purge.o \
 	src/relay/upkeep/registers.o \
 	src/relay/upkeep/resend.o \

@@ -449,18 +449,46 @@ COMMENT ON SEQUENCE outbox.applied IS
 'register: messages of transactions below this one have been delivered';
 
 /*
- * Dumps have queues, messages, dead letters and what consumers have returned. A
- * restored message waits in outbox.deferred until outbox_release(); a restored
- * dead letter stays one. Dead letters that were replayed or discarded are dumped,
- * too: their messages may still be in staging, and would seem to wait there.
+ * Dumps have queues, messages, dead letters and what consumers have returned.
+ * Messages are dumped as they shall wait in the restored database: all of them
+ * in outbox.deferred, where they wait for outbox_release(), whichever triggers are
+ * enabled there; dead letters without a number of ours. So instead of the tables'
+ * own rows those of a query are dumped, which pg_dump puts behind its FROM. (It
+ * doesn't allow views.) A dead letter that was replayed or discarded may still be
+ * in staging, and does not wait there.
  */
+
+CREATE FUNCTION outbox.moved_messages() RETURNS SETOF outbox.deferred
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_moved_messages';
+REVOKE ALL ON FUNCTION outbox.moved_messages() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.moved_messages() IS
+'messages that have left staging since this transaction''s snapshot was taken, for dumps';
+
+CREATE FUNCTION outbox.moved_dead_letters() RETURNS SETOF outbox.dead_letter
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_moved_dead_letters';
+REVOKE ALL ON FUNCTION outbox.moved_dead_letters() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.moved_dead_letters() IS
+'messages that have been given up since this transaction''s snapshot was taken, for dumps';
 
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue_id', '');
-SELECT pg_catalog.pg_extension_config_dump('outbox.staging_1', '');
-SELECT pg_catalog.pg_extension_config_dump('outbox.staging_2', '');
-SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$WHERE reason <> 'applied'$$);
-SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', '');
+SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$
+    WHERE false
+    UNION ALL SELECT s.*, 'restored', NULL
+    FROM (SELECT * FROM outbox.staging_1 UNION ALL SELECT * FROM outbox.staging_2) AS s
+    WHERE NOT EXISTS (SELECT FROM outbox.dead_letter AS d WHERE d.queue = s.queue AND d.seq = s.seq AND d.id = s.id)
+    UNION ALL SELECT xid, seq, enqueued_at, id, lsn, queue, attempts, kind, type, key, headers, payload,
+        history, options, 'restored', CASE WHEN reason IN ('delayed', 'restored') THEN due_at END
+    FROM (SELECT * FROM outbox.deferred UNION ALL SELECT * FROM outbox.moved_messages()) AS d
+    WHERE reason <> 'applied'$$);
+SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', $$
+    WHERE false
+    UNION ALL SELECT xid, seq, enqueued_at, id, '0/0', queue, attempts, kind, type, key, headers, payload,
+        history, options, reason, error, dead_at, false, NULL
+    FROM (SELECT * FROM outbox.dead_letter WHERE gone_at IS NULL
+          UNION ALL SELECT * FROM outbox.moved_dead_letters()) AS d$$);
 SELECT pg_catalog.pg_extension_config_dump('outbox.returned', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.returned_n', '');
 

@@ -123,6 +123,15 @@
 #define outbox_index_fetch_begin(heap) table_index_fetch_begin(heap)
 #endif
 
+/* 16: triggers of partitions */
+#if PG_VERSION_NUM >= 160000
+#define outbox_enable_trigger(rel, name, when, lock) \
+	EnableDisableTrigger(rel, name, InvalidOid, when, false, false, lock)
+#else
+#define outbox_enable_trigger(rel, name, when, lock) \
+	EnableDisableTrigger(rel, name, when, false, lock)
+#endif
+
 /* 16, 19: how an executor's index entries are inserted */
 #if PG_VERSION_NUM >= 190000
 #define outbox_insert_index_tuples(target, slot, estate) \

@@ -57,6 +57,7 @@
 #include "relay/refresh.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"
+#include "relay/upkeep/mend.h"
 #include "relay/upkeep/purge.h"
 #include "relay/upkeep/registers.h"
 #include "relay/upkeep/resend.h"
@@ -231,6 +232,7 @@ chores(Relay *relay, OutboxTime now)
 	pg_atomic_write_u32(&relay->slot->count_wanted, 0);
 	if (!outbox_refresh(relay))
 		return false;
+	outbox_mend_triggers();
 	outbox_look_for_waiting_resend();
 	outbox_settle_idle_queues(relay);
 	outbox_remove_dropped_queue(relay);

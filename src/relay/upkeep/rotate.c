@@ -25,7 +25,7 @@
  * relay dies before that, nothing has happened.
  *
  * Emptying does not heed snapshots: a reader with an older one finds the table
- * empty.  pg_dump is such a reader, see outbox.dumped_message.
+ * empty.  pg_dump is such a reader, see api/dumped.c.
  *
  *-------------------------------------------------------------------------
  */
