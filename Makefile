@@ -101,6 +101,7 @@ OBJS = \
 	src/relay/upkeep/backlog.o \
 	src/relay/upkeep/delayed.o \
 	src/relay/upkeep/evacuate.o \
+	src/relay/upkeep/kept.o \
 	src/relay/upkeep/mend.o \
 	src/relay/upkeep/purge.o \
 	src/relay/upkeep/registers.o \

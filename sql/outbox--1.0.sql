@@ -1121,7 +1121,9 @@ CREATE FUNCTION outbox.relay_status(
     OUT last_error text,
     OUT last_error_at timestamptz,
     OUT last_success timestamptz,
-    OUT summary text)
+    OUT summary text,
+    OUT staging_kept_by text,
+    OUT staging_kept_since timestamptz)
     RETURNS record
     LANGUAGE c VOLATILE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'outbox_relay_status';
@@ -1156,6 +1158,10 @@ COMMENT ON COLUMN outbox.status.last_success IS
 'when Redis last acknowledged a message';
 COMMENT ON COLUMN outbox.status.summary IS
 'what is wrong and since when, in one line';
+COMMENT ON COLUMN outbox.status.staging_kept_by IS
+'whose transaction keeps staging from being emptied, so that it grows; null if nobody''s';
+COMMENT ON COLUMN outbox.status.staging_kept_since IS
+'when that transaction began';
 
 CREATE FUNCTION outbox.queue_stats(
     OUT queue integer,

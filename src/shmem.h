@@ -118,6 +118,8 @@ typedef struct OutboxSlot
 	char		why[OUTBOX_TEXT_SIZE];
 	char		last_error[OUTBOX_TEXT_SIZE];
 	TimestampTz last_error_at;
+	char		staging_kept_by[OUTBOX_TEXT_SIZE];	/* empty: nobody */
+	TimestampTz staging_kept_since;
 	int			npublished;		/* -1: more queues than fit, or unknown */
 	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
 } OutboxSlot;

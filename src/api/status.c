@@ -46,6 +46,8 @@ enum
 	STATUS_LAST_ERROR_AT,
 	STATUS_LAST_SUCCESS,
 	STATUS_SUMMARY,
+	STATUS_STAGING_KEPT_BY,
+	STATUS_STAGING_KEPT_SINCE,
 	STATUS_COLUMNS
 };
 
@@ -64,6 +66,8 @@ typedef struct Trouble
 	int			nqueues;		/* blocked or paused */
 	OutboxPublished queue;		/* the first blocked one, else the first */
 	int64		dead;
+	char		kept_by[OUTBOX_TEXT_SIZE];	/* empty: staging is emptied */
+	TimestampTz kept_since;
 } Trouble;
 
 PG_FUNCTION_INFO_V1(outbox_relay_status);
@@ -74,8 +78,13 @@ find_trouble(const OutboxSlot *slot, Trouble *trouble)
 {
 	trouble->nqueues = 0;
 	trouble->dead = 0;
+	trouble->kept_by[0] = '\0';
+	trouble->kept_since = 0;
 	if (slot->pid == 0)
 		return;
+	strlcpy(trouble->kept_by, slot->staging_kept_by, OUTBOX_TEXT_SIZE);
+	if (trouble->kept_by[0] != '\0')
+		trouble->kept_since = slot->staging_kept_since;
 	for (int i = 0; i < slot->npublished; i++)
 	{
 		const OutboxPublished *queue = &slot->published[i];
@@ -151,6 +160,9 @@ summarize(OutboxRelayState state, TimestampTz since, const char *why,
 		appendStringInfo(&buf, "; %lld dead letter%s",
 						 (long long) trouble->dead,
 						 trouble->dead == 1 ? "" : "s");
+	if (trouble->kept_by[0] != '\0')
+		appendStringInfo(&buf, "; staging is not emptied because of %s",
+						 trouble->kept_by);
 	return buf.data;
 }
 
@@ -186,6 +198,9 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 					pg_atomic_read_u64(&slot->last_success));
 	outbox_set_text(values, nulls, STATUS_SUMMARY,
 					summarize(state, since, why, &trouble));
+	outbox_set_text(values, nulls, STATUS_STAGING_KEPT_BY, trouble.kept_by);
+	outbox_set_time(values, nulls, STATUS_STAGING_KEPT_SINCE,
+					trouble.kept_since);
 }
 
 static bool

@@ -92,6 +92,7 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 		slot->state = OUTBOX_STARTING;
 		slot->since = GetCurrentTimestamp();
 		slot->why[0] = '\0';
+		slot->staging_kept_by[0] = '\0';
 		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
 	}
 	LWLockRelease(outbox_shared->lock);

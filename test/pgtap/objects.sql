@@ -134,7 +134,8 @@ CREATE FUNCTION pg_temp.columns_of(view regclass) RETURNS text LANGUAGE sql AS $
 	FROM pg_attribute WHERE attrelid = view AND attnum > 0 AND NOT attisdropped $$;
 SELECT is(pg_temp.columns_of('outbox.status'), 'state text, since timestamp with time zone, why text, pid integer, '
 	'waiting bigint, oldest interval, delivered bigint, last_error text, '
-	'last_error_at timestamp with time zone, last_success timestamp with time zone, summary text', 'status');
+	'last_error_at timestamp with time zone, last_success timestamp with time zone, summary text, '
+	'staging_kept_by text, staging_kept_since timestamp with time zone', 'status');
 SELECT is(pg_temp.columns_of('outbox.queue_status'), 'queue text, state text, since timestamp with time zone, why text, '
 	'enqueued bigint, delivered bigint, failed bigint, dead_lettered bigint, expired bigint, '
 	'waiting bigint, deferred bigint, held bigint, dead_letters bigint, oldest interval, '

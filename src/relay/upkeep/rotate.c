@@ -36,6 +36,7 @@
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
 #include "relay/upkeep/evacuate.h"
+#include "relay/upkeep/kept.h"
 #include "relay/upkeep/purge.h"
 #include "storage/bufmgr.h"
 #include "store/emptying.h"
@@ -46,9 +47,13 @@
 /* how long a table takes new rows at least */
 #define MIN_TURN_MS			1000
 
+/* when it is told who keeps a table that could have been emptied */
+#define KEPT_MS				10000
+
 /* what is known of a table that takes no new rows */
 typedef struct TableState
 {
+	OutboxTime	idle_since;		/* it has rows, but gets none; 0: it isn't so */
 	bool		settled;		/* no row up to xid is waited for, ... */
 	OutboxTime	since;			/* ... since this time */
 	uint64		xid;			/* the greatest in the table then */
@@ -62,6 +67,7 @@ static OutboxTime current_since = OUTBOX_LONG_AGO;
 static void
 forget_table(int table)
 {
+	tables[table].idle_since = 0;
 	tables[table].settled = false;
 	outbox_forget_pass(table);
 }
@@ -145,6 +151,18 @@ is_empty(OutboxStaging *staging, int table)
 }
 
 /*
+ * True if the table might have been emptied some time ago.
+ */
+static bool
+is_kept(int table, OutboxTime now)
+{
+	OutboxTime	since = tables[table].idle_since;
+
+	return since != 0 &&
+		now >= outbox_in_ms(since, outbox_retention * INT64CONST(2000) + KEPT_MS);
+}
+
+/*
  * Insert new rows into the other table, if that is empty and the current table
  * has taken new rows for long enough.
  */
@@ -169,6 +187,7 @@ outbox_rotate(Relay *relay, OutboxTime now)
 	OutboxStaging staging;
 	int			current = outbox_staging_current();
 	int			full = -1;
+	int			kept = -1;
 	bool		more = false;
 
 	if (!outbox_begin_locked_step(NULL, 0))
@@ -182,6 +201,10 @@ outbox_rotate(Relay *relay, OutboxTime now)
 				forget_table(i);
 			else if (may_empty(relay, &staging, i, now, &more))
 				full = i;
+			else if (tables[i].idle_since == 0)
+				tables[i].idle_since = now;
+			else if (is_kept(i, now))
+				kept = i;
 		}
 		maybe_switch(&staging, current, now);
 		outbox_staging_close(&staging);
@@ -189,5 +212,6 @@ outbox_rotate(Relay *relay, OutboxTime now)
 			empty_table(full);
 	}
 	outbox_end_step();
+	outbox_look_who_keeps(relay, now, kept);
 	return more;
 }
