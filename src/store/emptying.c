@@ -24,9 +24,27 @@
 #include "catalog/index.h"
 #include "nodes/pg_list.h"
 #include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "utils/rel.h"
+
+BlockNumber
+outbox_table_blocks(Relation rel)
+{
+	BlockNumber result = RelationGetNumberOfBlocks(rel);
+	Oid			toast_id = rel->rd_rel->reltoastrelid;
+	Relation	toast;
+
+	if (!OidIsValid(toast_id))
+		return result;
+	if (!ConditionalLockRelationOid(toast_id, AccessShareLock))
+		return InvalidBlockNumber;
+	toast = table_open(toast_id, NoLock);
+	result += RelationGetNumberOfBlocks(toast);
+	table_close(toast, AccessShareLock);
+	return result;
+}
 
 static bool
 lock_indexes(Relation rel)

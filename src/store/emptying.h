@@ -20,7 +20,14 @@
 
 #include "outbox.h"
 
+#include "storage/block.h"
 #include "utils/relcache.h"
+
+/*
+ * Returns the size of a table and its toast table; InvalidBlockNumber if the
+ * latter is locked.
+ */
+extern BlockNumber outbox_table_blocks(Relation rel);
 
 /*
  * Lock a staging table and all that belongs to it.  Returns false, without

@@ -10,7 +10,8 @@
  * New rows are inserted into one of the staging tables for as long as the
  * retention lasts, then into the other one, if that is empty.  A table that
  * takes no new rows is emptied when Redis has acknowledged all its messages and
- * the retention has passed since then.
+ * the retention has passed since then.  A table with few rows takes its time,
+ * since the lock that emptying needs ends or delays readers on standbys.
  *
  * All messages are acknowledged if each queue's settled snapshot sees every
  * transaction id in the table.  The index tells: its greatest id must be below
@@ -46,6 +47,11 @@
 
 /* how long a table takes new rows at least */
 #define MIN_TURN_MS			1000
+
+/* a table of less than this takes new rows longer, unless the retention is short */
+#define SMALL_BLOCKS		128
+#define SMALL_TURN_MS		600000
+#define SHORT_RETENTION_S	10
 
 /* when it is told who keeps a table that could have been emptied */
 #define KEPT_MS				10000
@@ -163,6 +169,20 @@ is_kept(int table, OutboxTime now)
 }
 
 /*
+ * How long a table takes new rows.
+ */
+static int64
+turn_ms(Relation rel)
+{
+	int64		turn = Max(outbox_retention * INT64CONST(1000), MIN_TURN_MS);
+
+	if (outbox_retention < SHORT_RETENTION_S ||
+		outbox_table_blocks(rel) >= SMALL_BLOCKS)
+		return turn;
+	return Max(turn, SMALL_TURN_MS);
+}
+
+/*
  * Insert new rows into the other table, if that is empty and the current table
  * has taken new rows for long enough.
  */
@@ -170,11 +190,11 @@ static void
 maybe_switch(OutboxStaging *staging, int current, OutboxTime now)
 {
 	int			other = (current + 1) % OUTBOX_STAGING_TABLES;
-	int64		turn = Max(outbox_retention * INT64CONST(1000), MIN_TURN_MS);
 
 	if (is_empty(staging, current))
 		current_since = now;
-	else if (is_empty(staging, other) && now >= outbox_in_ms(current_since, turn))
+	else if (is_empty(staging, other) &&
+			 now >= outbox_in_ms(current_since, turn_ms(staging->table[current])))
 	{
 		outbox_staging_set_current(other);
 		current_since = now;
