@@ -12,8 +12,7 @@
  * context of their own.
  *
  * A dropped queue stays in the list while answers for it are awaited.  Its
- * rows in staging belong to no queue then, and are removed by the next
- * TRUNCATE.
+ * rows in staging belong to no queue then, and go when the table is emptied.
  *
  *-------------------------------------------------------------------------
  */
