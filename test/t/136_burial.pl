@@ -16,7 +16,8 @@ my $node = new_node('main', redis => $redis, conf => "wal_writer_delay = 10s\nch
 my $db = 'postgres';
 install($node, $db);
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('f', target => 'function', redis_key => 'f', on_failure => 'retry', max_attempts => 1,
+SELECT outbox_create_queue('f', target => 'function', redis_key => 'f', on_failure => 'retry', max_attempts => 2,
+	retry_delay => '1 hour', retry_max_delay => '1 hour',
 	options => jsonb_build_object('function', $$
 		if payload == 'bad' and redis.call('EXISTS', 'mended') == 0 then return {err = 'ERR bad'} end
 		redis.call('RPUSH', key, payload)
@@ -25,10 +26,13 @@ SELECT outbox_enqueue('f', 'first');
 EOC
 eventually { $redis->cmd('LLEN', 'f') == 1 } 'the queue flows';
 
-# Nobody but the relay writes WAL to the disk.
+$node->safe_psql($db, q{BEGIN; SELECT outbox_enqueue('f', 'bad', key => 'k'); SELECT outbox_enqueue('f', 'good', key => 'k'); COMMIT});
+eventually { $node->safe_psql($db, q{SELECT string_agg(reason, ' ' ORDER BY seq) FROM outbox.deferred}) eq 'retry behind' } 'a message is refused';
+
+# Its second attempt is the last one.  Nobody but the relay writes WAL to the disk.
 my ($writer) = $node->safe_psql($db, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'});
 kill 'STOP', $writer;
-$node->safe_psql($db, q{BEGIN; SELECT outbox_enqueue('f', 'bad', key => 'k'); SELECT outbox_enqueue('f', 'good', key => 'k'); COMMIT});
+let_due($node, $db, $redis);
 wait_for { $redis->cmd('LLEN', 'f') == 2 };
 kill_hard($node);
 is(join(' ', @{ $redis->cmd('LRANGE', 'f', 0, -1) }), 'first good', 'a message is given up, the next one of its key has come');

@@ -64,8 +64,8 @@
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
+#include "relay/base/step.h"
 #include "relay/consumers/returned.h"
-#include "relay/deliver/tick.h"
 
 /* how often streams are looked at, and how often read if Redis refuses that */
 #define READ_INTERVAL_MS	100
