@@ -277,6 +277,7 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 	Assert(link->state != LINK_DOWN);
 	request->kind = kind;
 	request->queue = queue;
+	request->sent_at = outbox_now();
 	dlist_push_tail(&link->requests, &request->node);
 	if (link->inflight++ == 0)
 		made_progress(link);

@@ -70,6 +70,7 @@ typedef struct Request
 	RequestKind kind;
 	RelayQueue *queue;			/* or NULL */
 	int			number;			/* which script or stream */
+	OutboxTime	sent_at;
 
 	/* if it is a batch or a retry */
 	OutboxPosition to;			/* the position that the cursor moves to */

@@ -126,24 +126,24 @@ outbox_cursor_is_at(const RelayQueue *queue, const OutboxPosition *pos)
 }
 
 void
-outbox_cursor_was_read(RelayQueue *queue, const OutboxPosition *pos,
-					   uint64 applied)
+outbox_cursor_was_read(RelayQueue *queue, const Request *request)
 {
+	const OutboxPosition *pos = &request->to;
+	QueueCursor *cursor = mine(queue);
 	StringInfoData text;
 
-	if (queue->cursor->acked.prev == NULL ||
-		!is_same_position(&queue->cursor->acked, pos))
+	if (cursor->acked.prev == NULL || !is_same_position(&cursor->acked, pos))
 		jumps_in_all++;
-	set_position(&mine(queue)->acked, pos);
-	mine(queue)->moved_at = outbox_now();
-	mine(queue)->applied = applied;
-	mine(queue)->reads++;
+	set_position(&cursor->acked, pos);
+	cursor->confirmed_at = request->sent_at;
+	cursor->applied = request->applied;
+	cursor->reads++;
 	outbox_cursor_settled(queue, pos->prev);
 
 	initStringInfo(&text);
 	outbox_position_print(&text, pos->lsn, pos->prev, pos->cur,
 						  queue->link->token);
-	mine(queue)->expect_count = applied;
+	cursor->expect_count = request->applied;
 	outbox_expect_cursor(queue, text.data, pos->seq, 0);
 	pfree(text.data);
 }
@@ -155,7 +155,7 @@ outbox_cursor_moved(RelayQueue *queue, const Request *request)
 	int			covered = request->count + request->skipped;
 
 	set_position(&cursor->acked, &request->to);
-	cursor->moved_at = queue->link->progress_at;
+	cursor->confirmed_at = request->sent_at;
 	if (request->finishes)
 		outbox_cursor_settled(queue, request->to.cur);
 	cursor->covered += covered;

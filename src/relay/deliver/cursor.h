@@ -39,7 +39,8 @@ typedef struct QueueCursor
 	OutboxPosition before;
 	uint64		applied_before;
 
-	OutboxTime	moved_at;		/* when Redis last said where the cursor is */
+	/* a request that was sent then has found the cursor where it was expected */
+	OutboxTime	confirmed_at;
 	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not
 								 * known */
 
@@ -59,9 +60,8 @@ extern void outbox_cursor_was_known(RelayQueue *queue,
 extern bool outbox_cursor_known(const RelayQueue *queue, OutboxPosition *pos,
 								uint64 *applied);
 
-/* the cursor was read: it has this position and count of messages */
-extern void outbox_cursor_was_read(RelayQueue *queue,
-								   const OutboxPosition *pos, uint64 applied);
+/* the cursor is ours: it has the request's position and count of messages */
+extern void outbox_cursor_was_read(RelayQueue *queue, const Request *request);
 
 /* does the acknowledged position, which is known, cover what this one does? */
 extern bool outbox_cursor_is_at(const RelayQueue *queue,

@@ -132,7 +132,7 @@ outbox_look_at_cursors(Relay *relay, OutboxTime now)
 		RelayQueue *queue = list_nth(relay->queues, next);
 
 		if (queue->link->state != LINK_UP || !is_idle(queue) ||
-			outbox_in_ms(queue->cursor->moved_at, interval / 2) > now)
+			outbox_in_ms(queue->cursor->confirmed_at, interval / 2) > now)
 			continue;
 		look(queue);
 		n++;

@@ -165,9 +165,10 @@ send_takeover(const Relay *relay, RelayQueue *queue,
  * Deliver the queue from the position that its cursor has.
  */
 static void
-go_on_from(Relay *relay, RelayQueue *queue, const OutboxPosition *pos,
-		   uint64 applied)
+go_on_from(Relay *relay, const Request *request)
 {
+	RelayQueue *queue = request->queue;
+	uint64		applied = request->applied;
 	OutboxPosition known;
 	uint64		known_applied;
 
@@ -178,8 +179,8 @@ go_on_from(Relay *relay, RelayQueue *queue, const OutboxPosition *pos,
 		else
 			outbox_show_recovered(relay, queue, applied - known_applied);
 	}
-	outbox_cursor_was_read(queue, pos, applied);
-	outbox_resume_tick(queue, pos);
+	outbox_cursor_was_read(queue, request);
+	outbox_resume_tick(queue, &request->to);
 	if (queue->held->keys != NULL)
 		outbox_set_skipping(queue, true);
 	outbox_queue_flows(queue);
@@ -196,7 +197,7 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 	if (outbox_reply_is_error(reply))
 		outbox_queue_error(relay, queue, outbox_reply_string(reply));
 	else if (!outbox_reply_is_array(reply))
-		go_on_from(relay, queue, &request->to, request->applied);
+		go_on_from(relay, request);
 	else
 		outbox_cursor_differs(relay, queue);
 }
