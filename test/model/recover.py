@@ -41,9 +41,6 @@ def recover_queue(relay, queue, now):
     server = relay.server
     key = (server.source, queue)
     have = relay.redis.hash(key)
-    if (queue in relay.cursor and rule("retention again") and
-            relay.expects(queue) != (have.cursor, have.count)):
-        relay.settled_since, relay.kept_since = {}, {}
     relay.count[queue] = have.count
     lsn = server.flushed
     if have.cursor is None:
