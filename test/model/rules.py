@@ -144,7 +144,7 @@ RULES = [Rule(*line) for line in (
      300, ""),
     ("burial flushed",
      "11: a dead letter is flushed before the next of its key goes",
-     6000, "late"),
+     20000, "late"),
 
     # the synchronous standby (6b)
     ("standby: ticks",
