@@ -82,6 +82,8 @@ class World:
             for name in QUEUES:
                 self.create(s, name)
             s.run("SELECT outbox_capture('captured', 'changes', operations => '{insert,update}')")
+            if self.retention < 10:      # it stands while staging is emptied again and again
+                s.run("SELECT outbox_pause_queue('pauses')")
         self.reader = Reader(self)
         self.listener = Listener(self)
         self.reader.start()
@@ -125,7 +127,7 @@ class World:
         return self.server.up and not self.server.frozen and self.redis.up and \
             not self.redis.frozen and not self.active
 
-    def put(self, queue, key=None, server=None):
+    def put(self, queue, key=None, server=None, prepared=False):
         """A message of the main thread's, in a transaction of its own; None if it could not."""
         self.puts += 1
         server = server or self.server
@@ -139,8 +141,10 @@ class World:
                 session.run('INSERT INTO written VALUES ($1)', t.name)
                 m = self.journal.mean(t, queue, key=key)
                 session.run(ENQUEUE, queue, m.body, m.key, None)
+                if prepared:
+                    session.run("PREPARE TRANSACTION 'the last'")
                 asked = True
-                session.run('COMMIT')
+                session.run("COMMIT PREPARED 'the last'" if prepared else 'COMMIT')
             self.journal.ends(t, 'acked')
             return m
         except (pq.Lost, pq.Refused) as e:
@@ -261,9 +265,11 @@ class World:
             still[:] = rows if rows is not None else [[self.server.said]]
             return not still
         wait_for(quiet)
-        wait_for(self.reader.look)
-        if None in marks:
+        last = self.put('plain', prepared=True)
+        if None in marks or last is None:
             missing.append('a message could not be enqueued')
+        elif not wait_for(lambda: self.has(last)):
+            missing.append(f'{last.name}, which was prepared, and nothing came after it')
         return missing + still
 
     def check_rot(self):
