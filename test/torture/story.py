@@ -7,11 +7,14 @@ from redis_server import Away, Error
 
 SURPRISES = re.compile(r'PANIC|TRAP:|signal (?!9\b)\d+|ERROR:.*(vanished|wasn.t sent)')
 WHERE = """
-    SELECT 'staging_1', xid, seq, attempts::text, enqueued_at::text FROM outbox.staging_1 WHERE position($1::bytea IN payload) > 0
+    SELECT 'staging_1', xid, seq, attempts::text, enqueued_at::text
+    FROM outbox.staging_1 WHERE position($1::bytea IN payload) > 0
     UNION ALL
-    SELECT 'staging_2', xid, seq, attempts::text, enqueued_at::text FROM outbox.staging_2 WHERE position($1::bytea IN payload) > 0
+    SELECT 'staging_2', xid, seq, attempts::text, enqueued_at::text
+    FROM outbox.staging_2 WHERE position($1::bytea IN payload) > 0
     UNION ALL
-    SELECT 'deferred: ' || reason, xid, seq, attempts::text, due_at::text FROM outbox.deferred WHERE position($1::bytea IN payload) > 0
+    SELECT 'deferred: ' || reason, xid, seq, attempts::text, due_at::text
+    FROM outbox.deferred WHERE position($1::bytea IN payload) > 0
     UNION ALL
     SELECT 'dead_letter: ' || reason || coalesce(' ' || error, ''), xid, seq, attempts::text, dead_at::text
     FROM outbox.dead_letter WHERE position($1::bytea IN payload) > 0"""

@@ -20,12 +20,16 @@ import time
 import traceback
 
 import checker
+import events  # pylint: disable=unused-import # they put themselves into EVENTS
 import postgres
 import story
-from events import COPIES, DEFAULT, EVENTS, schedule
+from copies import COPIES
+from schedule import EVENTS, schedule
 from world import World
 
 ROUND = 25    # seconds of events
+# What may not hold yet is switched on by name (EVENTS=default,NAME).
+NOT_YET = {'twins_promoted', 'cloned', 'restore_drilled', 'set_back'}
 
 
 class Round:
@@ -48,7 +52,7 @@ class Round:
 def events_of(text):
     """Groups, names, and names to be left out: "default,cloned,-late"."""
     chosen = set()
-    groups = {'all': set(EVENTS), 'default': DEFAULT, 'copies': COPIES}
+    groups = {'all': set(EVENTS), 'default': set(EVENTS) - NOT_YET, 'copies': COPIES}
     for word in text.split(','):
         if word in groups:
             chosen |= groups[word]
@@ -124,7 +128,7 @@ def main():
     parser.add_argument('--show', action='store_true')
     parser.add_argument('directory')
     options = parser.parse_args()
-    events = events_of(options.events)
+    chosen = events_of(options.events)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f'torture: SEED={options.seed} SECONDS={options.seconds} EVENTS={options.events}', flush=True)
@@ -136,7 +140,7 @@ def main():
     number = options.round or 1
     done = 0
     while True:
-        round_ = Round(options.seed, number, events)
+        round_ = Round(options.seed, number, chosen)
         if options.show:
             print(f'{round_.name}: retention {round_.retention} s, {round_.writers} writers')
             print('\n'.join(f'{at:6.2f} {what:5} {name}' for at, what, name, _ in round_.schedule))
