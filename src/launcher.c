@@ -352,6 +352,14 @@ start_relays(OutboxTime now)
 	return wait;
 }
 
+/*
+ * pg_cancel_backend() has no query to cancel here.
+ */
+static void
+launcher_sigint(SIGNAL_ARGS)
+{
+}
+
 static void
 launcher_exit(int code, Datum arg)
 {
@@ -404,8 +412,7 @@ outbox_launcher_main(Datum main_arg)
 	OutboxTime	next_scan = 0;
 
 	pqsignal(SIGTERM, die);
-	/* pg_cancel_backend() has no query to cancel here */
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, launcher_sigint);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
