@@ -43,7 +43,13 @@ sub pause
 sub resume { my ($queue) = @_; return sql("SELECT outbox_resume_queue('$queue')"); }
 sub evacuated { return sql(q{SELECT count(*) FROM outbox.deferred WHERE reason = 'evacuated'}); }
 
-# Somebody reads staging, as pg_dump does, so it can't be emptied; what waits has been
+# A new relay may have its first messages in one table and the next ones in the other.
+put($node, $db, 'q', 'first');
+settle($node, $db, $redis, 'q');
+emptied('at first');
+keep();
+
+# Somebody reads staging, so it can't be emptied; what waits has been
 # copied already.  Resumed, each message is there twice.
 pause('p');
 put($node, $db, 'p', map { "in both tables $_" } 1 .. 300);

@@ -59,7 +59,6 @@ eventually {
 	  && ask($node, $db, "SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) s JOIN journal j USING (id) WHERE body ~ '^(first|p[0-9])'") eq '0'
 } 'staging is emptied, and what a paused queue had there is copied';
 sql("SELECT outbox_resume_queue('p')");
-sql('SELECT outbox_resume()');
 my $old = relay_pid($node, $db);
 kill 'TERM', $old;
 another_relay($node, $db, $old, 'another relay');

@@ -81,7 +81,6 @@ everything(2);
 pub("SELECT outbox_discard(id) FROM outbox.dead_letters LIMIT 1");
 pub("SELECT outbox_resume_queue('other')");
 pub("SELECT outbox_alter_queue('other', expires_after => '1 day', maxlen => 5)");
-pub("SELECT outbox_resume()");
 my $emptied = pub("SELECT pg_relation_filenode('outbox.staging_1')");
 eventually {
 	pub("SELECT outbox_enqueue('other', 'passing by')");

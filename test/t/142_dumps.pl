@@ -66,7 +66,7 @@ $old->quit;
 # Restore, and see what is held.
 sub restored
 {
-	my ($name, $waiting, $dead, @command) = @_;
+	my ($name, $waiting, @command) = @_;
 	$db = $name =~ s/ /_/gr;
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
 	if ($name =~ /data/)
@@ -77,7 +77,8 @@ sub restored
 	command_ok([ @command, '-d', $node->connstr($db) ], "$name: restored");
 	eventually { status($node, $db, 'state') eq 'held' } "$name: held";
 	is(sql("SELECT string_agg(DISTINCT reason, ' '), count(DISTINCT id) FROM outbox.deferred WHERE queue IN (SELECT id FROM outbox.queue WHERE name <> 'q')"), "restored|$waiting", "$name: all that waited is there");
-	is(sql("SELECT string_agg(payload_text, ' ' ORDER BY payload_text) FROM outbox.dead_letters"), $dead, "$name: so are dead letters");
+	like(sql("SELECT string_agg(payload_text, ' ' ORDER BY payload_text) FROM outbox.dead_letters"),
+		$waiting == 30 ? qr/^d1 d2 d3 d4( d5)?$/ : qr/^d1 d2 d3 d4$/, "$name: so are dead letters");
 	is(sql('SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s'), 0, "$name: nothing is staged");
 	eventually {
 		ask($node, $db, "SELECT count(*) FROM pg_trigger WHERE tgenabled <> 'A' AND tgrelid::regclass::text LIKE 'outbox.%'") eq '0'
@@ -85,18 +86,18 @@ sub restored
 	return;
 }
 my @psql = ('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1');
-restored('old', 30, 'd1 d2 d3 d4', 'pg_restore', '--exit-on-error', "$base/old");
-restored('old inserts', 30, 'd1 d2 d3 d4', @psql, '-f', "$base/old inserts");
-restored('data', 31, 'd1 d2 d3 d4', @psql, '-f', "$base/data");
-restored('data at once', 31, 'd1 d2 d3 d4', @psql, '-1', '-f', "$base/data");
-restored('jobs', 31, 'd1 d2 d3 d4', 'pg_restore', '-j2', "$base/jobs");
+restored('old', 30, 'pg_restore', '--exit-on-error', "$base/old");
+restored('old inserts', 30, @psql, '-f', "$base/old inserts");
+restored('data', 31, @psql, '-f', "$base/data");
+restored('data at once', 31, @psql, '-1', '-f', "$base/data");
+restored('jobs', 31, 'pg_restore', '-j2', "$base/jobs");
 is(join(' ', map { $redis->count($_) } 'p', 'late'), '0 0', 'nothing has come from any of them');
 
 # Release one, with what the original was; the others come to an end.
 $node->safe_psql('postgres', "DROP DATABASE $_ WITH (FORCE)") for 'original', 'old_inserts', 'data', 'jobs', 'old';
 $redis->cmd('FLUSHALL');
 $db = 'data_at_once';
-sql('SELECT outbox_resume()');
+sql("SELECT outbox_release('restored')");
 sql("SELECT outbox_resume_queue('p'); SELECT outbox_enqueue(q, 'last') FROM unnest(ARRAY['p', 'r', 'd']) AS q");
 eventually { ($redis->arrived($_))[-1][1] eq 'last' } "$_: released" for 'p', 'r', 'd';
 is(join(' ', map { $_->[1] } $redis->arrived('p')), join(' ', (map { "p$_" } 1 .. 20), 'too late for the snapshot', 'last'), 'p: each once, in order');

@@ -120,14 +120,14 @@ outbox_evacuation_free(RelayQueue *queue)
  * evacuated only as long as it still looks for rows outside of staging.
  */
 static bool
-may_evacuate(const RelayQueue *queue)
+stands_still(const RelayQueue *queue)
 {
 	const QueueState *state = queue->state;
 	int64		ms = Min(STILL_MS, outbox_retention * INT64CONST(1000));
 
 	return (state->state == QUEUE_PAUSED || state->state == QUEUE_BLOCKED ||
 			(state->still_since != 0 && queue->plan->ticks_behind > 0)) &&
-		queue->cursor->acked.prev != NULL && queue->requests->inflight == 0 &&
+		queue->cursor->acked.prev != NULL &&
 		outbox_now() >= outbox_in_ms(state->still_seen_at, ms);
 }
 
@@ -245,8 +245,9 @@ pass_visit(void *arg, const OutboxStagedEntry *entry)
 	{
 		const OutboxPosition *then = &queue->evacuation->then[piece->table];
 
-		piece->state = PASS_WAITS;
-		if (!may_evacuate(queue))
+		/* its cursor may be looked at or asked for: that will be over soon */
+		piece->state = stands_still(queue) ? PASS_MORE : PASS_WAITS;
+		if (piece->state == PASS_WAITS || queue->requests->inflight > 0)
 			return false;
 		if (then->prev == NULL || !outbox_cursor_is_at(queue, then))
 		{
@@ -327,7 +328,7 @@ outbox_pass_some(Relay *relay, OutboxStaging *staging, int table, bool copies)
 	outbox_staging_scan_behind(staging, table, pass->xid, pass->seq,
 							   pass_visit, &piece);
 	if (pass->began == NULL)
-		return PASS_WAITS;
+		return PASS_MORE;
 	if (piece.nrows > 0)
 		copy_rows(&piece);
 	pass->xid = piece.xid;
@@ -371,7 +372,7 @@ stands_there(RelayQueue *queue, int table)
 {
 	const OutboxPosition *then = &queue->evacuation->then[table];
 
-	if (!may_evacuate(queue))
+	if (!stands_still(queue) || queue->requests->inflight > 0)
 		return false;
 	if (then->prev != NULL && outbox_cursor_is_at(queue, then))
 		return true;

@@ -33,7 +33,8 @@ typedef struct QueueEvacuation
 /* how far a pass over a table has got */
 typedef enum PassState
 {
-	PASS_MORE,					/* there are more rows */
+	PASS_MORE,					/* there are more rows, or it is to be tried
+								 * again soon */
 	PASS_WAITS,					/* for a row that will be delivered */
 	PASS_DONE					/* every row is acknowledged, or its queue
 								 * stands still */
