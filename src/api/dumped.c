@@ -33,6 +33,7 @@
 #include "funcapi.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 /* rows fetched at a time */
 #define ROWS 1000
