@@ -64,6 +64,8 @@ eventually { queue_status($node, $db, 'block', 'why') =~ /^message $large{block}
 'block: status names the message';
 is(last_of('block'), 'before 5', 'block: it stands still there');
 is(status($node, $db, 'state'), 'running', 'the relay runs');
+is(scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /outbox is waiting for Redis/g), 3,
+	'the link that all share has ended once for each of them, as Redis says what it can not read');
 
 # More tries of the queue that stands still: the shared link is left alone.
 my ($shared) = connections();

@@ -5,8 +5,8 @@
 #
 # The command isn't executed: a server that says so and has done nothing.  Which
 # command it is: its name, or a pattern that its bytes have.  What it answers: some
-# bytes; or a function that is called with the client's socket and says what
-# else there is to say, by returning or by dying, which closes the connection.
+# bytes; or a function that is called with the client's socket and returns what
+# else there is to say (undef: let Redis answer), or dies, which closes the connection.
 
 package OutboxTest::Impostor;
 
@@ -86,8 +86,9 @@ sub _serve
 		my ($bytes, $name) = _read($client);
 		if (ref $command eq 'Regexp' ? $bytes =~ $command : uc $name eq uc $command)
 		{
-			print {$client} ref $answer ? $answer->($client) : $answer;
-			next;
+			my $said = ref $answer ? $answer->($client) : $answer;
+			print {$client} $said // '';
+			next if defined $said;
 		}
 		print {$redis} $bytes;
 		my ($reply) = _read($redis);
@@ -96,6 +97,6 @@ sub _serve
 	return;
 }
 
-END { $_->stop for @impostors; }
+END { local $?; my @all = @impostors; $_->stop for @all; }
 
 1;
