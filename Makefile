@@ -66,6 +66,7 @@ OBJS = \
 	src/api/row_json.o \
 	src/api/status.o \
 	src/api/triggers.o \
+	src/api/turns.o \
 	src/relay/base/hold.o \
 	src/relay/base/latency.o \
 	src/relay/base/link.o \
@@ -73,6 +74,7 @@ OBJS = \
 	src/relay/base/queues.o \
 	src/relay/base/shown.o \
 	src/relay/base/step.o \
+	src/relay/base/turn.o \
 	src/relay/base/wanted.o \
 	src/relay/deliver/batch.o \
 	src/relay/deliver/batch_buffer.o \
@@ -84,6 +86,8 @@ OBJS = \
 	src/relay/deliver/look.o \
 	src/relay/deliver/lost_messages.o \
 	src/relay/deliver/plan.o \
+	src/relay/deliver/plan_rows.o \
+	src/relay/deliver/plan_scan.o \
 	src/relay/deliver/queue_state.o \
 	src/relay/deliver/read_cursor.o \
 	src/relay/deliver/reconcile.o \

@@ -122,11 +122,13 @@ CREATE TABLE outbox.staging_1 (
     history     jsonb,
     options     jsonb
 ) USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
-CREATE INDEX staging_1_xid_seq ON outbox.staging_1 (xid, seq) INCLUDE (queue);
+CREATE INDEX staging_1_xid_seq ON outbox.staging_1 (xid, queue, seq)
+    WITH (deduplicate_items = off);
 
 CREATE TABLE outbox.staging_2 (LIKE outbox.staging_1)
     USING heap WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
-CREATE INDEX staging_2_xid_seq ON outbox.staging_2 (xid, seq) INCLUDE (queue);
+CREATE INDEX staging_2_xid_seq ON outbox.staging_2 (xid, queue, seq)
+    WITH (deduplicate_items = off);
 
 REVOKE ALL ON TABLE outbox.staging_1, outbox.staging_2 FROM PUBLIC;
 COMMENT ON TABLE outbox.staging_1 IS
@@ -183,7 +185,7 @@ CREATE INDEX deferred_due ON outbox.deferred (due_at, seq)
     WHERE reason = 'delayed';
 CREATE INDEX deferred_id ON outbox.deferred (id)
     WHERE reason = 'delayed';
-CREATE INDEX deferred_xid_seq ON outbox.deferred (xid, seq) INCLUDE (queue)
+CREATE INDEX deferred_xid_seq ON outbox.deferred (xid, queue, seq)
     WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
 CREATE UNIQUE INDEX deferred_queue_seq ON outbox.deferred (queue, seq)
     WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
@@ -234,7 +236,7 @@ CREATE TABLE outbox.dead_letter (
 );
 CREATE UNIQUE INDEX dead_letter_queue_seq ON outbox.dead_letter (queue, seq)
     WHERE lsn > '0/0';
-CREATE INDEX dead_letter_xid_seq ON outbox.dead_letter (xid, seq) INCLUDE (queue)
+CREATE INDEX dead_letter_xid_seq ON outbox.dead_letter (xid, queue, seq)
     WHERE lsn > '0/0';
 CREATE INDEX dead_letter_id ON outbox.dead_letter (id)
     WHERE gone_at IS NULL;
@@ -1268,6 +1270,51 @@ COMMENT ON COLUMN outbox.queue_status.latency_p99 IS
 '99th percentile of the seconds from enqueueing to delivery, of messages that were delivered recently';
 
 /*
+ * While the relay is in one turn of its loop it delivers nothing else.
+ */
+
+CREATE FUNCTION outbox.turn_stats(
+    OUT step text,
+    OUT clock text,
+    OUT ms double precision,
+    OUT at timestamptz,
+    OUT queue integer,
+    OUT rows bigint)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
+    AS 'MODULE_PATHNAME', 'outbox_turn_stats';
+REVOKE ALL ON FUNCTION outbox.turn_stats() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.turn_stats() IS
+'the longest turns of the relay''s loop, for view outbox.longest_turns';
+
+CREATE FUNCTION outbox.reset_turn_stats() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'outbox_reset_turn_stats';
+REVOKE ALL ON FUNCTION outbox.reset_turn_stats() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.reset_turn_stats() IS
+'forget the turns in view outbox.longest_turns';
+
+CREATE VIEW outbox.longest_turns AS
+    SELECT t.step, t.clock, t.ms, t.at, q.name AS queue, t.rows
+    FROM outbox.turn_stats() AS t
+    LEFT JOIN outbox.queue AS q ON q.id = t.queue;
+REVOKE ALL ON outbox.longest_turns FROM PUBLIC;
+COMMENT ON VIEW outbox.longest_turns IS
+'the longest turns of the relay''s loop since it started or outbox.reset_turn_stats(): for how long the relay did nothing else; turns under a millisecond are left out';
+COMMENT ON COLUMN outbox.longest_turns.step IS
+'what took most of the turn';
+COMMENT ON COLUMN outbox.longest_turns.clock IS
+'cpu: the longest by the relay''s CPU time; wall: the longest by the clock, waits for disks and other processes included';
+COMMENT ON COLUMN outbox.longest_turns.ms IS
+'how long the turn was, in milliseconds';
+COMMENT ON COLUMN outbox.longest_turns.at IS
+'when it ended';
+COMMENT ON COLUMN outbox.longest_turns.queue IS
+'the last queue that the step worked for, if it was for a certain one';
+COMMENT ON COLUMN outbox.longest_turns.rows IS
+'how many rows or messages the step went through';
+
+/*
  * Dead letters for users. They have payloads, so pg_monitor may not read them.
  */
 
@@ -1327,8 +1374,9 @@ COMMENT ON COLUMN outbox.dead_letters.history IS
 'what has happened to the message: objects with at, reason (refused, consumer, expired, replayed) and queue; for failed attempts also attempt and error';
 
 GRANT USAGE ON SCHEMA outbox TO pg_monitor;
-GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats() TO pg_monitor;
-GRANT SELECT ON outbox.status, outbox.queue_status TO pg_monitor;
+GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats(),
+    outbox.turn_stats() TO pg_monitor;
+GRANT SELECT ON outbox.status, outbox.queue_status, outbox.longest_turns TO pg_monitor;
 
 /*
  * Start the relay when this transaction commits, or warn that there is none.

@@ -67,6 +67,50 @@ typedef enum OutboxQueueState
 	OUTBOX_QUEUE_PAUSED
 } OutboxQueueState;
 
+/*
+ * What the relay does in a turn of its loop, see relay/base/turn.h; the names
+ * are in api/turns.c.
+ */
+typedef enum OutboxStep
+{
+	OUTBOX_STEP_OTHER,
+	OUTBOX_STEP_SETTINGS,		/* the server's configuration is read */
+	OUTBOX_STEP_QUEUES,			/* the list of queues is read */
+	OUTBOX_STEP_LINK,			/* bytes are sent and read */
+	OUTBOX_STEP_ANSWERS,		/* ... and dealt with */
+	OUTBOX_STEP_REFUSALS,		/* answers that are recorded in the tables */
+	OUTBOX_STEP_CURSORS,		/* cursors are asked for */
+	OUTBOX_STEP_RECONCILE,		/* the tables are compared with a cursor */
+	OUTBOX_STEP_DELAYED,		/* delayed messages are staged */
+	OUTBOX_STEP_CONSUMERS,		/* consumers' streams are asked for */
+	OUTBOX_STEP_PLAN,			/* rows to be sent are found */
+	OUTBOX_STEP_BATCHES,		/* ... and sent */
+	OUTBOX_STEP_RETRIES,		/* refused messages are sent again */
+	OUTBOX_STEP_RESEND,			/* delivered messages are staged again */
+	OUTBOX_STEP_BACKLOG,		/* waiting messages are counted */
+	OUTBOX_STEP_COUNTS,			/* deferred messages are counted */
+	OUTBOX_STEP_PURGE,			/* rows that were kept long enough go */
+	OUTBOX_STEP_TOTALS,			/* totals and registers are written */
+	OUTBOX_STEP_ROTATION,		/* staging is evacuated and emptied */
+	OUTBOX_STEPS
+} OutboxStep;
+
+/* a long turn of the relay's loop */
+typedef struct OutboxTurn
+{
+	int64		us;				/* how long, by one of two clocks; 0: none */
+	TimestampTz at;				/* when it ended */
+	int32		queue;			/* the last one it worked for, or 0 */
+	int64		rows;			/* how many rows or messages it went through */
+} OutboxTurn;
+
+/* the longest turns that a step has taken most of */
+typedef struct OutboxLongest
+{
+	OutboxTurn	cpu;			/* by the CPU time of the relay */
+	OutboxTurn	wall;			/* by the monotonic clock */
+} OutboxLongest;
+
 /* what the relay publishes about a queue */
 typedef struct OutboxPublished
 {
@@ -120,6 +164,7 @@ typedef struct OutboxSlot
 	TimestampTz last_error_at;
 	char		staging_kept_by[OUTBOX_TEXT_SIZE];	/* empty: nobody */
 	TimestampTz staging_kept_since;
+	OutboxLongest longest[OUTBOX_STEPS];	/* the relay reads it without lock */
 	int			npublished;		/* -1: more queues than fit, or unknown */
 	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
 } OutboxSlot;

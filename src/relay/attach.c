@@ -93,6 +93,7 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 		slot->since = GetCurrentTimestamp();
 		slot->why[0] = '\0';
 		slot->staging_kept_by[0] = '\0';
+		memset(slot->longest, 0, sizeof(slot->longest));
 		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
 	}
 	LWLockRelease(outbox_shared->lock);

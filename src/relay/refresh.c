@@ -24,6 +24,7 @@
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/cursor.h"
@@ -78,6 +79,7 @@ remove_queue(Relay *relay, RelayQueue *queue)
 	outbox_cursor_free(queue);
 	outbox_loss_free(queue);
 	outbox_evacuation_free(queue);
+	outbox_backlog_free(queue);
 	outbox_purge_free(queue);
 	outbox_suspect_free(queue);
 	outbox_remove_queue(relay, queue);
@@ -243,6 +245,7 @@ outbox_begin_refreshed_step(Relay *relay)
 		outbox_catalog_forget();
 		return false;
 	}
+	outbox_turn_does(OUTBOX_STEP_QUEUES);
 	old = MemoryContextSwitchTo(relay->scratch);
 	if (outbox_read_relay_state(relay))
 		drop_queues(relay);

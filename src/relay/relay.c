@@ -45,6 +45,7 @@
 #include "relay/base/queues.h"
 #include "relay/base/state.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "relay/consumers/returned.h"
 #include "relay/consumers/streams.h"
@@ -165,6 +166,7 @@ take_reload(Relay *relay)
 
 	if (ConfigReloadPending)
 	{
+		outbox_turn_does(OUTBOX_STEP_SETTINGS);
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
@@ -220,6 +222,18 @@ deliver(Relay *relay, OutboxTime now)
 }
 
 /*
+ * Whoever waits for a count needs the figures as well.
+ */
+static void
+count_backlog(Relay *relay)
+{
+	if (!outbox_count_backlog(relay))
+		return;
+	outbox_publish_queues(relay);
+	pg_atomic_fetch_add_u64(&relay->slot->backlog_counts, 1);
+}
+
+/*
  * Done about once a second, and when somebody asks for the counts.  True if
  * work is left over.
  */
@@ -236,11 +250,9 @@ chores(Relay *relay, OutboxTime now)
 	outbox_look_for_waiting_resend();
 	outbox_settle_idle_queues(relay);
 	outbox_remove_dropped_queue(relay);
-	if (outbox_count_backlog(relay))
-	{
-		outbox_publish_queues(relay);
-		pg_atomic_fetch_add_u64(&relay->slot->backlog_counts, 1);
-	}
+	outbox_want_backlog();
+	count_backlog(relay);
+	outbox_publish_queues(relay);
 	if (outbox_anything_deferred())
 	{
 		outbox_look_for_delayed();
@@ -283,6 +295,11 @@ turn(Relay *relay, OutboxTime now)
 	worked = deliver(relay, now);
 	if (outbox_best_link_state(relay) == LINK_UP && !outbox_is_held())
 		outbox_resend_requested(relay);
+	if (outbox_is_counting_backlog())
+	{
+		count_backlog(relay);
+		worked = true;
+	}
 	foreach(lc, relay->links)
 	{
 		Link	   *link = lfirst(lc);
@@ -329,14 +346,19 @@ outbox_relay_main(Datum main_arg)
 		if (outbox_told_to_end)
 			proc_exit(0);
 		CHECK_FOR_INTERRUPTS();
-		take_reload(relay);
 
 		now = outbox_now();
+		outbox_turn_begins(now);
+		take_reload(relay);
 		worked = turn(relay, now);
 		if (now >= chores_at || pg_atomic_read_u32(&relay->slot->count_wanted))
+		{
 			chores_at = outbox_in_ms(now, chores(relay, now) ? MORE_WORK_MS :
 									 CHORES_INTERVAL_MS);
-		else if (!worked)
+			worked = true;
+		}
+		outbox_turn_ends(relay->slot);
+		if (!worked)
 			outbox_wait_for_work(relay, chores_at);
 	}
 }

@@ -22,8 +22,8 @@
  * advice.  A row is delivered whichever table it is in, and a table is
  * truncated only when it is locked and all its rows are covered.
  *
- * The index is on (xid, seq) with the queue included.  The relay plans ticks
- * from the index alone.
+ * The index is on (xid, queue, seq).  The relay plans ticks from the index alone,
+ * and passes over the rows that a transaction has for other queues.
  *
  *-------------------------------------------------------------------------
  */
@@ -167,7 +167,7 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 
 		info = makeNode(IndexInfo);
 		info->ii_NumIndexAttrs = 3;
-		info->ii_NumIndexKeyAttrs = 2;
+		info->ii_NumIndexKeyAttrs = 3;
 		info->ii_ReadyForInserts = true;
 		info->ii_Context = TopMemoryContext;
 		MemoryContextSwitchTo(old);
@@ -176,8 +176,8 @@ insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
 	insert_tuple(rel, tup);
 	index = index_open(linitial_oid(indexes), RowExclusiveLock);
 	values[0] = UInt64GetDatum(msg->xid);
-	values[1] = Int64GetDatum((int64) msg->seq);
-	values[2] = Int32GetDatum(msg->queue);
+	values[1] = Int32GetDatum(msg->queue);
+	values[2] = Int64GetDatum((int64) msg->seq);
 	index_insert(index, values, nulls, &tup->t_self, rel, UNIQUE_CHECK_NO,
 				 false, info);
 	index_close(index, NoLock);
@@ -267,71 +267,109 @@ outbox_staging_close(OutboxStaging *staging)
 	}
 }
 
-/*
- * Visit the entries that some keys match; returns false if the visit ended it.
- */
-static bool
-scan_entries(OutboxStaging *staging, int table, ScanKey keys, int nkeys,
-			 OutboxStagedVisit visit, void *arg)
+static void
+read_entry(IndexScanDesc scan, ItemPointer tid, OutboxStagedEntry *entry)
 {
-	Relation	index = staging->index[table];
-	TupleDesc	desc = RelationGetDescr(index);
-	IndexScanDesc scan;
-	ItemPointer tid;
-	OutboxStagedEntry entry;
-	bool		go_on = true;
-	int			n = 0;
+	TupleDesc	desc = RelationGetDescr(scan->indexRelation);
+	bool		isnull;
 
-	entry.table = table;
-	scan = outbox_index_beginscan(staging->table[table], index,
-								  staging->snapshot, nkeys);
-	scan->xs_want_itup = true;
-	index_rescan(scan, keys, nkeys, NULL, 0);
-	while (go_on &&
-		   (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
-	{
-		bool		isnull;
-
-		entry.xid = DatumGetUInt64(index_getattr(scan->xs_itup, 1, desc, &isnull));
-		entry.seq = DatumGetInt64(index_getattr(scan->xs_itup, 2, desc, &isnull));
-		entry.queue = DatumGetInt32(index_getattr(scan->xs_itup, 3, desc, &isnull));
-		entry.tid = *tid;
-		go_on = visit(arg, &entry);
-		if (++n % 4096 == 0)
-			CHECK_FOR_INTERRUPTS();
-	}
-	index_endscan(scan);
-	return go_on;
+	entry->xid = DatumGetUInt64(index_getattr(scan->xs_itup, 1, desc, &isnull));
+	entry->queue = DatumGetInt32(index_getattr(scan->xs_itup, 2, desc, &isnull));
+	entry->seq = DatumGetInt64(index_getattr(scan->xs_itup, 3, desc, &isnull));
+	entry->tid = *tid;
 }
 
 void
 outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
 					uint64 below, OutboxStagedVisit visit, void *arg)
 {
-	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	ScanKeyData key[2];
+	ItemPointer tid;
+	OutboxStagedEntry entry = {.table = table};
+	int			n = 0;
 
-	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
+	ScanKeyInit(&key[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
 				UInt64GetDatum(from));
-	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_XID8LT,
+	ScanKeyInit(&key[1], 1, BTLessStrategyNumber, F_XID8LT,
 				UInt64GetDatum(below));
-	(void) scan_entries(staging, table, keys, 2, visit, arg);
+	scan = outbox_index_beginscan(staging->table[table], staging->index[table],
+								  staging->snapshot, 2);
+	scan->xs_want_itup = true;
+	index_rescan(scan, key, 2, NULL, 0);
+	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		read_entry(scan, tid, &entry);
+		if (!visit(arg, &entry))
+			break;
+		if (++n % 4096 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	index_endscan(scan);
 }
 
-void
-outbox_staging_scan_behind(OutboxStaging *staging, int table, uint64 xid,
-						   uint64 seq, OutboxStagedVisit visit, void *arg)
+/*
+ * Keys for entries that are not before a key and below an xid.  The first one is
+ * a comparison of rows, unless the xid alone does.
+ */
+static void
+walk_keys(ScanKey keys, ScanKey columns, const OutboxStagedKey *from,
+		  uint64 below)
 {
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_XID8EQ,
-				UInt64GetDatum(xid));
-	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT,
-				Int64GetDatum((int64) seq));
-	if (!scan_entries(staging, table, keys, 2, visit, arg))
+	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
+				UInt64GetDatum(from->xid));
+	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_XID8LT,
+				UInt64GetDatum(below));
+	if (from->queue <= 0 && from->seq == 0)
 		return;
-	ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_XID8GT,
-				UInt64GetDatum(xid));
-	(void) scan_entries(staging, table, keys, 1, visit, arg);
+	ScanKeyEntryInitialize(&columns[0], SK_ROW_MEMBER, 1,
+						   BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid,
+						   F_XID8CMP, UInt64GetDatum(from->xid));
+	ScanKeyEntryInitialize(&columns[1], SK_ROW_MEMBER, 2,
+						   BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid,
+						   F_BTINT4CMP, Int32GetDatum(from->queue));
+	ScanKeyEntryInitialize(&columns[2], SK_ROW_MEMBER | SK_ROW_END, 3,
+						   BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid,
+						   F_BTINT8CMP, Int64GetDatum((int64) from->seq));
+	memset(&keys[0], 0, sizeof(ScanKeyData));
+	keys[0].sk_flags = SK_ROW_HEADER;
+	keys[0].sk_attno = 1;
+	keys[0].sk_strategy = BTGreaterEqualStrategyNumber;
+	keys[0].sk_argument = PointerGetDatum(columns);
+}
+
+bool
+outbox_staging_walk(OutboxStaging *staging, int table, OutboxStagedKey *from,
+					uint64 below, OutboxWalkVisit visit, void *arg)
+{
+	IndexScanDesc scan;
+	ScanKeyData keys[2];
+	ScanKeyData columns[3];
+	ItemPointer tid;
+	OutboxStagedEntry entry = {.table = table};
+	OutboxWalk	how = OUTBOX_WALK_TO_KEY;
+
+	scan = outbox_index_beginscan(staging->table[table], staging->index[table],
+								  staging->snapshot, 2);
+	scan->xs_want_itup = true;
+	while (how != OUTBOX_WALK_STOP)
+	{
+		if (how == OUTBOX_WALK_TO_KEY)
+		{
+			CHECK_FOR_INTERRUPTS();
+			walk_keys(keys, columns, from, below);
+			index_rescan(scan, keys, 2, NULL, 0);
+		}
+		tid = index_getnext_tid(scan, ForwardScanDirection);
+		if (tid == NULL)
+			break;
+		read_entry(scan, tid, &entry);
+		how = visit(arg, &entry, from);
+	}
+	index_endscan(scan);
+	if (how == OUTBOX_WALK_STOP)
+		*from = (OutboxStagedKey) {entry.xid, entry.queue, entry.seq};
+	return how != OUTBOX_WALK_STOP;
 }
 
 /* get the xid of the first entry of a scan; returns false if there is none */
@@ -373,16 +411,20 @@ outbox_staging_last_xid(OutboxStaging *staging, int table, uint64 *xid)
 }
 
 bool
-outbox_staging_has(OutboxStaging *staging, int table, uint64 xid, uint64 seq)
+outbox_staging_has(OutboxStaging *staging, int table,
+				   const OutboxStagedEntry *entry)
 {
-	ScanKeyData keys[2];
+	ScanKeyData keys[3];
 	uint64		found;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_XID8EQ,
-				UInt64GetDatum(xid));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum((int64) seq));
-	return one_xid(staging, table, keys, 2, ForwardScanDirection, &found);
+				UInt64GetDatum(entry->xid));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(entry->queue));
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum((int64) entry->seq));
+	return one_xid(staging, table, keys, lengthof(keys), ForwardScanDirection,
+				   &found);
 }
 
 /*

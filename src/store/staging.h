@@ -89,6 +89,27 @@ typedef struct OutboxStagedEntry
 /* called for each entry of a scan; false ends the scan */
 typedef bool (*OutboxStagedVisit) (void *arg, const OutboxStagedEntry *entry);
 
+/* a place in an index, in its order */
+typedef struct OutboxStagedKey
+{
+	uint64		xid;
+	int32		queue;
+	uint64		seq;
+} OutboxStagedKey;
+
+/* how a walk goes on */
+typedef enum OutboxWalk
+{
+	OUTBOX_WALK_ON,
+	OUTBOX_WALK_TO_KEY,			/* to the first entry not before *key */
+	OUTBOX_WALK_STOP			/* before this entry */
+} OutboxWalk;
+
+/* called for each entry of a walk; key is set for OUTBOX_WALK_TO_KEY */
+typedef OutboxWalk (*OutboxWalkVisit) (void *arg,
+									   const OutboxStagedEntry *entry,
+									   OutboxStagedKey *key);
+
 /* the types of the columns of staging */
 extern const Oid outbox_staging_types[Natts_staging];
 
@@ -119,10 +140,13 @@ extern void outbox_staging_scan(OutboxStaging *staging, int table,
 								uint64 from, uint64 below,
 								OutboxStagedVisit visit, void *arg);
 
-/* the same for all entries behind the one with this xid and seq */
-extern void outbox_staging_scan_behind(OutboxStaging *staging, int table,
-									   uint64 xid, uint64 seq,
-									   OutboxStagedVisit visit, void *arg);
+/*
+ * The same from a key on, in pieces: false if the visit has stopped it, and then
+ * *from is where to go on.
+ */
+extern bool outbox_staging_walk(OutboxStaging *staging, int table,
+								OutboxStagedKey *from, uint64 below,
+								OutboxWalkVisit visit, void *arg);
 
 /* get the least xid in a table, not below "from"; returns false if none */
 extern bool outbox_staging_first_xid(OutboxStaging *staging, int table,
@@ -133,8 +157,8 @@ extern bool outbox_staging_last_xid(OutboxStaging *staging, int table,
 									uint64 *xid);
 
 /* has a table an entry of this message? */
-extern bool outbox_staging_has(OutboxStaging *staging, int table, uint64 xid,
-							   uint64 seq);
+extern bool outbox_staging_has(OutboxStaging *staging, int table,
+							   const OutboxStagedEntry *entry);
 
 /* get the time of an entry's row; returns false if no row is visible */
 extern bool outbox_staging_visible(OutboxStaging *staging,

@@ -106,7 +106,7 @@ SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
 	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'),
-		('queue', 'r'), ('queue_id', 'S'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
+		('longest_turns', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
 		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
 SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'lsn', 'queue',
@@ -141,6 +141,8 @@ SELECT is(pg_temp.columns_of('outbox.queue_status'), 'queue text, state text, si
 	'waiting bigint, deferred bigint, held bigint, dead_letters bigint, oldest interval, '
 	'last_error text, last_error_at timestamp with time zone, last_success timestamp with time zone, '
 	'latency_p50 double precision, latency_p99 double precision', 'queue_status');
+SELECT is(pg_temp.columns_of('outbox.longest_turns'), 'step text, clock text, ms double precision, '
+	'at timestamp with time zone, queue text, rows bigint', 'longest_turns');
 SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'id uuid, queue text, type text, key text, payload bytea, '
 	'payload_text text, headers jsonb, why text, error text, attempts smallint, '
 	'enqueued_at timestamp with time zone, first_failed_at timestamp with time zone, '
@@ -148,10 +150,10 @@ SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'id uuid, queue text, type 
 
 -- One index on a staging table, and it is enough to plan a tick.
 SELECT results_eq(
-	$$SELECT pg_get_indexdef(indexrelid) ~ '\(xid, seq\) INCLUDE \(queue\)$' FROM pg_index
+	$$SELECT pg_get_indexdef(indexrelid) ~ '\(xid, queue, seq\)' FROM pg_index
 	  WHERE indrelid IN ('outbox.staging_1'::regclass, 'outbox.staging_2'::regclass)$$,
 	$$VALUES (true), (true)$$,
-	'staging tables have one index each, on (xid, seq), with the queue');
+	'staging tables have one index each, on (xid, queue, seq)');
 SELECT results_eq(
 	$$SELECT seqcache FROM pg_sequence WHERE seqrelid = 'outbox.seq'::regclass$$, ARRAY[1::bigint],
 	'message numbers come one at a time: sessions must not cache some');

@@ -26,10 +26,12 @@
 
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
+#include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "relay/deliver/batch.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/plan.h"
+#include "relay/deliver/plan_scan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/retry.h"
 #include "relay/deliver/skip.h"
@@ -71,7 +73,7 @@ outbox_may_deliver(Relay *relay, OutboxTime now)
 {
 	ListCell   *lc;
 
-	if (may_plan(now))
+	if (may_plan(now) || outbox_is_planning())
 		return true;
 	foreach(lc, relay->queues)
 	{
@@ -85,20 +87,11 @@ outbox_may_deliver(Relay *relay, OutboxTime now)
 }
 
 static void
-make_plan(Relay *relay, OutboxStaging *staging, OutboxTime now)
+make_plans(Relay *relay, OutboxStaging *staging, OutboxTime now)
 {
-	List	   *queues = NIL;
-	ListCell   *lc;
-
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->state->state == QUEUE_FLOWING && outbox_needs_plan(queue))
-			queues = lappend(queues, queue);
-	}
-	outbox_plan_is_made();
-	if (outbox_make_plan(relay, staging, queues))
+	if (may_plan(now))
+		outbox_begin_plans(relay, staging);
+	if (outbox_is_planning() && outbox_go_on_planning(relay, staging))
 		planned_at = now;
 }
 
@@ -114,7 +107,10 @@ send_retries(Relay *relay, OutboxTime now)
 		if (queue->requests->last == REQUEST_RETRY && may_send(queue, now))
 			continue;
 		if (outbox_may_retry(queue, now) && outbox_link_may_send(queue->link))
+		{
+			outbox_turn_does(OUTBOX_STEP_RETRIES);
 			outbox_send_retries(relay, queue);
+		}
 	}
 }
 
@@ -124,6 +120,7 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 	bool		any = true;
 	ListCell   *lc;
 
+	outbox_turn_does(OUTBOX_STEP_BATCHES);
 	while (any)
 	{
 		any = false;
@@ -169,8 +166,7 @@ outbox_deliver(Relay *relay, OutboxTime now)
 							 tables_to_read(relay)))
 		return false;
 	outbox_check_plan_files(relay, &staging);
-	if (may_plan(now))
-		make_plan(relay, &staging, now);
+	make_plans(relay, &staging, now);
 	send_retries(relay, now);
 	send_batches(relay, &staging, now);
 	outbox_flush_links(relay);

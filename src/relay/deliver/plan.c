@@ -17,15 +17,15 @@
  * Queues don't wait for each other.  A queue with a million rows to be sent
  * takes no part in the plans made meanwhile, and catches up later.
  *
- * A plan is made from the index: entries of transactions that are new to some
- * queue, by range (from the oldest prev.xmax on) and by id (those in progress
- * in prev).  So a transaction that stays open for an hour costs nothing, and
- * its rows are found when it has ended.
+ * A plan is made from the index (plan_scan.c): entries of transactions that are
+ * new to some queue, by range (from the oldest prev.xmax on) and by id (those in
+ * progress in prev).  So a transaction that stays open for an hour costs
+ * nothing, and its rows are found when it has ended.
  *
- * Entries are kept as (seq, place), 16 bytes, sorted by seq.  Beyond the
- * limit only those with the lowest numbers are kept; when they have been sent,
- * the queue takes part once more with the same tick, from there on.  So the
- * relay's memory is bounded whatever the backlog.
+ * Entries are kept as (seq, place), 16 bytes (plan_rows.c).  Beyond the limit
+ * only those with the lowest numbers are kept; when they have been sent, the
+ * queue takes part once more with the same tick, from there on.  So the relay's
+ * memory is bounded whatever the backlog.
  *
  * A message is in staging, unless it was skipped or evacuated: then it is in
  * outbox.deferred or outbox.dead_letter.  Only a queue whose cursor has just
@@ -42,40 +42,15 @@
  */
 #include "relay/deliver/plan.h"
 
-#include "compat.h"
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
 #include "relay/base/wanted.h"
 #include "relay/deliver/lost_messages.h"
-#include "relay/deliver/tick.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-
-/* entries of all plans together, about: 32 MB */
-#define PLAN_LIMIT		(2 * 1024 * 1024)
-StaticAssertDecl(sizeof(PlanEntry) == 16, "an entry of a plan has 16 bytes");
-#define PLAN_LIMIT_MIN	1024
-#define PLAN_KEEP		1024	/* a plan up to this size keeps its memory */
 
 /* the tick that a cursor stands in, and the one up to a new snapshot */
 #define TICKS_OF_THE_PAST	2
-
-#define ST_SORT sort_plan
-#define ST_ELEMENT_TYPE PlanEntry
-#define ST_COMPARE(a, b) ((a)->seq < (b)->seq ? -1 : (a)->seq > (b)->seq)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
-typedef struct PlanScan
-{
-	OutboxStaging *staging;
-	uint64		planned;
-} PlanScan;
-
-static uint64 last_number = 0;	/* of the last plan */
-static uint32 files[OUTBOX_TABLES]; /* file numbers of the tables then */
 
 static QueuePlan *
 mine(const RelayQueue *queue)
@@ -127,6 +102,7 @@ outbox_resume_tick(RelayQueue *queue, const OutboxPosition *pos)
 	set_tick(plan, pos->prev, pos->cur, pos->lsn, pos->seq);
 	outbox_discard_plan(queue);
 	plan->sent_seq = pos->seq;
+	plan->many = false;
 	plan->ticks_behind = TICKS_OF_THE_PAST;
 }
 
@@ -135,14 +111,8 @@ outbox_discard_plan(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 
-	plan->n = plan->next = 0;
-	plan->cut = false;
-	if (plan->size > PLAN_KEEP)
-	{
-		pfree(plan->entries);
-		plan->entries = NULL;
-		plan->size = 0;
-	}
+	outbox_rows_forget(&plan->rows);
+	plan->scan = SCAN_NONE;
 }
 
 void
@@ -150,6 +120,12 @@ outbox_stop_plan(RelayQueue *queue)
 {
 	outbox_discard_plan(queue);
 	mine(queue)->finished = false;
+}
+
+const PlanEntry *
+outbox_next_planned(RelayQueue *queue)
+{
+	return outbox_rows_first(&mine(queue)->rows);
 }
 
 bool
@@ -172,10 +148,9 @@ outbox_planned_row_is_missing(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 
-	if (plan->entries[plan->next].table < OUTBOX_STAGING_TABLES)
+	if (outbox_next_planned(queue)->table < OUTBOX_STAGING_TABLES)
 		return false;
-	plan->n = plan->next;
-	plan->cut = true;
+	outbox_rows_forget_rest(&plan->rows);
 	outbox_want_plan(PLAN_ROW_GONE);
 	return true;
 }
@@ -185,7 +160,8 @@ outbox_advance_plan(RelayQueue *queue, bool is_sent)
 {
 	QueuePlan  *plan = mine(queue);
 
-	plan->seq = plan->entries[plan->next++].seq;
+	plan->seq = outbox_next_planned(queue)->seq;
+	outbox_rows_advance(&plan->rows);
 	if (is_sent)
 		plan->sent_seq = plan->seq;
 }
@@ -195,8 +171,8 @@ outbox_check_end_of_plan(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 
-	if (plan->next == plan->n)
-		plan->finished = !plan->cut;
+	if (!outbox_has_planned(queue))
+		plan->finished = !plan->rows.cut;
 }
 
 const char *
@@ -222,220 +198,88 @@ bool
 outbox_needs_plan(const RelayQueue *queue)
 {
 	return !queue->listed->dropped && !outbox_has_planned(queue) &&
+		queue->plan->scan == SCAN_NONE &&
 		queue->requests->inflight < OUTBOX_QUEUE_INFLIGHT;
 }
 
-bool
-outbox_missed_plan(const RelayQueue *queue)
-{
-	return queue->plan->number != last_number;
-}
-
 void
-outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
-{
-	bool		same = true;
-	ListCell   *lc;
-
-	for (int i = 0; i < staging->ntables; i++)
-		same &= files[i] == outbox_relation_file(staging->table[i]);
-	if (same)
-		return;
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (outbox_has_planned(queue))
-			outbox_stop_plan(queue);
-	}
-	outbox_want_plan(PLAN_ROW_GONE);
-}
-
-/*
- * Keep the lower half of a plan that has reached its limit.
- */
-static void
-cut_plan(QueuePlan *plan)
-{
-	sort_plan(plan->entries, plan->n);
-	plan->n /= 2;
-	/* rows of one message stay together */
-	while (plan->n > 1 &&
-		   plan->entries[plan->n].seq == plan->entries[plan->n - 1].seq)
-		plan->n--;
-	plan->cut = true;
-	plan->cut_seq = plan->entries[plan->n - 1].seq;
-}
-
-static void
-grow(RelayQueue *queue, QueuePlan *plan)
-{
-	int			size = Min(Max(plan->size * 2, 64), plan->limit);
-
-	if (plan->entries == NULL)
-		plan->entries = MemoryContextAllocHuge(queue->context,
-											   size * sizeof(PlanEntry));
-	else
-		plan->entries = repalloc_huge(plan->entries, size * sizeof(PlanEntry));
-	plan->size = size;
-}
-
-static void
-add_to_plan(RelayQueue *queue, const OutboxStagedEntry *entry)
+outbox_plan_begin(RelayQueue *queue, PlanScanKind scan, uint64 number,
+				  OutboxSnap *now, XLogRecPtr lsn, int limit)
 {
 	QueuePlan  *plan = mine(queue);
-	PlanEntry  *e;
 
-	if (plan->n == plan->limit)
-		cut_plan(plan);
-	if (plan->cut && entry->seq > plan->cut_seq)
-		return;
-	if (plan->n == plan->size)
-		grow(queue, plan);
-	e = &plan->entries[plan->n++];
-	e->seq = entry->seq;
-	e->block = ItemPointerGetBlockNumber(&entry->tid);
-	e->offset = ItemPointerGetOffsetNumber(&entry->tid);
-	e->table = entry->table;
-}
-
-static bool
-plan_visit(void *arg, const OutboxStagedEntry *entry)
-{
-	PlanScan   *scan = arg;
-	bool		staged = entry->table < OUTBOX_STAGING_TABLES;
-	RelayQueue *queue = outbox_find_queue(entry->queue);
-	const QueuePlan *plan = queue != NULL ? queue->plan : NULL;
-	TimestampTz at;
-
-	if (plan == NULL || !plan->takes_part || entry->seq <= plan->seq ||
-		(!staged && plan->ticks_behind == 0) ||
-		!outbox_snap_sees(plan->cur, entry->xid) ||
-		outbox_snap_sees(plan->prev, entry->xid))
-		return true;
-	if (!staged && !outbox_staging_visible(scan->staging, entry, &at))
-		return true;
-	add_to_plan(queue, entry);
-	scan->planned++;
-	outbox_count_resent(queue, entry->xid, entry->seq);
-	return true;
-}
-
-/*
- * If a message is in several tables, keep the row that was written last: a dead
- * letter before a deferred row before a staged one.
- */
-static void
-drop_duplicates(QueuePlan *plan)
-{
-	int			n = 0;
-
-	for (int i = 0; i < plan->n; i++)
-	{
-		PlanEntry  *e = &plan->entries[i];
-
-		if (n == 0 || plan->entries[n - 1].seq != e->seq)
-			plan->entries[n++] = *e;
-		else if (plan->entries[n - 1].table < e->table)
-			plan->entries[n - 1] = *e;
-	}
-	plan->n = n;
-}
-
-/*
- * Take part in the plan that is made now, with this many entries at most.
- */
-static void
-take_part(QueuePlan *plan, OutboxSnap *now, XLogRecPtr lsn, int limit)
-{
+	outbox_discard_plan(queue);
 	plan->fresh = plan->finished;
 	if (plan->finished)
 	{
 		set_tick(plan, plan->cur, now, lsn, 0);
 		plan->ticks_behind = Max(plan->ticks_behind - 1, 0);
+		plan->many = false;
 	}
-	plan->takes_part = true;
-	plan->number = last_number;
-	plan->limit = limit;
-}
-
-static void
-finish_plan(RelayQueue *queue)
-{
-	QueuePlan  *plan = mine(queue);
-
-	plan->takes_part = false;
-	/* the tick ends before the present: there may be rows behind it */
-	if (!plan->fresh)
-		outbox_want_plan(PLAN_NEXT_TICK);
-	if (plan->n == 0 && !plan->cut)
-		plan->finished = true;
-	else
-		sort_plan(plan->entries, plan->n);
-	if (plan->ticks_behind > 0)
-		drop_duplicates(plan);
-	if (plan->fresh)
-		outbox_report_loss(queue);
+	plan->scan = scan;
+	plan->number = number;
+	plan->rows.limit = limit;
 }
 
 /*
- * How many entries each of these queues may plan, if others keep theirs.
+ * The rows of other transactions and of other numbers need not be looked at.  But
+ * if Redis has lost messages, all that go again are counted.
  */
-static int
-plan_limit(const Relay *relay, const List *queues)
+OutboxWalk
+outbox_plan_row(RelayQueue *queue, OutboxStaging *staging,
+				const OutboxStagedEntry *entry, OutboxStagedKey *key,
+				bool *found)
 {
-	int			room = PLAN_LIMIT;
-	ListCell   *lc;
+	QueuePlan  *plan = mine(queue);
+	bool		staged = entry->table < OUTBOX_STAGING_TABLES;
+	PlanEntry	row;
+	TimestampTz at;
 
-	foreach(lc, relay->queues)
-		room -= ((RelayQueue *) lfirst(lc))->plan->size;
-	foreach(lc, queues)
-		room += ((RelayQueue *) lfirst(lc))->plan->size;
-	return Max(room / Max(list_length(queues), 1), PLAN_LIMIT_MIN);
+	*found = false;
+	*key = (OutboxStagedKey) {entry->xid, entry->queue + 1, 0};
+	if ((!staged && plan->ticks_behind == 0) ||
+		!outbox_snap_sees(plan->cur, entry->xid) ||
+		outbox_snap_sees(plan->prev, entry->xid))
+		return OUTBOX_WALK_TO_KEY;
+	if (entry->seq <= plan->seq)
+	{
+		*key = (OutboxStagedKey) {entry->xid, entry->queue, plan->seq + 1};
+		return OUTBOX_WALK_TO_KEY;
+	}
+	if (plan->rows.cut && entry->seq >= plan->rows.cut_seq &&
+		queue->loss->lost == 0)
+		return OUTBOX_WALK_TO_KEY;
+	if (!staged && !outbox_staging_visible(staging, entry, &at))
+		return OUTBOX_WALK_ON;
+	row.seq = entry->seq;
+	row.block = ItemPointerGetBlockNumber(&entry->tid);
+	row.offset = ItemPointerGetOffsetNumber(&entry->tid);
+	row.table = entry->table;
+	outbox_rows_add(&plan->rows, queue->context, &row);
+	outbox_count_resent(queue, entry->xid, entry->seq);
+	*found = true;
+	return OUTBOX_WALK_ON;
 }
 
-bool
-outbox_make_plan(Relay *relay, OutboxStaging *staging, List *queues)
+void
+outbox_plan_has_many(RelayQueue *queue)
 {
-	PlanScan	scan = {staging, 0};
-	TickScan	tick;
-	OutboxSnap *last_prev = NULL;
-	OutboxSnap *last_cur = NULL;
-	MemoryContext old;
-	OutboxSnap *now;
-	XLogRecPtr	lsn;
-	int			limit = plan_limit(relay, queues);
-	ListCell   *lc;
+	outbox_discard_plan(queue);
+	mine(queue)->many = true;
+	outbox_want_plan(PLAN_MISSED);
+}
 
-	old = MemoryContextSwitchTo(relay->context);
-	now = outbox_take_snapshot(&lsn);
-	MemoryContextSwitchTo(old);
+void
+outbox_plan_end(RelayQueue *queue)
+{
+	QueuePlan  *plan = mine(queue);
 
-	last_number++;
-	outbox_tick_begin(&tick);
-	foreach(lc, queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-		QueuePlan  *plan = mine(queue);
-
-		outbox_discard_plan(queue);
-		take_part(plan, now, lsn, limit);
-		/* queues that keep up share their snapshots */
-		if (plan->prev != last_prev || plan->cur != last_cur)
-			outbox_tick_cover(&tick, plan->prev, plan->cur);
-		last_prev = plan->prev;
-		last_cur = plan->cur;
-	}
-
-	for (int i = 0; i < staging->ntables; i++)
-		files[i] = outbox_relation_file(staging->table[i]);
-	outbox_tick_scan(&tick, staging, plan_visit, &scan);
-
-	foreach(lc, queues)
-		finish_plan(lfirst(lc));
-	outbox_snap_unref(now);
-
-	if (scan.planned > 0)
-		outbox_flush_wal(lsn);
-	return scan.planned > 0;
+	plan->scan = SCAN_NONE;
+	/* the tick ends before the present: there may be rows behind it */
+	if (!plan->fresh)
+		outbox_want_plan(PLAN_NEXT_TICK);
+	if (plan->rows.n == 0 && !plan->rows.cut)
+		plan->finished = true;
+	if (plan->fresh)
+		outbox_report_loss(queue);
 }

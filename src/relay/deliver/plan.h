@@ -7,8 +7,7 @@
  *
  * Purpose: begin ticks, find their rows, hand them out in the order of seq.
  * Process: relay.
- * Transaction: outbox_make_plan() and outbox_check_plan_files() in the
- *	  caller's; the rest needs none.
+ * Transaction: outbox_plan_row() in the caller's; the rest needs none.
  * Memory: a part of the queue; it holds two snapshots.  Entries of all plans
  *	  together are bounded.
  * Errors: those of index scans.
@@ -23,17 +22,17 @@
 
 #include "access/xlogdefs.h"
 #include "relay/base/state.h"
+#include "relay/deliver/plan_rows.h"
 #include "store/position.h"
 #include "store/staging.h"
 
-/* a row to be sent: its number and its place */
-typedef struct PlanEntry
+/* the scan that looks for a queue's rows, see plan_scan.c */
+typedef enum PlanScanKind
 {
-	uint64		seq;
-	BlockNumber block;
-	OffsetNumber offset;
-	uint16		table;
-} PlanEntry;
+	SCAN_NONE,
+	SCAN_NEAR,					/* of the last moments */
+	SCAN_FAR					/* of more, in pieces */
+} PlanScanKind;
 
 typedef struct QueuePlan
 {
@@ -51,18 +50,12 @@ typedef struct QueuePlan
 	int			ticks_behind;	/* the number of ticks, beginning with this
 								 * one, that may have rows outside of staging */
 
-	/* rows of the tick still to be handed out, in the order of seq */
-	PlanEntry  *entries;
-	int			n;
-	int			next;
-	int			size;
-	int			limit;
-	bool		cut;			/* the tick has more rows, beyond cut_seq */
-	uint64		cut_seq;
+	PlanRows	rows;			/* rows of the tick still to be handed out */
 	uint64		number;			/* of the last plan the queue took part in */
+	bool		many;			/* the tick has too many rows for a near scan */
 
 	/* while a plan is made */
-	bool		takes_part;		/* the queue does */
+	PlanScanKind scan;			/* the queue takes part in this scan */
 	bool		fresh;			/* ... with a tick up to a new snapshot */
 } QueuePlan;
 
@@ -78,33 +71,52 @@ extern void outbox_discard_plan(RelayQueue *queue);
 /* forget the planned rows, and that the tick had no others */
 extern void outbox_stop_plan(RelayQueue *queue);
 
-/* true if the queue has no planned rows left and may send more */
+/* true if the queue takes part in no scan, has no planned rows left and may send more */
 extern bool outbox_needs_plan(const RelayQueue *queue);
 
+/* how many entries the queue's plan has room for */
+static inline int
+outbox_plan_size(const RelayQueue *queue)
+{
+	return queue->plan->rows.size;
+}
+
+/* the snapshot up to which rows of the next scan are known already */
+static inline OutboxSnap *
+outbox_planned_up_to(const RelayQueue *queue)
+{
+	return queue->plan->finished ? queue->plan->cur : queue->plan->prev;
+}
+
 /*
- * Make a plan for these queues.  True if there are rows to be sent; then the
- * commits of their transactions are on disk.
+ * Take part in a scan up to this snapshot, with this many rows at most.  If the
+ * tick is not finished yet, take part with that.
  */
-extern bool outbox_make_plan(Relay *relay, OutboxStaging *staging,
-							 List *queues);
+extern void outbox_plan_begin(RelayQueue *queue, PlanScanKind scan,
+							  uint64 number, OutboxSnap *now, XLogRecPtr lsn,
+							  int limit);
 
-/* true if the last plan was made without this queue */
-extern bool outbox_missed_plan(const RelayQueue *queue);
+/* the scan has found a row; how does it go on?  *found: it is to be sent */
+extern OutboxWalk outbox_plan_row(RelayQueue *queue,
+								  OutboxStaging *staging,
+								  const OutboxStagedEntry *entry,
+								  OutboxStagedKey *key, bool *found);
 
-/* forget all planned rows if a table has been rewritten since the plan */
-extern void outbox_check_plan_files(Relay *relay, OutboxStaging *staging);
+/* the tick has more rows than a near scan takes: leave that */
+extern void outbox_plan_has_many(RelayQueue *queue);
+
+/* the scan is done */
+extern void outbox_plan_end(RelayQueue *queue);
 
 static inline bool
 outbox_has_planned(const RelayQueue *queue)
 {
-	return queue->plan->next < queue->plan->n;
+	return queue->plan->scan == SCAN_NONE &&
+		outbox_rows_left(&queue->plan->rows);
 }
 
-static inline const PlanEntry *
-outbox_next_planned(const RelayQueue *queue)
-{
-	return &queue->plan->entries[queue->plan->next];
-}
+/* the next planned row; there must be one */
+extern const PlanEntry *outbox_next_planned(RelayQueue *queue);
 
 /* fetch a planned row; false if it is not there any more */
 extern bool outbox_fetch_planned(OutboxStaging *staging,

@@ -143,7 +143,7 @@ outbox_pause_queue_delivery(RelayQueue *queue)
 static char *
 planned_id(RelayQueue *queue, uint64 seq)
 {
-	const QueuePlan *plan = queue->plan;
+	const PlanRows *rows = &queue->plan->rows;
 	MemoryContext context = CurrentMemoryContext;
 	OutboxStaging staging;
 	OutboxMessage msg;
@@ -153,9 +153,9 @@ planned_id(RelayQueue *queue, uint64 seq)
 		return NULL;
 	if (outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_TABLES))
 	{
-		for (int i = 0; i < plan->n && id == NULL; i++)
+		for (int i = 0; i < rows->n && id == NULL; i++)
 		{
-			const PlanEntry *e = &plan->entries[i];
+			const PlanEntry *e = &rows->entries[i];
 
 			if (e->seq != seq || !outbox_fetch_planned(&staging, e, &msg))
 				continue;

@@ -16,6 +16,10 @@
  * A scan may cover several pairs of snapshots.  The function that visits the
  * entries has to compare them with the snapshots.
  *
+ * A scan may be done in pieces, and the transactions that it looks for have all
+ * ended before it began: nothing is added that it would have to find.  What is
+ * taken away, by TRUNCATE, ends the scan (plan_scan.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/deliver/tick.h"
@@ -82,16 +86,18 @@ add_xid(TickScan *scan, uint64 xid)
 	{
 		scan->size = Max(scan->size * 2, 64);
 		scan->xids = scan->xids == NULL ?
-			palloc(scan->size * sizeof(uint64)) :
+			MemoryContextAlloc(scan->context, scan->size * sizeof(uint64)) :
 			repalloc(scan->xids, scan->size * sizeof(uint64));
 	}
 	scan->xids[scan->nxids++] = xid;
 }
 
 void
-outbox_tick_begin(TickScan *scan)
+outbox_tick_begin(TickScan *scan, int ntables, MemoryContext context)
 {
 	memset(scan, 0, sizeof(TickScan));
+	scan->context = context;
+	scan->ntables = ntables;
 	scan->from = PG_UINT64_MAX;
 }
 
@@ -106,32 +112,66 @@ outbox_tick_cover(TickScan *scan, const OutboxSnap *prev,
 			add_xid(scan, prev->xip[i]);
 }
 
-void
-outbox_tick_scan(TickScan *scan, OutboxStaging *staging,
-				 OutboxStagedVisit visit, void *arg)
+/*
+ * Leave out ids that are in the range, or there twice.
+ */
+static void
+sort_xids(TickScan *scan)
 {
-	uint64		last;
+	int			n = 0;
 
 	if (scan->nxids > 1)
-		qsort(scan->xids, scan->nxids, sizeof(uint64),
-			  outbox_compare_xids);
+		qsort(scan->xids, scan->nxids, sizeof(uint64), outbox_compare_xids);
+	for (int i = 0; i < scan->nxids; i++)
+		if (scan->xids[i] < scan->from &&
+			(n == 0 || scan->xids[n - 1] != scan->xids[i]))
+			scan->xids[n++] = scan->xids[i];
+	scan->nxids = n;
+}
 
-	for (int table = 0; table < staging->ntables; table++)
+/*
+ * Visit the entries of one xid, or of the range, in one table.
+ */
+static bool
+scan_range(TickScan *scan, OutboxStaging *staging, OutboxWalkVisit visit,
+		   void *arg)
+{
+	bool		is_xid = scan->range < scan->nxids;
+	uint64		from = is_xid ? scan->xids[scan->range] : scan->from;
+	uint64		below = is_xid ? from + 1 : scan->below;
+
+	if (!scan->within)
+		scan->key = (OutboxStagedKey) {from, 0, 0};
+	scan->within = from < below &&
+		!outbox_staging_walk(staging, scan->table, &scan->key, below, visit,
+							 arg);
+	return !scan->within;
+}
+
+bool
+outbox_tick_scan(TickScan *scan, OutboxStaging *staging,
+				 OutboxWalkVisit visit, void *arg)
+{
+	if (!scan->begun)
+		sort_xids(scan);
+	scan->begun = true;
+	while (scan->table < Min(scan->ntables, staging->ntables))
 	{
-		last = 0;
-		for (int i = 0; i < scan->nxids; i++)
+		if (!scan_range(scan, staging, visit, arg))
+			return false;
+		if (++scan->range > scan->nxids)
 		{
-			uint64		xid = scan->xids[i];
-
-			if (xid == last || xid >= scan->from)
-				continue;
-			outbox_staging_scan(staging, table, xid, xid + 1, visit, arg);
-			last = xid;
+			scan->range = 0;
+			scan->table++;
 		}
-		if (scan->from < scan->below)
-			outbox_staging_scan(staging, table, scan->from, scan->below,
-								visit, arg);
 	}
+	return true;
+}
+
+void
+outbox_tick_end(TickScan *scan)
+{
 	if (scan->xids != NULL)
 		pfree(scan->xids);
+	scan->xids = NULL;
 }

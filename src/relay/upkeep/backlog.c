@@ -15,21 +15,28 @@
  * Before the first connect no cursor is known, and the register "applied" says
  * from which transaction on to count.
  *
+ * Counts serve status and outbox_drop_queue(), never delivery.  They are made
+ * in pieces.  A count from the beginning is shown when it is complete; since
+ * cursors move on meanwhile, it is about the positions that they had when it
+ * began.  If one of them jumps again, another count follows.  If a table is
+ * emptied meanwhile, rows may be missed or counted twice, and the count begins
+ * anew; but one of some is brought to its end, so that there is a figure.
+ *
  * While everything is held, all messages are counted that would be delivered from
  * here if somebody released them, as that somebody wants to know.  It may take its
  * time, since nobody waits for it, but only a small part of all time.
- *
- * Counts serve status and outbox_drop_queue(), never delivery.
  *
  *-------------------------------------------------------------------------
  */
 #include "relay/upkeep/backlog.h"
 
+#include "compat.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/consumers/streams.h"
+#include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/queue_state.h"
@@ -37,19 +44,36 @@
 #include "store/query.h"
 #include "store/staging.h"
 #include "store/tables.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* counting what is held takes at most this part of the time */
 #define COUNT_HELD_PART		20
 
+/* how often the time is looked at */
+#define CHECK_ROWS		64
+
+/* how often a count that a TRUNCATE has disturbed begins anew */
+#define MAX_RESTARTS	3
+
+/* a count that is under way */
 typedef struct BacklogScan
 {
-	OutboxStaging *staging;
-	OutboxSnap *now;
+	bool		running;
 	bool		anew;			/* count rows not covered, not just new ones */
+	OutboxSnap *now;
+	uint64		jumps;			/* outbox_cursor_jumps() when it began */
+	TickScan	tick;
+	uint64		visited;
+	uint32		files[OUTBOX_STAGING_TABLES];	/* of staging, when it began */
+	int			restarts;		/* in a row */
+
+	OutboxStaging *staging;		/* within a piece */
 } BacklogScan;
 
+static BacklogScan scan;
+static bool wanted = false;
 static OutboxSnap *counted = NULL;	/* rows that it sees have been counted */
 static uint64 count_from = 0;	/* if that is NULL: count from this xid on */
 static uint64 jumps_counted = 0;	/* outbox_cursor_jumps() at the last count */
@@ -72,10 +96,31 @@ outbox_backlog_init(RelayQueue *queue)
 	queue->backlog = outbox_make_part(queue, sizeof(QueueBacklog));
 }
 
+static void
+forget_position(QueueBacklog *backlog)
+{
+	outbox_snap_unref(backlog->from.prev);
+	outbox_snap_unref(backlog->from.cur);
+	memset(&backlog->from, 0, sizeof(OutboxPosition));
+}
+
+void
+outbox_backlog_free(RelayQueue *queue)
+{
+	forget_position(mine(queue));
+}
+
 void
 outbox_count_backlog_from(uint64 xid)
 {
 	count_from = xid;
+}
+
+static int64
+left(const RelayQueue *queue, const BacklogCount *count)
+{
+	return count->counted -
+		(int64) (queue->cursor->covered - count->covered_before);
 }
 
 /*
@@ -84,10 +129,7 @@ outbox_count_backlog_from(uint64 xid)
 static int64
 waiting(const RelayQueue *queue)
 {
-	const QueueBacklog *backlog = queue->backlog;
-
-	return backlog->counted -
-		(int64) (queue->cursor->covered - backlog->covered_before);
+	return left(queue, &queue->backlog->shown);
 }
 
 /*
@@ -95,23 +137,27 @@ waiting(const RelayQueue *queue)
  * message that was delivered.
  */
 static TimestampTz
+oldest_of(const RelayQueue *queue, const BacklogCount *count)
+{
+	return queue->cursor->covered != count->covered_then ?
+		queue->cursor->newest : count->oldest;
+}
+
+static TimestampTz
 oldest(const RelayQueue *queue)
 {
-	return queue->cursor->covered != queue->backlog->covered_then ?
-		queue->cursor->newest : queue->backlog->oldest;
+	return oldest_of(queue, &queue->backlog->shown);
 }
 
 static void
-count_row(RelayQueue *queue, TimestampTz enqueued_at)
+count_row(RelayQueue *queue, BacklogCount *count, TimestampTz enqueued_at)
 {
-	QueueBacklog *backlog = mine(queue);
-
-	if (waiting(queue) <= 0 || oldest(queue) == 0)
+	if (left(queue, count) <= 0 || oldest_of(queue, count) == 0)
 	{
-		backlog->oldest = enqueued_at;
-		backlog->covered_then = queue->cursor->covered;
+		count->oldest = enqueued_at;
+		count->covered_then = queue->cursor->covered;
 	}
-	backlog->counted++;
+	count->counted++;
 }
 
 /*
@@ -123,39 +169,42 @@ left_staging(OutboxStaging *staging, const OutboxStagedEntry *entry)
 	if (entry->table == OUTBOX_TABLE_DEAD_LETTER)
 		return false;
 	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
-		if (outbox_staging_has(staging, i, entry->xid, entry->seq))
+		if (outbox_staging_has(staging, i, entry))
 			return false;
 	return true;
 }
 
 static bool
-count_visit(void *arg, const OutboxStagedEntry *entry)
+is_to_be_counted(const RelayQueue *queue, const OutboxStagedEntry *entry)
 {
-	BacklogScan *scan = arg;
+	const OutboxPosition *from = &queue->backlog->from;
+
+	if (!outbox_snap_sees(scan.now, entry->xid))
+		return false;
+	if (scan.anew)
+		return from->prev == NULL ||
+			!outbox_position_covers(from, entry->xid, entry->seq);
+	return counted == NULL || !outbox_snap_sees(counted, entry->xid);
+}
+
+static OutboxWalk
+count_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
+{
 	RelayQueue *queue;
 	TimestampTz at;
 
-	if (!outbox_snap_sees(scan->now, entry->xid))
-		return true;
+	if (++scan.visited % CHECK_ROWS == 0 && outbox_piece_is_done())
+		return OUTBOX_WALK_STOP;
 	queue = outbox_find_queue(entry->queue);
-	if (queue == NULL)
-		return true;
-	if (scan->anew)
-	{
-		const OutboxPosition *acked = &queue->cursor->acked;
-
-		if (acked->prev != NULL &&
-			outbox_position_covers(acked, entry->xid, entry->seq))
-			return true;
-	}
-	else if (counted != NULL && outbox_snap_sees(counted, entry->xid))
-		return true;
+	if (queue == NULL || !is_to_be_counted(queue, entry))
+		return OUTBOX_WALK_ON;
 	if (entry->table >= OUTBOX_STAGING_TABLES &&
-		!left_staging(scan->staging, entry))
-		return true;
-	if (outbox_staging_visible(scan->staging, entry, &at))
-		count_row(queue, at);
-	return true;
+		!left_staging(scan.staging, entry))
+		return OUTBOX_WALK_ON;
+	if (outbox_staging_visible(scan.staging, entry, &at))
+		count_row(queue, scan.anew ? &mine(queue)->anew : &mine(queue)->shown,
+				  at);
+	return OUTBOX_WALK_ON;
 }
 
 static void
@@ -168,39 +217,80 @@ begin_anew(Relay *relay)
 		RelayQueue *queue = lfirst(lc);
 		QueueBacklog *backlog = mine(queue);
 
-		backlog->counted = 0;
-		backlog->covered_before = queue->cursor->covered;
-		backlog->oldest = 0;
-		backlog->covered_then = queue->cursor->covered;
+		forget_position(backlog);
+		backlog->from = queue->cursor->acked;
+		if (backlog->from.prev != NULL)
+		{
+			outbox_snap_ref(backlog->from.prev);
+			outbox_snap_ref(backlog->from.cur);
+		}
+		backlog->anew = (BacklogCount) {
+			.covered_before = queue->cursor->covered,
+			.covered_then = queue->cursor->covered
+		};
 	}
 }
 
-static void
-count(Relay *relay, OutboxStaging *staging, bool anew)
+static bool
+table_was_emptied(const OutboxStaging *staging)
 {
-	BacklogScan scan = {staging, NULL, anew};
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		if (scan.files[i] != outbox_relation_file(staging->table[i]))
+			return true;
+	return false;
+}
+
+static void
+stop_count(void)
+{
+	outbox_tick_end(&scan.tick);
+	outbox_snap_unref(scan.now);
+	scan.running = false;
+}
+
+static void
+begin_count(Relay *relay, const OutboxStaging *staging, bool anew)
+{
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
-	TickScan	tick;
 	XLogRecPtr	lsn;
 
 	scan.now = outbox_take_snapshot(&lsn);
 	MemoryContextSwitchTo(old);
-
+	scan.running = true;
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		scan.files[i] = outbox_relation_file(staging->table[i]);
+	scan.anew = anew;
+	scan.jumps = outbox_cursor_jumps();
 	if (anew)
 		begin_anew(relay);
-	outbox_tick_begin(&tick);
+	outbox_tick_begin(&scan.tick,
+					  anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES,
+					  relay->context);
 	if (counted != NULL && !anew)
-		outbox_tick_cover(&tick, counted, scan.now);
+		outbox_tick_cover(&scan.tick, counted, scan.now);
 	else
 	{
-		tick.from = anew ? 0 : count_from;
-		tick.below = scan.now->xmax;
+		scan.tick.from = anew ? 0 : count_from;
+		scan.tick.below = scan.now->xmax;
 	}
-	outbox_tick_scan(&tick, staging, count_visit, &scan);
+}
 
-	outbox_snap_unref(counted);
-	counted = scan.now;
-	jumps_counted = outbox_cursor_jumps();
+static void
+forget_counts(Relay *relay)
+{
+	ListCell   *lc;
+
+	if (scan.running)
+		stop_count();
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		mine(queue)->shown = (BacklogCount) {
+			.covered_before = queue->cursor->covered,
+			.covered_then = queue->cursor->covered
+		};
+	}
 }
 
 /*
@@ -221,7 +311,7 @@ count_held(Relay *relay)
 	if (begin < count_held_at || !outbox_begin_locked_step(locks, lengthof(locks)))
 		return false;
 	SPI_connect();
-	begin_anew(relay);
+	forget_counts(relay);
 	n = outbox_query("SELECT queue, count(*), min(enqueued_at) FROM"
 					 " (SELECT queue, seq, enqueued_at FROM " OUTBOX_STAGED " AS s"
 					 " UNION SELECT queue, seq, enqueued_at FROM outbox.deferred"
@@ -233,8 +323,8 @@ count_held(Relay *relay)
 
 		if (queue == NULL)
 			continue;
-		mine(queue)->counted = outbox_result_int64(i, 2);
-		mine(queue)->oldest = outbox_result_int64(i, 3);
+		mine(queue)->shown.counted = outbox_result_int64(i, 2);
+		mine(queue)->shown.oldest = outbox_result_int64(i, 3);
 	}
 	SPI_finish();
 	outbox_end_step();
@@ -243,26 +333,87 @@ count_held(Relay *relay)
 	return true;
 }
 
+static void
+end_count(Relay *relay)
+{
+	ListCell   *lc;
+
+	outbox_tick_end(&scan.tick);
+	scan.running = false;
+	scan.restarts = 0;
+	outbox_snap_unref(counted);
+	counted = scan.now;
+	jumps_counted = scan.jumps;
+	if (!scan.anew)
+		return;
+	foreach(lc, relay->queues)
+	{
+		QueueBacklog *backlog = mine(lfirst(lc));
+
+		backlog->shown = backlog->anew;
+		forget_position(backlog);
+	}
+}
+
+void
+outbox_want_backlog(void)
+{
+	wanted = true;
+}
+
+bool
+outbox_is_counting_backlog(void)
+{
+	return scan.running;
+}
+
+static bool
+go_on_counting(Relay *relay, OutboxStaging *staging, bool anew)
+{
+	uint64		before = scan.visited;
+	bool		done;
+
+	if (scan.running && scan.restarts < MAX_RESTARTS &&
+		table_was_emptied(staging))
+	{
+		stop_count();
+		scan.restarts++;
+	}
+	if (!scan.running)
+		begin_count(relay, staging, anew || scan.restarts > 0);
+	wanted = false;
+	scan.staging = staging;
+	done = outbox_tick_scan(&scan.tick, staging, count_visit, NULL);
+	outbox_turn_worked(0, (int64) (scan.visited - before));
+	if (done)
+		end_count(relay);
+	return done;
+}
+
+/*
+ * If somebody holds a lock, the next call tries again.
+ */
 bool
 outbox_count_backlog(Relay *relay)
 {
 	OutboxStaging staging;
-	bool		anew = outbox_cursor_jumps() != jumps_counted;
-	bool		ok;
+	bool		anew = scan.running ? scan.anew :
+	outbox_cursor_jumps() != jumps_counted;
+	bool		done = false;
 
 	if (outbox_is_held())
 		return count_held(relay);
-	if (!outbox_begin_locked_step(NULL, 0))
+	if ((!wanted && !scan.running) || !outbox_begin_locked_step(NULL, 0))
 		return false;
-	ok = outbox_staging_open(&staging, GetActiveSnapshot(),
-							 anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES);
-	if (ok)
+	outbox_turn_does(OUTBOX_STEP_BACKLOG);
+	if (outbox_staging_open(&staging, GetActiveSnapshot(),
+							anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES))
 	{
-		count(relay, &staging, anew);
+		done = go_on_counting(relay, &staging, anew);
 		outbox_staging_close(&staging);
 	}
 	outbox_end_step();
-	return ok;
+	return done;
 }
 
 static OutboxQueueState

@@ -22,21 +22,36 @@
 #include "outbox.h"
 
 #include "relay/base/state.h"
+#include "store/position.h"
 
-typedef struct QueueBacklog
+typedef struct BacklogCount
 {
 	int64		counted;		/* rows, since the count began */
 	uint64		covered_before; /* QueueCursor.covered when it began */
 	TimestampTz oldest;			/* enqueued_at, while covered_then is current */
 	uint64		covered_then;	/* QueueCursor.covered when oldest was set */
+} BacklogCount;
+
+typedef struct QueueBacklog
+{
+	BacklogCount shown;
+	BacklogCount anew;			/* while all is counted anew */
+	OutboxPosition from;		/* ... what this doesn't cover */
 } QueueBacklog;
 
 extern void outbox_backlog_init(RelayQueue *queue);
+extern void outbox_backlog_free(RelayQueue *queue);
 
 /* rows of transactions below this one were acknowledged to a former relay */
 extern void outbox_count_backlog_from(uint64 xid);
 
-/* count what became visible; false if a table is locked */
+/* begin to count what became visible, unless that is under way */
+extern void outbox_want_backlog(void);
+
+/* is it under way? */
+extern bool outbox_is_counting_backlog(void);
+
+/* go on with it; true if all has been counted */
 extern bool outbox_count_backlog(Relay *relay);
 
 /* publish the counts and the state of each queue */

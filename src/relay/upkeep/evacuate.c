@@ -34,6 +34,7 @@
 #include "guc.h"
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
+#include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/plan.h"
@@ -45,9 +46,9 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-/* entries of a piece, and how many of them are copied at most */
-#define PIECE_ENTRIES	10000
-#define PIECE_ROWS		1000
+/* rows copied in one piece, and how often the time is looked at */
+#define PIECE_ROWS		250
+#define CHECK_ROWS		64
 
 /* how long a queue has to stand still before it is worth copying */
 #define STILL_MS	5000
@@ -57,8 +58,7 @@ typedef struct Pass
 	OutboxSnap *began;			/* NULL: there is no pass */
 	bool		copies;
 	bool		done;
-	uint64		xid;			/* the last entry of the last piece */
-	uint64		seq;
+	OutboxStagedKey next;		/* where it goes on */
 } Pass;
 
 /* what a piece of a pass has come upon */
@@ -68,8 +68,6 @@ typedef struct Piece
 	int			table;
 	PassState	state;
 	int			nentries;
-	uint64		xid;			/* the last entry */
-	uint64		seq;
 	int			nrows;			/* to be copied: */
 	Datum	   *tids;
 	uint64	   *seqs;
@@ -235,35 +233,38 @@ add_row(Piece *piece, RelayQueue *queue, const OutboxStagedEntry *entry)
  * Classify an entry.  Rows of dropped queues are not delivered.  For a queue
  * whose position was not known when the pass began a new pass is needed.
  */
-static bool
-pass_visit(void *arg, const OutboxStagedEntry *entry)
+static OutboxWalk
+pass_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 {
 	Piece	   *piece = arg;
 	RelayQueue *queue = outbox_known_queue(entry->queue);
+	const OutboxPosition *then;
 
-	if (queue != NULL && !outbox_snap_sees(queue->cursor->settled, entry->xid))
+	if (piece->nrows == PIECE_ROWS ||
+		(++piece->nentries % CHECK_ROWS == 0 && outbox_piece_is_done()))
 	{
-		const OutboxPosition *then = &queue->evacuation->then[piece->table];
-
-		/* its cursor may be looked at or asked for: that will be over soon */
-		piece->state = stands_still(queue) ? PASS_MORE : PASS_WAITS;
-		if (piece->state == PASS_WAITS || queue->requests->inflight > 0)
-			return false;
-		if (then->prev == NULL || !outbox_cursor_is_at(queue, then))
-		{
-			outbox_forget_pass(piece->table);
-			return false;
-		}
-		if (piece->pass->copies &&
-			!outbox_position_covers(then, entry->xid, entry->seq))
-			add_row(piece, queue, entry);
+		piece->state = PASS_MORE;
+		return OUTBOX_WALK_STOP;
 	}
-	piece->xid = entry->xid;
-	piece->seq = entry->seq;
-	piece->nentries++;
-	piece->state = piece->nentries == PIECE_ENTRIES ||
-		piece->nrows == PIECE_ROWS ? PASS_MORE : PASS_DONE;
-	return piece->state == PASS_DONE;
+	if (queue == NULL || outbox_snap_sees(queue->cursor->settled, entry->xid))
+		return OUTBOX_WALK_ON;
+
+	then = &queue->evacuation->then[piece->table];
+
+	/* its cursor may be looked at or asked for: that will be over soon */
+	piece->state = stands_still(queue) ? PASS_MORE : PASS_WAITS;
+	if (piece->state == PASS_WAITS || queue->requests->inflight > 0)
+		return OUTBOX_WALK_STOP;
+	if (then->prev == NULL || !outbox_cursor_is_at(queue, then))
+	{
+		outbox_forget_pass(piece->table);
+		return OUTBOX_WALK_STOP;
+	}
+	if (piece->pass->copies &&
+		!outbox_position_covers(then, entry->xid, entry->seq))
+		add_row(piece, queue, entry);
+	piece->state = PASS_DONE;
+	return OUTBOX_WALK_ON;
 }
 
 /*
@@ -305,6 +306,7 @@ outbox_pass_some(Relay *relay, OutboxStaging *staging, int table, bool copies)
 {
 	Pass	   *pass = &passes[table];
 	Piece		piece = {pass, table, PASS_DONE};
+	OutboxStagedKey next;
 	ListCell   *lc;
 
 	foreach(lc, relay->queues)
@@ -321,18 +323,17 @@ outbox_pass_some(Relay *relay, OutboxStaging *staging, int table, bool copies)
 	if (pass->copies && !outbox_lock_to_write(OUTBOX_REL_DEFERRED))
 		return PASS_MORE;
 
-	piece.xid = pass->xid;
-	piece.seq = pass->seq;
+	next = pass->next;
 	piece.tids = palloc(PIECE_ROWS * sizeof(Datum));
 	piece.seqs = palloc(PIECE_ROWS * sizeof(uint64));
-	outbox_staging_scan_behind(staging, table, pass->xid, pass->seq,
-							   pass_visit, &piece);
+	(void) outbox_staging_walk(staging, table, &next, PG_UINT64_MAX, pass_visit,
+							   &piece);
+	outbox_turn_worked(0, piece.nentries);
 	if (pass->began == NULL)
 		return PASS_MORE;
 	if (piece.nrows > 0)
 		copy_rows(&piece);
-	pass->xid = piece.xid;
-	pass->seq = piece.seq;
+	pass->next = next;
 	pass->done = piece.state == PASS_DONE;
 	return piece.state;
 }

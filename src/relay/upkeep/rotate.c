@@ -36,6 +36,7 @@
 #include "guc.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/upkeep/evacuate.h"
 #include "relay/upkeep/kept.h"
 #include "relay/upkeep/purge.h"
@@ -212,6 +213,7 @@ outbox_rotate(Relay *relay, OutboxTime now)
 
 	if (!outbox_begin_locked_step(NULL, 0))
 		return false;
+	outbox_turn_does(OUTBOX_STEP_ROTATION);
 	if (outbox_staging_open(&staging, GetActiveSnapshot(),
 							OUTBOX_STAGING_TABLES))
 	{
