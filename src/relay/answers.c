@@ -15,6 +15,7 @@
  */
 #include "relay/answers.h"
 
+#include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch.h"
@@ -209,14 +210,41 @@ take_answer(Relay *relay, Link *link, const Request *request,
 	}
 }
 
+static OutboxStep
+step_of(RequestKind kind)
+{
+	switch (kind)
+	{
+		case REQUEST_CURSOR:
+			return OUTBOX_STEP_RECONCILE;
+		case REQUEST_SKIP:
+		case REQUEST_RETRY:
+		case REQUEST_CONSUMER_READ:
+			return OUTBOX_STEP_REFUSALS;
+		default:
+			return OUTBOX_STEP_ANSWERS;
+	}
+}
+
+/*
+ * Thousands of answers may have arrived at once, when cursors have been asked
+ * for.  What is left is for the next turn.
+ */
 void
 outbox_take_answers(Relay *relay, Link *link)
 {
+	OutboxTime	begin = outbox_now();
+	OutboxStep	step = OUTBOX_STEPS;
 	Request    *request;
 	OutboxReply *reply;
 
 	while (outbox_next_answer(link, &request, &reply))
 	{
+		if (step_of(request->kind) != step)
+			outbox_turn_does(step = step_of(request->kind));
+		outbox_turn_worked(request->queue != NULL ?
+						   request->queue->settings->id : 0,
+						   Max(request->count, 1));
 		take_answer(relay, link, request, reply);
 		if (link->is_cut)
 		{
@@ -225,5 +253,9 @@ outbox_take_answers(Relay *relay, Link *link)
 			return;
 		}
 		outbox_answer_done(link, request, reply);
+		if (outbox_now() - begin < OUTBOX_PIECE_US)
+			continue;
+		outbox_link_has_more(link);
+		break;
 	}
 }

@@ -307,6 +307,7 @@ turn(Relay *relay, OutboxTime now)
 		if (link->state == LINK_READY && !outbox_is_held() &&
 			outbox_all_is_delivered(relay, link))
 			outbox_link_is_idle(relay, link);
+		worked |= link->more_answers;
 	}
 	return worked;
 }

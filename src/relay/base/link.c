@@ -163,6 +163,7 @@ outbox_link_end(Link *link)
 	dlist_foreach_modify(iter, &link->requests)
 		free_request(link, dlist_container(Request, node, iter.cur));
 	Assert(link->inflight == 0 && link->consumer_reads == 0);
+	link->more_answers = false;
 	link->state = LINK_DOWN;
 }
 
@@ -241,6 +242,7 @@ outbox_link_io(Link *link)
 	uint64		received = outbox_connection_received(conn);
 
 	link->socket_ready = false;
+	link->more_answers = false;
 	if (!outbox_connection_io(conn))
 	{
 		outbox_link_cut(link, outbox_connection_error(conn));
@@ -258,6 +260,12 @@ void
 outbox_link_socket_is_ready(Link *link)
 {
 	link->socket_ready = true;
+}
+
+void
+outbox_link_has_more(Link *link)
+{
+	link->more_answers = true;
 }
 
 StringInfo

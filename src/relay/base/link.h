@@ -96,6 +96,7 @@ typedef struct Link
 	LinkState	state;
 	char		token[OUTBOX_TOKEN_SIZE];	/* of this connection */
 	bool		socket_ready;	/* the wait has seen an event of the socket */
+	bool		more_answers;	/* some have been read and not been taken */
 	dlist_head	requests;
 	int			inflight;		/* how many requests */
 	int			consumer_reads; /* ... of which for consumers' streams */
@@ -175,6 +176,9 @@ extern bool outbox_link_io(Link *link);
 
 /* the wait has seen an event of the socket */
 extern void outbox_link_socket_is_ready(Link *link);
+
+/* there are more answers than a turn has time for */
+extern void outbox_link_has_more(Link *link);
 
 /* where a command is to be written */
 extern StringInfo outbox_link_out(Link *link);

@@ -32,9 +32,6 @@
 
 #include "utils/timestamp.h"
 
-/* how long a step may work in one turn */
-#define PIECE_US		3000
-
 /* shorter turns are not looked at */
 #define LONG_US			1000
 
@@ -111,7 +108,7 @@ outbox_turn_worked(int32 for_queue, int64 n)
 bool
 outbox_piece_is_done(void)
 {
-	return outbox_now() - step_began >= PIECE_US;
+	return outbox_now() - step_began >= OUTBOX_PIECE_US;
 }
 
 static void

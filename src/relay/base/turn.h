@@ -33,6 +33,9 @@ extern void outbox_turn_does(OutboxStep step);
 /* the step has gone through this many rows, for a queue or (0) for several */
 extern void outbox_turn_worked(int32 queue, int64 rows);
 
+/* how long a step may work in one turn, in microseconds */
+#define OUTBOX_PIECE_US		3000
+
 /* has this step been at work for long enough, for one turn? */
 extern bool outbox_piece_is_done(void);
 

@@ -133,7 +133,10 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 			if (queue->skipping->on)
 				outbox_send_skipping(relay, queue, staging);
 			else
+			{
 				outbox_send_batch(relay, queue, staging);
+				outbox_queue_is_at_work(queue, now);
+			}
 			any = true;
 			/* plans may have been made while the queue had rows of its own */
 			if (!outbox_has_planned(queue) && outbox_missed_plan(queue))
@@ -193,7 +196,7 @@ outbox_ms_until_delivery(Relay *relay, OutboxTime now)
 		if (state->state != QUEUE_FLOWING || !outbox_link_may_send(queue->link))
 			continue;
 		if (queue->skipping->on && outbox_has_planned(queue))
-			result = Min(result, outbox_ms_until(now, queue->skipping->not_before));
+			result = Min(result, outbox_ms_until(now, outbox_skip_at(queue, now)));
 		result = Min(result, outbox_ms_until_retry(queue, now));
 	}
 	return result;

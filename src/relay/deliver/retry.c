@@ -55,7 +55,7 @@ outbox_wants_retry(const RelayQueue *queue, OutboxTime now)
 
 	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
 		held->count > 0 &&
-		queue->skipping->not_before <= now && held->not_before <= now &&
+		outbox_skip_at(queue, now) <= now && held->not_before <= now &&
 		held->retry_at <= GetCurrentTimestamp();
 }
 
@@ -69,7 +69,7 @@ long
 outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now)
 {
 	const QueueHeld *held = queue->held;
-	OutboxTime	not_before = Max(queue->skipping->not_before, held->not_before);
+	OutboxTime	not_before = Max(outbox_skip_at(queue, now), held->not_before);
 	long		until_due;
 
 	if (held->count == 0 || held->retry_at == DT_NOEND)
@@ -106,12 +106,13 @@ select_due(RelayQueue *queue, TimestampTz now, OutboxMessage **messages)
 {
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
-		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
+		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)},
+		{"rows", INT8OID, Int64GetDatum(queue->skipping->size)}
 	};
 
 	outbox_query("SELECT * FROM outbox.deferred WHERE queue = $queue"
 				 " AND reason = 'retry' AND due_at <= $now"
-				 " ORDER BY due_at, seq LIMIT " CppAsString2(DUE_ROWS),
+				 " ORDER BY due_at, seq LIMIT $rows",
 				 params, lengthof(params));
 	return take_messages(true, messages);
 }
@@ -203,7 +204,7 @@ add_followers(RelayQueue *queue, SkipBatch *batch, TimestampTz now)
 	if (nhashes == 0)
 		return;
 	n = select_of_keys(queue, hashes, nhashes, &messages);
-	for (int i = 0; i < n && batch->count < OUTBOX_BATCH_MESSAGES; i++)
+	for (int i = 0; i < n && batch->count < queue->skipping->size; i++)
 	{
 		OutboxMessage *msg = &messages[i];
 		uint64		last = hash;
@@ -454,6 +455,7 @@ outbox_retry_answer(Relay *relay, const Request *request,
 	if (nfailed < 0)
 		return;
 
+	outbox_adjust_skip_batch(queue, nfailed > 0);
 	if (!outbox_begin_failure_step())
 	{
 		/* reading the cursor records it, from the skip list */

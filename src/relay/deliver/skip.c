@@ -48,7 +48,7 @@
 bool
 outbox_may_skip(const RelayQueue *queue, OutboxTime now)
 {
-	return queue->requests->inflight == 0 && queue->skipping->not_before <= now;
+	return queue->requests->inflight == 0 && outbox_skip_at(queue, now) <= now;
 }
 
 /*
@@ -127,6 +127,8 @@ encode(RelayQueue *queue, OutboxStaging *staging, SkipBatch *batch)
 	while (outbox_has_planned(queue) &&
 		   !outbox_batch_is_full(batch->buffer, batch->count + scan.skipped,
 								 outbox_batch_limit(queue)) &&
+		   batch->count < queue->skipping->size &&
+		   scan.skipped < OUTBOX_RECORD_ROWS &&
 		   add_next(queue, &scan))
 		;
 	MemoryContextSwitchTo(old);
@@ -234,6 +236,7 @@ outbox_skip_answer(Relay *relay, const Request *request,
 		return;
 
 	outbox_skip_not_before(queue, 0);
+	outbox_adjust_skip_batch(queue, nfailed > 0);
 	if (nfailed > 0)
 	{
 		if (!record_in_step(queue, request, reply, nfailed))

@@ -13,7 +13,13 @@
  * waits for another.
  *
  * A batch with failures is followed by a pause that is longer than the time the
- * batch took, so that a failing queue takes about a tenth of the relay's time.
+ * batch took, so that a failing queue takes about a tenth of the relay's time;
+ * unless no other queue has been at work for a moment, as nobody needs the rest
+ * then.
+ *
+ * Recording a failure takes a thousand times as long as sending a message.  As
+ * long as messages fail, batches are so small that all of one can be recorded in
+ * one turn; without failures they grow again.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +39,26 @@
 #define PAUSE_FACTOR	9
 #define PAUSE_MAX_US	1000000
 
+/* who has sent nothing for so long isn't at work */
+#define AT_WORK_US		100000
+
+/* the last two queues that were at work */
+typedef struct AtWork
+{
+	const RelayQueue *queue;	/* only to be compared */
+	OutboxTime	at;
+}			AtWork;
+
+static AtWork at_work[2] =
+{
+	{
+		NULL, OUTBOX_LONG_AGO
+	},
+	{
+		NULL, OUTBOX_LONG_AGO
+	}
+};
+
 static QueueSkipping *
 mine(const RelayQueue *queue)
 {
@@ -43,18 +69,53 @@ void
 outbox_skipping_init(RelayQueue *queue)
 {
 	queue->skipping = outbox_make_part(queue, sizeof(QueueSkipping));
+	mine(queue)->size = OUTBOX_RECORD_ROWS;
 }
 
 void
 outbox_set_skipping(RelayQueue *queue, bool on)
 {
-	mine(queue)->on = on;
+	QueueSkipping *skipping = mine(queue);
+
+	/* most often because a message has failed, and the next may fail as well */
+	if (on && !skipping->on)
+		skipping->size = OUTBOX_RECORD_ROWS;
+	skipping->on = on;
 }
 
 void
 outbox_skip_not_before(RelayQueue *queue, OutboxTime not_before)
 {
 	mine(queue)->not_before = not_before;
+}
+
+void
+outbox_queue_is_at_work(const RelayQueue *queue, OutboxTime now)
+{
+	if (at_work[0].queue != queue)
+		at_work[1] = at_work[0];
+	at_work[0] = (AtWork) {queue, now};
+}
+
+OutboxTime
+outbox_skip_at(const RelayQueue *queue, OutboxTime now)
+{
+	const QueueSkipping *skipping = queue->skipping;
+	const		AtWork *other = &at_work[at_work[0].queue == queue ? 1 : 0];
+
+	if (now - other->at >= AT_WORK_US)
+		return skipping->not_before;
+	return Max(skipping->not_before,
+			   Min(skipping->pause_until, other->at + AT_WORK_US));
+}
+
+void
+outbox_adjust_skip_batch(RelayQueue *queue, bool failures)
+{
+	QueueSkipping *skipping = mine(queue);
+
+	skipping->size = failures ? OUTBOX_RECORD_ROWS :
+		Min(skipping->size * 2, OUTBOX_BATCH_MESSAGES);
 }
 
 bool
@@ -209,6 +270,6 @@ outbox_pause_after_failure(Relay *relay, RelayQueue *queue, OutboxTime begin)
 	outbox_set_error(relay->slot, psprintf("queue \"%s\": %s",
 										   queue->settings->name,
 										   queue->shown->last_error));
-	outbox_skip_not_before(queue, now + Min((now - begin) * PAUSE_FACTOR,
-											PAUSE_MAX_US));
+	mine(queue)->pause_until = now + Min((now - begin) * PAUSE_FACTOR,
+										 PAUSE_MAX_US);
 }

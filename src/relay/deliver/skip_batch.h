@@ -30,8 +30,16 @@
 typedef struct QueueSkipping
 {
 	bool		on;				/* batches are sent by skip.c, one at a time */
-	OutboxTime	not_before;		/* no batch or retry before this */
+	OutboxTime	not_before;		/* no batch or retry before this, ... */
+	OutboxTime	pause_until;	/* ... or this, if other queues are at work */
+	int			size;			/* messages of the next batch or retry */
 } QueueSkipping;
+
+/*
+ * Refused messages are recorded one by one, and so are messages behind them: so
+ * many for a queue in one turn.
+ */
+#define OUTBOX_RECORD_ROWS	32
 
 /* messages that the script is to try */
 typedef struct SkipBatch
@@ -52,6 +60,15 @@ extern void outbox_set_skipping(RelayQueue *queue, bool on);
 
 /* set QueueSkipping.not_before; 0: at once */
 extern void outbox_skip_not_before(RelayQueue *queue, OutboxTime not_before);
+
+/* when the queue may send a batch or a retry: pauses are for others' sake */
+extern OutboxTime outbox_skip_at(const RelayQueue *queue, OutboxTime now);
+
+/* a batch of this queue has been sent that isn't likely to fail */
+extern void outbox_queue_is_at_work(const RelayQueue *queue, OutboxTime now);
+
+/* a batch was answered: with failures, or without */
+extern void outbox_adjust_skip_batch(RelayQueue *queue, bool failures);
 
 /* true if the message must not be tried, as it waits, has expired or is dead */
 extern bool outbox_must_skip(const RelayQueue *queue, const OutboxMessage *msg,

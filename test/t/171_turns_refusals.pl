@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the outbox developers
+#
+# Promise: no turn of the relay's loop takes more than 50 ms of its CPU time (I8).
+# Here: refused messages, which are recorded a few at a time; and at once if nobody
+# else has anything to send.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use OutboxTest::Refusals;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+my $db = 'postgres';
+install($node, $db);
+
+sub create
+{
+	my ($queue, $policy) = @_;
+	$node->safe_psql($db, "SELECT outbox_create_queue('$queue', on_failure => '$policy',"
+		  . ' max_attempts => 2, retry_delay => \'1 hour\', retry_max_delay => \'1 hour\')');
+	return;
+}
+
+sub put_many
+{
+	my ($queue, $n, $key) = @_;
+	$node->safe_psql($db, "SELECT count(outbox_enqueue('$queue', 'x', key => $key)) FROM generate_series(1, $n) AS i");
+	return;
+}
+
+# How many of a queue's messages have been dealt with.
+sub recorded
+{
+	my ($queue) = @_;
+	return ask($node, $db, "SELECT held + dead_letters FROM outbox.queue_status WHERE queue = '$queue'") || 0;
+}
+
+# For how many seconds a process has run or waited for a processor.
+sub awake
+{
+	my ($pid) = @_;
+	open my $fh, '<', "/proc/$pid/schedstat" or die "no schedstat: $!";
+	my ($ran, $waited) = split ' ', <$fh>;
+	return ($ran + $waited) / 1e9;
+}
+
+# Refused one by one, or waiting behind the first of their key.
+for my $case ([ 'retry', 'NULL' ], [ 'retry', q{'k'} ], [ 'dead_letter', 'NULL' ])
+{
+	my ($policy, $key) = @$case;
+	my $number = 0;
+	short_turns
+	{
+		my ($n) = @_;
+		my $queue = sprintf 'q%d %s %s', ++$number, $policy, $key eq 'NULL' ? 'alone' : 'key';
+		create($queue, $policy);
+		refuse($redis, $queue);
+		put_many($queue, $n, $key);
+		eventually { recorded($queue) == $n } "all are recorded: $queue";
+	}
+	1000, $node, $db, "$policy, key $key";
+}
+
+# Alone, a queue that is refused everything need not pause after refusals: pauses are
+# for the sake of others.  With them the relay would sleep nine tenths of the time.
+create('alone', 'retry');
+refuse($redis, 'alone');
+my $pid = relay_pid($node, $db);
+at_best
+{
+	my $before = recorded('alone');
+	my $awake;
+	put_many('alone', 3000, 'NULL');
+	my $took = seconds
+	{
+		$awake = awake($pid);
+		wait_for { recorded('alone') == $before + 3000 };
+	};
+	$took / (awake($pid) - $awake + 0.01);
+}
+5, 'alone, time for each second awake:';
+
+done_testing();
