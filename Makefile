@@ -92,6 +92,7 @@ OBJS = \
 	src/relay/deliver/read_cursor.o \
 	src/relay/deliver/reconcile.o \
 	src/relay/deliver/retry.o \
+	src/relay/deliver/reused.o \
 	src/relay/deliver/script.o \
 	src/relay/deliver/sent.o \
 	src/relay/deliver/skip.o \

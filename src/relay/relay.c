@@ -52,6 +52,7 @@
 #include "relay/deliver/batch_buffer.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/look.h"
+#include "relay/deliver/reused.h"
 #include "relay/deliver/script.h"
 #include "relay/link_life.h"
 #include "relay/own_run.h"
@@ -222,15 +223,22 @@ deliver(Relay *relay, OutboxTime now)
 }
 
 /*
- * Whoever waits for a count needs the figures as well.
+ * Go on counting.  Whoever waits for a count needs the figures as well.  False
+ * if somebody holds a lock.
  */
-static void
+static bool
 count_backlog(Relay *relay)
 {
-	if (!outbox_count_backlog(relay))
-		return;
-	outbox_publish_queues(relay);
-	pg_atomic_fetch_add_u64(&relay->slot->backlog_counts, 1);
+	bool		done;
+
+	if (!outbox_count_backlog(relay, &done))
+		return false;
+	if (done)
+	{
+		outbox_publish_queues(relay);
+		pg_atomic_fetch_add_u64(&relay->slot->backlog_counts, 1);
+	}
+	return true;
 }
 
 /*
@@ -251,7 +259,7 @@ chores(Relay *relay, OutboxTime now)
 	outbox_settle_idle_queues(relay);
 	outbox_remove_dropped_queue(relay);
 	outbox_want_backlog();
-	count_backlog(relay);
+	(void) count_backlog(relay);
 	outbox_publish_queues(relay);
 	if (outbox_anything_deferred())
 	{
@@ -282,6 +290,7 @@ static bool
 turn(Relay *relay, OutboxTime now)
 {
 	bool		worked;
+	bool		looked = false;
 	ListCell   *lc;
 
 	outbox_check_watch(now);
@@ -289,17 +298,16 @@ turn(Relay *relay, OutboxTime now)
 	if (outbox_record_own_run(relay))
 		foreach(lc, relay->links)
 			outbox_run_link(relay, lfirst(lc), now);
+	if (outbox_reused_is_wanted())
+		looked = outbox_look_for_reused(relay);
 	outbox_publish_waiting(relay);
 	outbox_stage_delayed(relay, now);
 	outbox_read_consumers(relay, now);
-	worked = deliver(relay, now);
+	worked = deliver(relay, now) || looked;
 	if (outbox_best_link_state(relay) == LINK_UP && !outbox_is_held())
 		outbox_resend_requested(relay);
 	if (outbox_is_counting_backlog())
-	{
-		count_backlog(relay);
-		worked = true;
-	}
+		worked |= count_backlog(relay);
 	foreach(lc, relay->links)
 	{
 		Link	   *link = lfirst(lc);

@@ -26,6 +26,7 @@
 #include "relay/base/wanted.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/deliver.h"
+#include "relay/deliver/plan_scan.h"
 #include "relay/link_life.h"
 #include "relay/upkeep/delayed.h"
 #include "storage/latch.h"
@@ -148,7 +149,7 @@ may_plan_soon(Relay *relay)
 {
 	ListCell   *lc;
 
-	if (!outbox_plan_is_wanted())
+	if (!outbox_plan_is_wanted() && !outbox_is_planning())
 		return false;
 	foreach(lc, relay->links)
 	{

@@ -441,19 +441,45 @@ fetch_row(OutboxStaging *staging, int table, ItemPointerData tid)
 								   &again, NULL);
 }
 
-bool
-outbox_staging_visible(OutboxStaging *staging, const OutboxStagedEntry *entry,
-					   TimestampTz *enqueued_at)
+/*
+ * True if the row of an entry is visible, and one of its columns.
+ */
+static bool
+visible_column(OutboxStaging *staging, const OutboxStagedEntry *entry,
+			   int column, Datum *value)
 {
 	TupleTableSlot *slot = staging->slot[entry->table];
 	bool		isnull;
 
 	if (!fetch_row(staging, entry->table, entry->tid))
 		return false;
-	*enqueued_at = DatumGetTimestampTz(slot_getattr(slot, Anum_staging_enqueued_at,
-													&isnull));
+	*value = slot_getattr(slot, column, &isnull);
 	return DatumGetInt64(slot_getattr(slot, Anum_staging_seq, &isnull)) ==
 		(int64) entry->seq;
+}
+
+bool
+outbox_staging_visible(OutboxStaging *staging, const OutboxStagedEntry *entry,
+					   TimestampTz *enqueued_at)
+{
+	Datum		value;
+
+	if (!visible_column(staging, entry, Anum_staging_enqueued_at, &value))
+		return false;
+	*enqueued_at = DatumGetTimestampTz(value);
+	return true;
+}
+
+bool
+outbox_staging_lsn(OutboxStaging *staging, const OutboxStagedEntry *entry,
+				   XLogRecPtr *lsn)
+{
+	Datum		value;
+
+	if (!visible_column(staging, entry, Anum_staging_lsn, &value))
+		return false;
+	*lsn = DatumGetLSN(value);
+	return true;
 }
 
 static struct varlena *

@@ -165,6 +165,11 @@ extern bool outbox_staging_visible(OutboxStaging *staging,
 								   const OutboxStagedEntry *entry,
 								   TimestampTz *enqueued_at);
 
+/* get the place in WAL at which it was written, likewise */
+extern bool outbox_staging_lsn(OutboxStaging *staging,
+							   const OutboxStagedEntry *entry,
+							   XLogRecPtr *lsn);
+
 /*
  * Fetch one message.  Returns false if its transaction rolled back.  (The place
  * may have been used again since then, so the number is compared.)

@@ -43,6 +43,7 @@
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/judge.h"
@@ -51,14 +52,12 @@
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/reconcile.h"
+#include "relay/deliver/reused.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/suspect.h"
-#include "store/query.h"
-#include "store/tables.h"
 #include "targets/options.h"
 #include "utils/memutils.h"
-#include "utils/pg_lsn.h"
 
 /*
  * Why the queue's options can't be used, if its row was edited by hand; NULL if
@@ -108,6 +107,10 @@ outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now)
 {
 	ListCell   *lc;
 
+	/* most of them would have to be read again */
+	if (outbox_reused_is_wanted())
+		return;
+	outbox_turn_does(OUTBOX_STEP_CURSORS);
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -202,41 +205,9 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 		outbox_cursor_differs(relay, queue);
 }
 
-/*
- * One more than the greatest transaction id of the rows that this server had
- * before its history left that of the cursor.  Restored rows don't count: their
- * ids are another server's.
- */
-static uint64
-reused_from(XLogRecPtr left)
-{
-	OutboxParam params[] = {{"left", LSNOID, LSNGetDatum(left)}};
-	uint64		result = 0;
-	uint64		n;
-
-	outbox_begin_step();
-	SPI_connect();
-	n = outbox_query("(SELECT xid FROM outbox.staging_1 WHERE lsn < $left"
-					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
-					 "(SELECT xid FROM outbox.staging_2 WHERE lsn < $left"
-					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
-					 "(SELECT xid FROM outbox.deferred WHERE lsn < $left"
-					 " AND reason IN " OUTBOX_REASONS_NUMBERED
-					 " ORDER BY xid DESC LIMIT 1) UNION ALL "
-					 "(SELECT xid FROM outbox.dead_letter WHERE lsn < $left"
-					 " AND " OUTBOX_DEAD_NUMBERED " ORDER BY xid DESC LIMIT 1)",
-					 params, lengthof(params));
-	for (uint64 i = 0; i < n; i++)
-		result = Max(result, (uint64) outbox_result_int64(i, 1) + 1);
-	SPI_finish();
-	outbox_end_step();
-	return result;
-}
-
 static void
-clip_position(Relay *relay, OutboxPosition *pos, XLogRecPtr left)
+clip_position(Relay *relay, OutboxPosition *pos, uint64 below)
 {
-	uint64		below = reused_from(left);
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	OutboxSnap *prev = outbox_snap_clip(pos->prev, below);
 	OutboxSnap *cur = outbox_snap_clip(pos->cur, below);
@@ -282,7 +253,17 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 	uint64	   *drop;
 
 	if (left != InvalidXLogRecPtr)
-		clip_position(relay, pos, left);
+	{
+		uint64		below;
+
+		/* until that is known, which takes a moment, the queue waits */
+		if (!outbox_reused_from(left, &below))
+		{
+			outbox_queue_is_unknown(queue);
+			return;
+		}
+		clip_position(relay, pos, below);
+	}
 	if (!outbox_reconcile(queue, cursor, pos, left, &ndrop, &drop))
 	{
 		outbox_block_queue(relay, queue, 0,

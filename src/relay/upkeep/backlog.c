@@ -394,26 +394,28 @@ go_on_counting(Relay *relay, OutboxStaging *staging, bool anew)
  * If somebody holds a lock, the next call tries again.
  */
 bool
-outbox_count_backlog(Relay *relay)
+outbox_count_backlog(Relay *relay, bool *done)
 {
 	OutboxStaging staging;
 	bool		anew = scan.running ? scan.anew :
 	outbox_cursor_jumps() != jumps_counted;
-	bool		done = false;
+	bool		ok;
 
+	*done = false;
 	if (outbox_is_held())
-		return count_held(relay);
+		return *done = count_held(relay);
 	if ((!wanted && !scan.running) || !outbox_begin_locked_step(NULL, 0))
 		return false;
 	outbox_turn_does(OUTBOX_STEP_BACKLOG);
-	if (outbox_staging_open(&staging, GetActiveSnapshot(),
-							anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES))
+	ok = outbox_staging_open(&staging, GetActiveSnapshot(),
+							 anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES);
+	if (ok)
 	{
-		done = go_on_counting(relay, &staging, anew);
+		*done = go_on_counting(relay, &staging, anew);
 		outbox_staging_close(&staging);
 	}
 	outbox_end_step();
-	return done;
+	return ok;
 }
 
 static OutboxQueueState

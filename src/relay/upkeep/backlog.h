@@ -51,8 +51,8 @@ extern void outbox_want_backlog(void);
 /* is it under way? */
 extern bool outbox_is_counting_backlog(void);
 
-/* go on with it; true if all has been counted */
-extern bool outbox_count_backlog(Relay *relay);
+/* go on with it; false if somebody holds a lock; *done: all has been counted */
+extern bool outbox_count_backlog(Relay *relay, bool *done);
 
 /* publish the counts and the state of each queue */
 extern void outbox_publish_queues(Relay *relay);

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * reused.h
+ *	  Which transaction ids are given out again after a promotion.
+ *
+ * Copyright (c) 2026, the outbox developers
+ *
+ * Purpose: find the greatest id that rows of before have, once for all queues.
+ * Process: relay.
+ * Transaction: outbox_look_for_reused() has one of its own.
+ * Memory: static.
+ * Errors: those of index scans.
+ * Locks: AccessShareLock on the tables of messages, if it can be had.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RELAY_REUSED_H
+#define OUTBOX_RELAY_REUSED_H
+
+#include "outbox.h"
+
+#include "relay/base/state.h"
+
+/*
+ * One more than the greatest transaction id of the rows that this server had
+ * before its history left that of a cursor, at this place in WAL.  False if that
+ * is not known yet: it is looked for now.
+ */
+extern bool outbox_reused_from(XLogRecPtr left, uint64 *below);
+
+/* is it being looked for? */
+extern bool outbox_reused_is_wanted(void);
+
+/* go on with that; false if somebody holds a lock */
+extern bool outbox_look_for_reused(Relay *relay);
+
+#endif							/* OUTBOX_RELAY_REUSED_H */
