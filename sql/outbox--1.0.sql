@@ -274,13 +274,19 @@ COMMENT ON INDEX outbox.dead_letter_skipped IS
 
 CREATE TABLE outbox.resend_request (
     queue       integer NOT NULL,
-    since       timestamptz NOT NULL
+    since       timestamptz NOT NULL,
+    upto        bigint,
+    done        bigint NOT NULL DEFAULT 0
 );
 REVOKE ALL ON TABLE outbox.resend_request FROM PUBLIC;
 COMMENT ON TABLE outbox.resend_request IS
 'requests of outbox_resend() that the relay has not carried out yet';
 COMMENT ON COLUMN outbox.resend_request.queue IS
 'the queue''s id';
+COMMENT ON COLUMN outbox.resend_request.upto IS
+'the greatest number of a message when the relay began; null: it has not begun';
+COMMENT ON COLUMN outbox.resend_request.done IS
+'messages up to this number have been staged again';
 COMMENT ON COLUMN outbox.resend_request.since IS
 'messages that were enqueued since then are delivered again';
 

@@ -305,7 +305,7 @@ turn(Relay *relay, OutboxTime now)
 	outbox_read_consumers(relay, now);
 	worked = deliver(relay, now) || looked;
 	if (outbox_best_link_state(relay) == LINK_UP && !outbox_is_held())
-		outbox_resend_requested(relay);
+		worked |= outbox_resend_requested(relay);
 	if (outbox_is_counting_backlog())
 		worked |= count_backlog(relay);
 	foreach(lc, relay->links)

@@ -122,7 +122,7 @@ SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key',
 		'paused_at', 'created_at', 'options', 'consumer_retry']);
 SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired',
 		'cursor_key', 'cursor_pos', 'cursor_seq', 'cursor_count']);
-SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since']);
+SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since', 'upto', 'done']);
 SELECT columns_are('outbox', 'returned', ARRAY['n', 'queue', 'id', 'attempts', 'digest', 'due_at', 'history']);
 SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'redis_key', 'retry_id', 'dead_id']);
 SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database', 'held', 'held_why', 'held_since', 'restored']);

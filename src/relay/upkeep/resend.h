@@ -27,7 +27,10 @@ extern void outbox_look_for_resend(void);
 /* to be called now and then: try requests again that could not be done */
 extern void outbox_look_for_waiting_resend(void);
 
-/* do one request, if there may be any */
-extern void outbox_resend_requested(Relay *relay);
+/*
+ * Go on with a request, if there may be any.  False if there is nothing to do
+ * now.
+ */
+extern bool outbox_resend_requested(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_RESEND_H */
