@@ -46,6 +46,7 @@
 #include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
@@ -78,9 +79,26 @@ enum
 };
 
 static uint64
-run(const char *sql, const OutboxParam *params)
+look_up(const char *sql, const OutboxParam *params)
 {
 	return outbox_query(sql, params, NPARAMS);
+}
+
+/*
+ * The same with hashed joins.  The planner takes every skip list for a short one,
+ * and would compare each row with all of it.
+ */
+static uint64
+run(const char *sql, const OutboxParam *params)
+{
+	int			level = NewGUCNestLevel();
+	uint64		n;
+
+	(void) set_config_option("enable_nestloop", "off", PGC_USERSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_SAVE, true, 0, false);
+	n = look_up(sql, params);
+	AtEOXact_GUC(true, level);
+	return n;
 }
 
 static void
@@ -222,12 +240,12 @@ update_tables(RelayQueue *queue, const OutboxParam *params)
 static void
 retry_first_of_keys(const OutboxParam *params)
 {
-	run("UPDATE outbox.deferred AS r SET reason = 'behind', due_at = NULL"
-		" WHERE queue = $queue AND reason = 'retry' AND key IS NOT NULL"
-		" AND EXISTS " EARLIER, params);
-	run("UPDATE outbox.deferred AS r SET reason = 'retry', due_at = $now"
-		" WHERE queue = $queue AND reason = 'behind'"
-		" AND NOT EXISTS " EARLIER, params);
+	look_up("UPDATE outbox.deferred AS r SET reason = 'behind', due_at = NULL"
+			" WHERE queue = $queue AND reason = 'retry' AND key IS NOT NULL"
+			" AND EXISTS " EARLIER, params);
+	look_up("UPDATE outbox.deferred AS r SET reason = 'retry', due_at = $now"
+			" WHERE queue = $queue AND reason = 'behind'"
+			" AND NOT EXISTS " EARLIER, params);
 }
 
 /*
