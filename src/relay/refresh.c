@@ -40,6 +40,7 @@
 #include "relay/upkeep/purge.h"
 #include "relay/upkeep/totals.h"
 #include "store/query.h"
+#include "store/tables.h"
 
 static const StepLock locks[] = {
 	{OUTBOX_REL_QUEUE, false},
@@ -49,6 +50,9 @@ static const StepLock locks[] = {
 	{OUTBOX_REL_QUEUE_TOTAL, false},
 	{OUTBOX_REL_RELAY_STATE, false}
 };
+
+/* queues that are added in one turn */
+#define ADD_QUEUES		50
 
 static RelayQueue *
 add_queue(Relay *relay, const OutboxQueue *settings)
@@ -144,7 +148,9 @@ send_remove(RelayQueue *queue)
 
 /*
  * Whoever dropped the queue has deleted what it had, but the relay may have
- * added to it until it noticed.
+ * added to it until it noticed.  There are indexes for these; delayed messages
+ * that a consumer has returned just then are staged when they are due, and
+ * belong to no queue.
  */
 static void
 delete_orphans(int32 id)
@@ -154,9 +160,14 @@ delete_orphans(int32 id)
 	if (!outbox_lock_failures() || !outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL))
 		return;
 	SPI_connect();
-	outbox_query("DELETE FROM outbox.deferred WHERE queue = $queue",
+	outbox_query("DELETE FROM outbox.deferred WHERE queue = $queue"
+				 " AND reason IN " OUTBOX_REASONS_NUMBERED,
 				 params, lengthof(params));
-	outbox_query("DELETE FROM outbox.dead_letter WHERE queue = $queue",
+	outbox_query("DELETE FROM outbox.dead_letter WHERE queue = $queue"
+				 " AND " OUTBOX_DEAD_NUMBERED,
+				 params, lengthof(params));
+	outbox_query("DELETE FROM outbox.dead_letter WHERE queue = $queue"
+				 " AND gone_at IS NULL",
 				 params, lengthof(params));
 	outbox_query("DELETE FROM outbox.queue_total WHERE queue = $queue",
 				 params, lengthof(params));
@@ -191,6 +202,8 @@ refresh_queues(Relay *relay)
 	ListCell   *lc;
 	List	   *fresh;
 
+	int			added = 0;
+
 	outbox_queues_were_read();
 	fresh = outbox_queue_list();
 
@@ -207,6 +220,13 @@ refresh_queues(Relay *relay)
 		{
 			drop_queue(queue);
 			queue = NULL;
+		}
+		if (queue == NULL && ++added > ADD_QUEUES)
+		{
+			/* the others on the next turn */
+			outbox_queues_are_stale();
+			outbox_want_plan(PLAN_QUEUES);
+			continue;
 		}
 		if (queue == NULL)
 			queue = add_queue(relay, settings);

@@ -72,7 +72,7 @@
 
 /* how often chores are done; and how soon again if they left work over */
 #define CHORES_INTERVAL_MS	1000
-#define MORE_WORK_MS		100
+#define MORE_WORK_MS		30
 
 /* at the start: how soon to try again if somebody has locked a table */
 #define LOCK_RETRY_MS		50

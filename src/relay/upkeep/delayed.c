@@ -22,29 +22,57 @@
 
 #include "relay/base/hold.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "store/deferred.h"
 #include "store/query.h"
 #include "utils/timestamp.h"
 
-/* rows staged in one transaction */
-#define MOVE_ROWS		500
+/* rows staged in one transaction, and bytes after which no further one is */
+#define MOVE_ROWS		200
+#define MOVE_BYTES		1048576
+
+/* how often rows are looked for that no commit has told of */
+#define FULL_LOOK_MS	10000
+
+/* ... and such a look may take this part of the relay's time */
+#define FULL_LOOK_PART	50
 
 static TimestampTz due_at = DT_NOEND;	/* of the next message; DT_NOEND: none */
 static OutboxTime not_before = 0;	/* no attempt before this */
 
 /*
- * SPI is connected.
+ * No message is due before this, as far as commits have told; and when to look
+ * for others.
+ */
+static TimestampTz none_before = DT_NOBEGIN;
+static OutboxTime full_look_at = 0;
+
+/*
+ * SPI is connected.  While an old snapshot lives, the index keeps entries of all
+ * messages that have been staged since: those before none_before are passed over.
  */
 static void
 find_next_due(void)
 {
+	OutboxTime	began = outbox_now();
+	bool		full = began >= full_look_at;
+	OutboxParam params[] = {
+		{"from", TIMESTAMPTZOID,
+		TimestampTzGetDatum(full ? DT_NOBEGIN : none_before)}
+	};
+
 	/* a row without a time has been edited by hand; it is never due */
 	due_at = DT_NOEND;
 	if (outbox_query("SELECT due_at FROM outbox.deferred"
-					 " WHERE reason = 'delayed' AND due_at IS NOT NULL"
-					 " ORDER BY due_at LIMIT 1", NULL, 0) > 0)
+					 " WHERE reason = 'delayed' AND due_at >= $from"
+					 " ORDER BY due_at LIMIT 1", params, lengthof(params)) > 0)
 		due_at = outbox_result_int64(0, 1);
+	none_before = due_at;
+	if (full)
+		full_look_at = outbox_now() +
+			Max(FULL_LOOK_MS * INT64CONST(1000),
+				(outbox_now() - began) * FULL_LOOK_PART);
 }
 
 void
@@ -71,7 +99,10 @@ listen_to_commits(Relay *relay)
 	if (due != PG_UINT64_MAX)
 		due = pg_atomic_exchange_u64(&relay->slot->due, PG_UINT64_MAX);
 	if (due != PG_UINT64_MAX)
+	{
 		due_at = Min(due_at, (TimestampTz) due);
+		none_before = Min(none_before, (TimestampTz) due);
+	}
 }
 
 /*
@@ -81,16 +112,22 @@ static bool
 move_rows(TimestampTz now)
 {
 	OutboxParam params[] = {
-		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
+		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)},
+		{"from", TIMESTAMPTZOID, TimestampTzGetDatum(none_before)}
 	};
 	uint64		n;
 
 	SPI_connect();
 	n = outbox_query("WITH moved AS (DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
-					 "SELECT ctid FROM outbox.deferred"
-					 " WHERE reason = 'delayed' AND due_at <= $now"
+					 "SELECT place FROM (SELECT place,"
+					 " sum(bytes) OVER (ORDER BY due_at, seq) - bytes AS before"
+					 " FROM (SELECT ctid AS place, due_at, seq,"
+					 " octet_length(payload)::bigint AS bytes FROM outbox.deferred"
+					 " WHERE reason = 'delayed' AND due_at BETWEEN $from AND $now"
 					 " ORDER BY due_at, seq LIMIT " CppAsString2(MOVE_ROWS)
-					 " FOR UPDATE SKIP LOCKED)) RETURNING *)"
+					 " FOR UPDATE SKIP LOCKED) AS due) AS sums"
+					 " WHERE before < " CppAsString2(MOVE_BYTES)
+					 ")) RETURNING *)"
 					 " SELECT * FROM moved ORDER BY due_at, seq",
 					 params, lengthof(params));
 	outbox_stage_result();
@@ -119,6 +156,7 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 
 	if (outbox_begin_locked_step(locks, lengthof(locks)))
 	{
+		outbox_turn_does(OUTBOX_STEP_DELAYED);
 		moved = move_rows(wall);
 		outbox_end_step();
 	}

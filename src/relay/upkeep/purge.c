@@ -26,6 +26,7 @@
 #include "redis/resp.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/plan.h"
@@ -40,7 +41,7 @@
 #include "utils/timestamp.h"
 
 /* rows deleted in one statement */
-#define ROWS		1000
+#define ROWS		300
 #define ROWS_TEXT	CppAsString2(ROWS)
 
 static bool want_unskip = true;
@@ -238,15 +239,18 @@ unskip_dead_letters(OutboxStaging *staging)
 		Datum		id = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
 		RelayQueue *queue = outbox_find_queue(DatumGetInt32(id));
 
-		if (queue != NULL && queue->state->state == QUEUE_FLOWING)
+		if (queue != NULL && queue->state->state == QUEUE_FLOWING &&
+			!outbox_piece_is_done())
 			unskip_dead_letters_of(queue, params[0].value);
 		else
 			want_unskip = true;
 	}
-	outbox_query("DELETE FROM outbox.dead_letter WHERE ctid = ANY (ARRAY("
-				 "SELECT ctid FROM outbox.dead_letter"
-				 " WHERE gone_at IS NOT NULL AND NOT skipped"
-				 " FOR UPDATE SKIP LOCKED))", NULL, 0);
+	want_unskip |=
+		outbox_query("DELETE FROM outbox.dead_letter WHERE ctid = ANY (ARRAY("
+					 "SELECT ctid FROM outbox.dead_letter"
+					 " WHERE gone_at IS NOT NULL AND NOT skipped"
+					 " LIMIT " ROWS_TEXT " FOR UPDATE SKIP LOCKED))",
+					 NULL, 0) == ROWS;
 }
 
 bool
@@ -258,14 +262,21 @@ outbox_purge(Relay *relay, OutboxTime now)
 
 	if (!outbox_begin_failure_step())
 		return false;
+	outbox_turn_does(OUTBOX_STEP_PURGE);
 	SPI_connect();
 	more = purge_applied();
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		if (queue->held->evacuated && !queue->listed->dropped)
-			more |= purge_evacuated(queue, now);
+		if (!queue->held->evacuated || queue->listed->dropped)
+			continue;
+		if (outbox_piece_is_done())
+		{
+			more = true;
+			break;
+		}
+		more |= purge_evacuated(queue, now);
 	}
 	if (want_unskip &&
 		outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_STAGING_TABLES))

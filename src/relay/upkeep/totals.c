@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/upkeep/registers.h"
 #include "storage/bufmgr.h"
@@ -33,8 +34,11 @@
 
 #define WRITE_INTERVAL_MS	10000
 
+/* queues whose totals are written in one turn */
+#define WRITE_ROWS			100
+
 /* rows counted in one step */
-#define COUNT_ROWS			5000
+#define COUNT_ROWS			2000
 #define COUNT_ROWS_TEXT		CppAsString2(COUNT_ROWS)
 
 static OutboxTime write_at = 0;
@@ -120,6 +124,28 @@ has_changed(const RelayQueue *queue)
 		  queue->cursor->applied != queue->totals->written_count));
 }
 
+/*
+ * Some queues whose totals have changed: behind those of the last time, so that
+ * all have their turn.
+ */
+static List *
+changed_queues(const Relay *relay, int most)
+{
+	static int	last = 0;
+	List	   *changed = NIL;
+	int			n = list_length(relay->queues);
+
+	for (int i = 0; i < n && list_length(changed) < most; i++)
+	{
+		RelayQueue *queue = list_nth(relay->queues, ++last % n);
+
+		if (has_changed(queue))
+			changed = lappend(changed, queue);
+	}
+	last %= Max(n, 1);
+	return changed;
+}
+
 static void
 write_totals(RelayQueue *queue)
 {
@@ -166,15 +192,16 @@ outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 		{OUTBOX_REL_QUEUE_TOTAL, true},
 		{OUTBOX_REL_QUEUE, false}
 	};
-	List	   *changed = NIL;
+	List	   *changed;
 	ListCell   *lc;
 
 	if (!must && now < write_at)
 		return;
-	write_at = outbox_in_ms(now, WRITE_INTERVAL_MS);
-	foreach(lc, relay->queues)
-		if (has_changed(lfirst(lc)))
-		changed = lappend(changed, lfirst(lc));
+	outbox_turn_does(OUTBOX_STEP_TOTALS);
+	changed = changed_queues(relay, must ? PG_INT32_MAX : WRITE_ROWS);
+	if (list_length(changed) < WRITE_ROWS)
+		write_at = outbox_in_ms(now, WRITE_INTERVAL_MS);
+	outbox_turn_worked(0, list_length(changed));
 	if (changed == NIL || !outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
 
@@ -296,6 +323,7 @@ outbox_count_deferred(Relay *relay)
 
 	if (!outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
+	outbox_turn_does(OUTBOX_STEP_COUNTS);
 	SPI_connect();
 	count_delayed(relay);
 	count_dead(relay);
