@@ -299,6 +299,18 @@ class Bench:
         wait_until("the relay to be asleep", stopped_asleep, 30)
         return pid
 
+    def longest_turn(self):
+        """What the relay's longest turn took, by the clock and of CPU time, and why."""
+        turns = [self.postgres.psql(
+            "SELECT round(ms::numeric, 1) || ' ms (' || step || ', ' || rows || ' rows)'"
+            f" FROM outbox.longest_turns WHERE clock = '{clock}'"
+            " ORDER BY ms DESC LIMIT 1") or "under 1 ms"
+            for clock in ("wall", "cpu")]
+        return f"{turns[0]} by the clock, {turns[1]} of CPU time"
+
+    def forget_turns(self):
+        self.postgres.psql("SELECT outbox.reset_turn_stats()")
+
     def relay_state(self):
         return self.postgres.psql("SELECT state FROM outbox.status")
 
