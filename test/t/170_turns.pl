@@ -37,7 +37,7 @@ short_turns
 	$stuck += $n;
 	put_many('bad', $n);
 	put($node, $db, 'b', "beside $n");
-	eventually { $redis->count('b') == ($n == 60_000 ? 1 : 2) } "the other queue flows beside $n";
+	eventually { $redis->count('b') == ($n == 120_000 ? 1 : 2) } "the other queue flows beside $n";
 	eventually
 	{
 		ask($node, $db, q{SELECT waiting FROM outbox.queue_status WHERE queue = 'bad'}) eq $stuck
@@ -47,7 +47,7 @@ short_turns
 	my $failed = ask($node, $db, $tries);
 	eventually { ask($node, $db, $tries) > $failed + 1 } 'it is tried again';
 }
-60_000, $node, $db, 'rows of a queue that stands still';
+120_000, $node, $db, 'rows of a queue that stands still';
 
 # It goes on where it stood.
 mend($redis, 'bad');
