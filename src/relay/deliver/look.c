@@ -77,7 +77,9 @@ write_record(void)
 }
 
 /*
- * Is the queue's cursor where it was left, with nothing on its way?
+ * Is the queue's cursor where it was left, with nothing on its way?  A queue that
+ * is paused ignores the answers to what had been sent before: then the cursor is
+ * further on than what is acknowledged, and must not be moved back to that.
  */
 static bool
 is_idle(const RelayQueue *queue)
@@ -86,6 +88,7 @@ is_idle(const RelayQueue *queue)
 
 	return !queue->listed->dropped && queue->requests->inflight == 0 &&
 		queue->cursor->acked.prev != NULL &&
+		queue->cursor->expect_seq == queue->cursor->acked.seq &&
 		(state == QUEUE_PAUSED ||
 		 (state == QUEUE_FLOWING && queue->plan->finished &&
 		  !outbox_has_planned(queue)));
