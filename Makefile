@@ -21,9 +21,12 @@ OBJS = \
 	src/databases.o \
 	src/guc.o \
 	src/launcher.o \
+	src/lock.o \
+	src/owner.o \
 	src/outbox.o \
 	src/redis_url.o \
 	src/server_run.o \
+	src/shape.o \
 	src/shmem.o \
 	src/slots.o \
 	src/wake.o \
@@ -71,6 +74,7 @@ OBJS = \
 	src/relay/base/latency.o \
 	src/relay/base/link.o \
 	src/relay/base/log_allowance.o \
+	src/relay/base/mishap.o \
 	src/relay/base/queues.o \
 	src/relay/base/shown.o \
 	src/relay/base/step.o \
@@ -98,6 +102,7 @@ OBJS = \
 	src/relay/deliver/skip.o \
 	src/relay/deliver/skip_batch.o \
 	src/relay/deliver/suspect.o \
+	src/relay/deliver/tell.o \
 	src/relay/deliver/tick.o \
 	src/relay/consumers/entry.o \
 	src/relay/consumers/read_position.o \
@@ -105,6 +110,7 @@ OBJS = \
 	src/relay/consumers/streams.o \
 	src/relay/upkeep/backlog.o \
 	src/relay/upkeep/delayed.o \
+	src/relay/upkeep/obstacle.o \
 	src/relay/upkeep/evacuate.o \
 	src/relay/upkeep/kept.o \
 	src/relay/upkeep/mend.o \
@@ -118,6 +124,7 @@ OBJS = \
 	src/relay/link_life.o \
 	src/relay/own_run.o \
 	src/relay/refresh.o \
+	src/relay/server_settings.o \
 	src/relay/relay.o \
 	src/relay/wait.o
 

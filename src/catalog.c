@@ -18,11 +18,13 @@
  */
 #include "catalog.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "commands/extension.h"
-#include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_STAGING_1] = "staging_1",
@@ -38,6 +40,7 @@ static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_RESEND_REQUEST] = "resend_request",
 	[OUTBOX_REL_QUEUE_TOTAL] = "queue_total",
 	[OUTBOX_REL_RETURNED] = "returned",
+	[OUTBOX_REL_RETURNED_N] = "returned_n",
 	[OUTBOX_REL_CONSUMER_POSITION] = "consumer_position",
 	[OUTBOX_REL_RELAY_STATE] = "relay_state",
 	[OUTBOX_REL_RUN] = "run",
@@ -50,6 +53,10 @@ static Oid	relids[OUTBOX_NRELATIONS];
 static bool loaded = false;
 static bool registered = false;
 static uint64 epoch = 1;
+
+/* the owner of all relations; if it is not one: two that differ */
+static Oid	owner = InvalidOid;
+static Oid	owned_otherwise = InvalidOid;
 
 static void
 relcache_callback(Datum arg, Oid relid)
@@ -64,6 +71,33 @@ relcache_callback(Datum arg, Oid relid)
 			epoch++;
 			return;
 		}
+	}
+}
+
+/*
+ * Find the owner.  A relation that is gone leaves it unknown until all are
+ * looked up again.
+ */
+static void
+load_owner(void)
+{
+	owned_otherwise = InvalidOid;
+	for (int i = 0; i < OUTBOX_NRELATIONS; i++)
+	{
+		HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relids[i]));
+		Oid			its;
+
+		if (!HeapTupleIsValid(tup))
+		{
+			loaded = false;
+			return;
+		}
+		its = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+		ReleaseSysCache(tup);
+		if (i == 0)
+			owner = its;
+		else if (its != owner)
+			owned_otherwise = relids[i];
 	}
 }
 
@@ -93,6 +127,8 @@ outbox_catalog_load(void)
 		if (!OidIsValid(relids[i]))
 			loaded = false;
 	}
+	if (loaded)
+		load_owner();
 	return loaded;
 }
 
@@ -109,6 +145,21 @@ outbox_relid(OutboxRelation which)
 	return relids[which];
 }
 
+Oid
+outbox_owner(void)
+{
+	(void) outbox_relid(OUTBOX_REL_QUEUE);
+	if (OidIsValid(owned_otherwise))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relations of schema \"%s\" have different owners",
+						OUTBOX_SCHEMA),
+				 errdetail("\"%s\" and \"%s\" have.",
+						   relation_names[0], get_rel_name(owned_otherwise)),
+				 errhint("Give them all to one role with ALTER TABLE ... OWNER TO.")));
+	return owner;
+}
+
 void
 outbox_catalog_forget(void)
 {
@@ -117,21 +168,15 @@ outbox_catalog_forget(void)
 }
 
 bool
-outbox_lock_relation(OutboxRelation which)
+outbox_catalog_is_loaded(void)
 {
-	/*
-	 * whoever drops a relation sends an invalidation before releasing the
-	 * lock
-	 */
-	return loaded &&
-		ConditionalLockRelationOid(relids[which], AccessShareLock) && loaded;
+	return loaded;
 }
 
-bool
-outbox_lock_to_write(OutboxRelation which)
+const char *
+outbox_relation_text(OutboxRelation which)
 {
-	return loaded &&
-		ConditionalLockRelationOid(relids[which], RowExclusiveLock) && loaded;
+	return relation_names[which];
 }
 
 uint64

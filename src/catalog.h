@@ -10,8 +10,8 @@
  * Transaction: the caller's.
  * Memory: static.
  * Errors: UNDEFINED_OBJECT from outbox_relid() if the extension is not installed
- *	  in this database.
- * Locks: those that outbox_lock_...() is asked for, to the transaction's end.
+ *	  in this database; see outbox_owner().
+ * Locks: none are taken.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,6 +35,7 @@ typedef enum OutboxRelation
 	OUTBOX_REL_RESEND_REQUEST,
 	OUTBOX_REL_QUEUE_TOTAL,
 	OUTBOX_REL_RETURNED,
+	OUTBOX_REL_RETURNED_N,
 	OUTBOX_REL_CONSUMER_POSITION,
 	OUTBOX_REL_RELAY_STATE,
 	OUTBOX_REL_RUN,
@@ -44,21 +45,23 @@ typedef enum OutboxRelation
 	OUTBOX_NRELATIONS
 } OutboxRelation;
 
+/* what is shown of a relation that is in the way, see lock.h */
+#define OUTBOX_OBSTACLE_SIZE 256
+
 /* look all relations up; returns false if the extension is not installed */
 extern bool outbox_catalog_load(void);
 
 /* returns a relation's OID */
 extern Oid	outbox_relid(OutboxRelation which);
 
-/*
- * Take AccessShareLock.  Returns false, without waiting, if somebody holds a
- * lock that conflicts or the relation is gone.  The relay never waits for a
- * lock: it would deadlock with a user's DDL that waits for the relay's locks.
- */
-extern bool outbox_lock_relation(OutboxRelation which);
+/* returns the owner of all relations; an error if they have several */
+extern Oid	outbox_owner(void);
 
-/* the same with RowExclusiveLock */
-extern bool outbox_lock_to_write(OutboxRelation which);
+/* false if a relation has changed since the catalog was loaded */
+extern bool outbox_catalog_is_loaded(void);
+
+/* returns a relation's name without its schema */
+extern const char *outbox_relation_text(OutboxRelation which);
 
 /* have all relations looked up again by the next use */
 extern void outbox_catalog_forget(void);

@@ -47,6 +47,14 @@
 #define outbox_guc_free(ptr) free(ptr)
 #endif
 
+/* 16: the list of settings is told with its length */
+#if PG_VERSION_NUM >= 160000
+#define outbox_all_settings(n) get_guc_variables(n)
+#else
+#define outbox_all_settings(n) \
+	(*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
 /* 16: varlena access has a header of its own */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

@@ -169,7 +169,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 
 	if (access == OAT_DROP && class == ExtensionRelationId &&
 		object == get_extension_oid(OUTBOX_EXTENSION, true))
-		outbox_tell_at_commit();
+		outbox_tell_state_at_commit();
 }
 
 void

@@ -48,6 +48,10 @@ typedef enum OutboxRelayState
 	OUTBOX_FENCED
 } OutboxRelayState;
 
+/* bits of OutboxSlot.told */
+#define OUTBOX_TOLD_QUEUES	1
+#define OUTBOX_TOLD_STATE	2
+
 /* why a relay has ended */
 typedef enum OutboxOutcome
 {

@@ -49,7 +49,8 @@ typedef enum WakeFlag
 {
 	WAKE_NOT,
 	WAKE_DELIVER,
-	WAKE_TELL
+	WAKE_TELL,
+	WAKE_TELL_STATE
 } WakeFlag;
 
 /* no message was deferred; due times are finite */
@@ -83,7 +84,7 @@ wake_relay(void)
  * extension: then the launcher sees the flag.
  */
 static void
-tell_relay(void)
+tell_relay(uint32 what)
 {
 	OutboxSlot *slot;
 
@@ -93,7 +94,7 @@ tell_relay(void)
 	slot = outbox_find_slot(MyDatabaseId);
 	if (slot != NULL)
 	{
-		pg_atomic_write_u32(&slot->told, 1);
+		pg_atomic_fetch_or_u32(&slot->told, what);
 		outbox_wake_procno(pg_atomic_read_u32(&slot->procno));
 	}
 	LWLockRelease(outbox_shared->lock);
@@ -136,8 +137,8 @@ wake_callback(XactEvent event, void *arg)
 		return;
 	if (due != DUE_NEVER)
 		lower_due(due);
-	if (flag == WAKE_TELL)
-		tell_relay();
+	if (flag >= WAKE_TELL)
+		tell_relay(flag == WAKE_TELL ? OUTBOX_TOLD_QUEUES : OUTBOX_TOLD_STATE);
 	else if (flag == WAKE_DELIVER)
 		wake_relay();
 }
@@ -179,7 +180,13 @@ outbox_tell_at_commit(void)
 }
 
 void
+outbox_tell_state_at_commit(void)
+{
+	set_flag(WAKE_TELL_STATE);
+}
+
+void
 outbox_tell_now(void)
 {
-	tell_relay();
+	tell_relay(OUTBOX_TOLD_QUEUES);
 }

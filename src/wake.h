@@ -29,7 +29,10 @@ extern void outbox_wake_when_due(TimestampTz due_at);
 /* something else has changed: wake the relay even while it is deaf */
 extern void outbox_tell_at_commit(void);
 
-/* the same, without waiting for the commit */
+/* the same; what is in outbox.relay_state or was restored may have changed */
+extern void outbox_tell_state_at_commit(void);
+
+/* outbox_tell_at_commit(), without waiting for the commit */
 extern void outbox_tell_now(void);
 
 #endif							/* OUTBOX_WAKE_H */

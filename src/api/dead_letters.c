@@ -28,11 +28,10 @@
 #include "outbox.h"
 
 #include "api/args.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
 #include "store/deferred.h"
+#include "store/query.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(outbox_cancel);
@@ -48,12 +47,13 @@ static bool
 execute_for_id(const char *command, Datum id)
 {
 	Oid			types[1] = {UUIDOID};
+	OutboxCaller caller;
 	bool		found;
 
-	SPI_connect();
+	outbox_connect(&caller);
 	SPI_execute_with_args(command, 1, types, &id, NULL, false, 0);
 	found = SPI_processed > 0;
-	SPI_finish();
+	outbox_finish(&caller);
 	return found;
 }
 
@@ -144,6 +144,7 @@ outbox_replay(PG_FUNCTION_ARGS)
 {
 	Oid			types[1] = {UUIDOID};
 	Datum		values[1];
+	OutboxCaller caller;
 	SPITupleTable *queues;
 	uint64		nqueues;
 	int64		n = 0;
@@ -151,7 +152,7 @@ outbox_replay(PG_FUNCTION_ARGS)
 	outbox_need_arg(fcinfo, 0, "id");
 	PreventCommandIfReadOnly("outbox_replay()");
 	values[0] = PG_GETARG_DATUM(0);
-	SPI_connect();
+	outbox_connect(&caller);
 	SPI_execute_with_args("SELECT name FROM outbox.queue WHERE id IN"
 						  " (SELECT queue FROM outbox.dead_letter"
 						  " WHERE id = $1 AND gone_at IS NULL) ORDER BY id",
@@ -161,7 +162,7 @@ outbox_replay(PG_FUNCTION_ARGS)
 	for (uint64 i = 0; i < nqueues; i++)
 		n += replay(SPI_getvalue(queues->vals[i], queues->tupdesc, 1),
 					PG_GETARG_UUID_P(0), -1);
-	SPI_finish();
+	outbox_finish(&caller);
 	PG_RETURN_BOOL(n > 0);
 }
 
@@ -173,6 +174,7 @@ outbox_replay_queue(PG_FUNCTION_ARGS)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
 	int64		max = PG_ARGISNULL(1) ? -1 : PG_GETARG_INT64(1);
+	OutboxCaller caller;
 	int64		n;
 
 	PreventCommandIfReadOnly("outbox_replay_queue()");
@@ -181,9 +183,9 @@ outbox_replay_queue(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max must not be negative"),
 				 errhint("Leave it out to replay all.")));
-	SPI_connect();
+	outbox_connect(&caller);
 	n = replay(name, NULL, max);
-	SPI_finish();
+	outbox_finish(&caller);
 	PG_RETURN_INT64(n);
 }
 
@@ -196,16 +198,17 @@ outbox_resend(PG_FUNCTION_ARGS)
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
 	Oid			types[2] = {INT4OID, TIMESTAMPTZOID};
 	Datum		values[2];
+	OutboxCaller caller;
 
 	outbox_need_arg(fcinfo, 1, "since");
 	PreventCommandIfReadOnly("outbox_resend()");
 	values[0] = Int32GetDatum(outbox_queue_use(name)->id);
 	values[1] = PG_GETARG_DATUM(1);
-	SPI_connect();
+	outbox_connect(&caller);
 	SPI_execute_with_args("INSERT INTO outbox.resend_request (queue, since)"
 						  " VALUES ($1, $2)",
 						  2, types, values, NULL, false, 0);
-	SPI_finish();
+	outbox_finish(&caller);
 	outbox_tell_at_commit();
 	PG_RETURN_VOID();
 }

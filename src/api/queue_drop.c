@@ -25,13 +25,12 @@
 
 #include "api/args.h"
 #include "catalog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "shmem.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
+#include "store/query.h"
 #include "utils/snapmgr.h"
 #include "wake.h"
 
@@ -204,13 +203,14 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue name");
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	OutboxQueue queue;
+	OutboxCaller caller;
 
 	PreventCommandIfReadOnly("outbox_drop_queue()");
 	queue = *outbox_queue_find_or_error(name);
 	queue.name = name;
 	lock_queue(&queue);
 
-	SPI_connect();
+	outbox_connect(&caller);
 	if (!force)
 	{
 		check_own(&queue);
@@ -227,6 +227,6 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", name)));
-	SPI_finish();
+	outbox_finish(&caller);
 	PG_RETURN_VOID();
 }

@@ -21,11 +21,10 @@
 #include "queue/queue.h"
 
 #include "api/args.h"
-#include "catalog/pg_type.h"
 #include "convert.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "store/query.h"
 #include "targets/options.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -262,11 +261,12 @@ execute(const char *command, int nargs, Oid *types, Datum *values,
 		const char *nulls)
 {
 	uint64		processed;
+	OutboxCaller caller;
 
-	SPI_connect();
+	outbox_connect(&caller);
 	SPI_execute_with_args(command, nargs, types, values, nulls, false, 0);
 	processed = SPI_processed;
-	SPI_finish();
+	outbox_finish(&caller);
 	return processed;
 }
 

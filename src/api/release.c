@@ -196,6 +196,7 @@ Datum
 outbox_release(PG_FUNCTION_ARGS)
 {
 	char	   *reason;
+	OutboxCaller caller;
 	bool		dump_only;
 	int64		messages = 0;
 	Datum		values[2];
@@ -212,7 +213,7 @@ outbox_release(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	PreventCommandIfReadOnly("outbox_release()");
 
-	SPI_connect();
+	outbox_connect(&caller);
 	check_reason(reason);
 	/* what this database has delivered itself is not in the dump */
 	dump_only = strcmp(reason, OUTBOX_HELD_RESTORED) == 0 &&
@@ -224,8 +225,8 @@ outbox_release(PG_FUNCTION_ARGS)
 		messages = stage_restored();
 	if (!dump_only)
 		messages = count_messages();
-	SPI_finish();
-	outbox_tell_at_commit();
+	outbox_finish(&caller);
+	outbox_tell_state_at_commit();
 
 	values[0] = Int64GetDatum(messages);
 	values[1] = CStringGetTextDatum(outbox_show_redis_url(outbox_redis_server));

@@ -17,13 +17,12 @@
 #include "outbox.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "shmem.h"
 #include "store/deferred.h"
+#include "store/query.h"
 #include "store/staging.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
@@ -44,18 +43,19 @@ hold_staged(HeapTuple tup, TupleDesc desc)
 	Datum		values[Natts_staging];
 	bool		isnull[Natts_staging];
 	char		nulls[Natts_staging];
+	OutboxCaller caller;
 
 	memcpy(types, outbox_staging_types, sizeof(types));
 	heap_deform_tuple(tup, desc, values, isnull);
 	for (int i = 0; i < Natts_staging; i++)
 		nulls[i] = isnull[i] ? 'n' : ' ';
 
-	SPI_connect();
+	outbox_connect(&caller);
 	SPI_execute_with_args("INSERT INTO outbox.deferred VALUES"
 						  " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
 						  " $13, $14, 'restored')",
 						  Natts_staging, types, values, nulls, false, 0);
-	SPI_finish();
+	outbox_finish(&caller);
 	return NULL;
 }
 
@@ -121,7 +121,7 @@ outbox_hold_restored(PG_FUNCTION_ARGS)
 
 	tup = trigger->tg_trigtuple;
 	desc = RelationGetDescr(trigger->tg_relation);
-	outbox_tell_at_commit();
+	outbox_tell_state_at_commit();
 	switch (desc->natts)
 	{
 		case Natts_staging:

@@ -28,6 +28,7 @@
 #include "queue/queue.h"
 #include "shmem.h"
 #include "slots.h"
+#include "store/query.h"
 #include "store/run.h"
 #include "utils/syscache.h"
 #include "wake.h"
@@ -153,8 +154,7 @@ summarize(OutboxRelayState state, TimestampTz since, const char *why,
 	else
 	{
 		appendStringInfoString(&buf, state_names[state]);
-		if (state != OUTBOX_RUNNING)
-			append_since(&buf, since, why);
+		append_since(&buf, state != OUTBOX_RUNNING ? since : 0, why);
 	}
 	if (trouble->dead > 0)
 		appendStringInfo(&buf, "; %lld dead letter%s",
@@ -298,13 +298,14 @@ outbox_request_relay_start(PG_FUNCTION_ARGS)
 	else
 	{
 		OutboxRun	run;
+		OutboxCaller caller;
 
 		/* a copy that is made before the relay comes has the run, too */
 		outbox_run_describe(&outbox_shared->run, &run);
-		SPI_connect();
+		outbox_connect(&caller);
 		outbox_record_run(&run);
-		SPI_finish();
-		outbox_tell_at_commit();
+		outbox_finish(&caller);
+		outbox_tell_state_at_commit();
 	}
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,7 @@
  */
 #include "relay/answers.h"
 
+#include "relay/base/mishap.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "relay/consumers/streams.h"
@@ -227,6 +228,38 @@ step_of(RequestKind kind)
 }
 
 /*
+ * What an answer says can't be recorded: its queue is left for later.  Its
+ * cursor will say again what has become of its messages.
+ */
+static void
+answer_failed(Relay *relay, const Request *request, const char *error)
+{
+	if (request->kind >= REQUEST_CONSUMER_CHECK)
+		outbox_consumer_failed(request->queue, error);
+	else
+		outbox_block_queue(relay, request->queue, 0, error);
+}
+
+static void
+try_answer(Relay *relay, Link *link, const Request *request,
+		   const OutboxReply *reply)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		take_answer(relay, link, request, reply);
+	}
+	PG_CATCH();
+	{
+		if (request->queue == NULL)
+			PG_RE_THROW();
+		answer_failed(relay, request, outbox_end_error(context));
+	}
+	PG_END_TRY();
+}
+
+/*
  * Thousands of answers may have arrived at once, when cursors have been asked
  * for.  What is left is for the next turn.
  */
@@ -245,7 +278,7 @@ outbox_take_answers(Relay *relay, Link *link)
 		outbox_turn_worked(request->queue != NULL ?
 						   request->queue->settings->id : 0,
 						   Max(request->count, 1));
-		take_answer(relay, link, request, reply);
+		try_answer(relay, link, request, reply);
 		if (link->is_cut)
 		{
 			/* it was no answer: the request is the one the link ended at */

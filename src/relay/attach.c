@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  The relay's slot, its settings, and whether its database is a copy.
+ *	  The relay's slot, and whether its database is a copy.
  *
  * Copyright (c) 2026, the outbox developers
  *
@@ -23,13 +23,13 @@
  */
 #include "relay/attach.h"
 
+#include "lock.h"
 #include "miscadmin.h"
 #include "relay/base/hold.h"
 #include "slots.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "store/query.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 volatile sig_atomic_t outbox_told_to_end = false;
@@ -115,36 +115,6 @@ outbox_relay_leave(Relay *relay)
 	proc_exit(0);
 }
 
-/*
- * ALTER DATABASE and ALTER ROLE must not change how the relay's statements
- * run.  Staging has no statistics, and those of outbox.deferred are old when
- * many rows have come at once: the planner would take large tables for small
- * ones and read them as a whole, again and again.  Every frequent query has an
- * index.
- */
-void
-outbox_fix_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"synchronous_commit", "off"},
-		{"lock_timeout", "0"},
-		{"statement_timeout", "0"},
-		OUTBOX_SETTINGS_OF_VERSION
-		{"row_security", "off"},
-		{"enable_seqscan", "off"},
-		{"jit", "off"},
-		{"max_parallel_workers_per_gather", "0"},
-		{"search_path", "pg_catalog, pg_temp"}
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
-						PGC_S_OVERRIDE);
-}
-
 #define THIS_DATABASE \
 	"(SELECT oid FROM pg_database WHERE datname = current_database())"
 
@@ -166,17 +136,20 @@ make_source(void)
  * is connected.
  */
 static bool
-take_state(Relay *relay)
+take_state(Relay *relay, bool deferred)
 {
+	static bool restored = false;
 	bool		changed;
 	bool		isnull;
 	char	   *source;
 	char	   *held;
 
+	if (deferred)
+		restored = outbox_query("SELECT FROM outbox.deferred"
+								" WHERE reason = 'restored' LIMIT 1",
+								NULL, 0) > 0;
 	if (outbox_query("SELECT source::text, held, held_why,"
-					 " database = " THIS_DATABASE ","
-					 " EXISTS (SELECT FROM outbox.deferred"
-					 " WHERE reason = 'restored')"
+					 " database = " THIS_DATABASE
 					 " FROM outbox.relay_state", NULL, 0) != 1)
 	{
 		outbox_hold(OUTBOX_HELD_COPY,
@@ -193,7 +166,7 @@ take_state(Relay *relay)
 	else if (!DatumGetBool(outbox_result(0, 4, &isnull)))
 		outbox_hold(OUTBOX_HELD_COPY,
 					"this database was copied from another one");
-	else if (DatumGetBool(outbox_result(0, 5, &isnull)))
+	else if (restored)
 		outbox_hold(OUTBOX_HELD_RESTORED, "messages came out of a dump");
 	else
 		outbox_stop_holding(changed);
@@ -201,13 +174,15 @@ take_state(Relay *relay)
 }
 
 bool
-outbox_read_relay_state(Relay *relay)
+outbox_read_relay_state(Relay *relay, bool deferred)
 {
 	bool		changed;
 
 	SPI_connect();
-	make_source();
-	changed = take_state(relay);
+	if (outbox_query("SELECT FROM outbox.relay_state", NULL, 0) == 0 &&
+		outbox_lock_to_write(OUTBOX_REL_RELAY_STATE))
+		make_source();
+	changed = take_state(relay, deferred);
 	SPI_finish();
 	return changed;
 }

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * attach.h
- *	  The relay's slot, its settings, and whether its database is a copy.
+ *	  The relay's slot, and whether its database is a copy.
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: take the slot, keep the database's settings out, read the source.
+ * Purpose: take the slot, read the source.
  * Process: relay.
  * Transaction: outbox_read_relay_state() in the caller's; the rest needs none.
  * Memory: nothing is allocated.
@@ -34,14 +34,12 @@ extern OutboxSlot *outbox_relay_attach(const OutboxRelayArgs *args);
 /* the extension is not in this database: end, and do not start again */
 pg_noreturn extern void outbox_relay_leave(Relay *relay);
 
-/* settings that the relay's statements rely on, whatever the database's are */
-extern void outbox_fix_settings(void);
-
 /*
  * Read the database's source, and hold everything if the database is a copy or
- * was restored.  True if the source has changed: then all cursors have other
+ * was restored.  Restored messages are looked for only if the caller has locked
+ * outbox.deferred.  True if the source has changed: then all cursors have other
  * names.
  */
-extern bool outbox_read_relay_state(Relay *relay);
+extern bool outbox_read_relay_state(Relay *relay, bool deferred);
 
 #endif							/* OUTBOX_RELAY_ATTACH_H */

@@ -85,7 +85,8 @@ outbox_record_own_run(Relay *relay)
 	SPI_connect();
 	take_restored();
 	if (database_says_held())
-		(void) outbox_read_relay_state(relay);
+		(void) outbox_read_relay_state(relay,
+									   outbox_lock_relation(OUTBOX_REL_DEFERRED));
 	else
 		record(relay);
 	SPI_finish();

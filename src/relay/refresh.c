@@ -42,14 +42,10 @@
 #include "store/query.h"
 #include "store/tables.h"
 
-static const StepLock locks[] = {
-	{OUTBOX_REL_QUEUE, false},
-	{OUTBOX_REL_STAGING_1, false},
-	{OUTBOX_REL_STAGING_2, false},
-	{OUTBOX_REL_DEFERRED, false},
-	{OUTBOX_REL_QUEUE_TOTAL, false},
-	{OUTBOX_REL_RELAY_STATE, false}
-};
+/* the state must be read before anything is delivered; it was read before */
+static bool state_is_stale = true;
+static bool state_was_read = false;
+static bool queues_were_read = false;
 
 /* queues that are added in one turn */
 #define ADD_QUEUES		50
@@ -61,7 +57,7 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 
 	outbox_requests_init(queue);
 	outbox_cursor_init(queue);
-	outbox_read_totals(queue);
+	outbox_totals_init(queue);
 	outbox_scripts_init(queue);
 	outbox_loss_init(queue);
 	outbox_plan_init(queue);
@@ -157,7 +153,8 @@ delete_orphans(int32 id)
 {
 	OutboxParam params[] = {{"queue", INT4OID, Int32GetDatum(id)}};
 
-	if (!outbox_lock_failures() || !outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL))
+	if (!outbox_lock_failures() ||
+		!outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL) || !outbox_queue_is_free(id))
 		return;
 	SPI_connect();
 	outbox_query("DELETE FROM outbox.deferred WHERE queue = $queue"
@@ -246,10 +243,55 @@ refresh_queues(Relay *relay)
 	}
 }
 
+void
+outbox_state_may_have_changed(void)
+{
+	state_is_stale = true;
+}
+
+/*
+ * False if the state can't be read now and what was read last may not be true
+ * any more.
+ */
+static bool
+read_state(Relay *relay)
+{
+	bool		deferred = outbox_lock_relation(OUTBOX_REL_DEFERRED);
+
+	if (!outbox_lock_relation(OUTBOX_REL_RELAY_STATE) ||
+		(!deferred && (outbox_is_held() || !state_was_read)))
+		return !state_is_stale && !outbox_is_held();
+	if (outbox_read_relay_state(relay, deferred))
+		drop_queues(relay);
+	state_is_stale = false;
+	state_was_read = true;
+	return true;
+}
+
+/*
+ * False if nothing may be delivered.  If only outbox.queue is locked, the queues
+ * stay as they were: what has been changed since is read when that lock is
+ * released.
+ */
+static bool
+read_again(Relay *relay)
+{
+	if (!read_state(relay))
+		return false;
+	if (!outbox_queues_to_be_read())
+		return true;
+	if (!outbox_lock_relation(OUTBOX_REL_QUEUE))
+		return queues_were_read;
+	refresh_queues(relay);
+	queues_were_read = true;
+	return true;
+}
+
 bool
 outbox_begin_refreshed_step(Relay *relay)
 {
 	MemoryContext old;
+	bool		ok;
 
 	outbox_begin_step();
 	if (!outbox_catalog_load())
@@ -259,20 +301,15 @@ outbox_begin_refreshed_step(Relay *relay)
 	}
 	if (!outbox_queues_to_be_read() && !outbox_is_held())
 		return true;
-	if (!outbox_take_locks(locks, lengthof(locks)))
-	{
-		outbox_end_step();
-		outbox_catalog_forget();
-		return false;
-	}
 	outbox_turn_does(OUTBOX_STEP_QUEUES);
 	old = MemoryContextSwitchTo(relay->scratch);
-	if (outbox_read_relay_state(relay))
-		drop_queues(relay);
-	if (outbox_queues_to_be_read())
-		refresh_queues(relay);
+	ok = read_again(relay);
 	MemoryContextSwitchTo(old);
-	return true;
+	if (ok)
+		return true;
+	outbox_end_step();
+	outbox_catalog_forget();
+	return false;
 }
 
 bool

@@ -32,6 +32,9 @@ extern bool outbox_begin_refreshed_step(Relay *relay);
 /* the same, and end the step */
 extern bool outbox_refresh(Relay *relay);
 
+/* somebody has changed what the database's state or its queues are */
+extern void outbox_state_may_have_changed(void);
+
 /* remove a dropped queue that nothing is under way for */
 extern void outbox_remove_dropped_queue(Relay *relay);
 

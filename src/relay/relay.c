@@ -42,6 +42,7 @@
 #include "relay/attach.h"
 #include "relay/base/hold.h"
 #include "relay/base/link.h"
+#include "relay/base/mishap.h"
 #include "relay/base/queues.h"
 #include "relay/base/state.h"
 #include "relay/base/step.h"
@@ -53,13 +54,17 @@
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/look.h"
 #include "relay/deliver/reused.h"
+#include "relay/deliver/queue_state.h"
 #include "relay/deliver/script.h"
+#include "relay/deliver/tell.h"
 #include "relay/link_life.h"
 #include "relay/own_run.h"
 #include "relay/refresh.h"
+#include "relay/server_settings.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"
 #include "relay/upkeep/mend.h"
+#include "relay/upkeep/obstacle.h"
 #include "relay/upkeep/purge.h"
 #include "relay/upkeep/registers.h"
 #include "relay/upkeep/resend.h"
@@ -67,8 +72,10 @@
 #include "relay/upkeep/totals.h"
 #include "relay/wait.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 
 /* how often chores are done; and how soon again if they left work over */
 #define CHORES_INTERVAL_MS	1000
@@ -78,11 +85,17 @@
 #define LOCK_RETRY_MS		50
 
 /*
- * pg_cancel_backend() has no query to cancel here.
+ * pg_cancel_backend() has no query to cancel here.  But lock_timeout ends a
+ * statement by the same signal.
  */
 static void
 relay_sigint(SIGNAL_ARGS)
 {
+	if (!get_timeout_indicator(LOCK_TIMEOUT, false))
+		return;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
 }
 
 /*
@@ -97,20 +110,54 @@ relay_sigterm(SIGNAL_ARGS)
 }
 
 /*
+ * Do something that is left for later if it fails.
+ */
+static bool
+attempt(Mishap *mishap, bool (*what) (Relay *, OutboxTime), Relay *relay,
+		OutboxTime now)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool result = false;
+
+	if (!outbox_may_try(mishap, now))
+		return false;
+	PG_TRY();
+	{
+		result = what(relay, now);
+		outbox_has_not_failed(mishap, now);
+	}
+	PG_CATCH();
+	{
+		outbox_it_has_failed(mishap, context);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static bool
+write_counts_now(Relay *relay, OutboxTime now)
+{
+	outbox_write_registers(relay);
+	outbox_write_totals(relay, now, true);
+	return true;
+}
+
+/*
  * SIGTERM may have come in the middle of a step.  Write registers and totals
  * as they are now, so that the next relay shows the same numbers.
  */
 static void
 write_counts_at_exit(int code, Datum arg)
 {
+	static Mishap writing = {"write counts"};
 	Relay	   *relay = (Relay *) DatumGetPointer(arg);
 
 	if (!outbox_told_to_end)
 		return;
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(relay->scratch);
-	outbox_write_registers(relay);
-	outbox_write_totals(relay, outbox_now(), true);
+	attempt(&writing, write_counts_now, relay, outbox_now());
+	outbox_tell_dead_letters(outbox_now());
 }
 
 static Relay *
@@ -145,7 +192,7 @@ make_relay(const OutboxRelayArgs *args)
  * False if somebody's lock is in the way.
  */
 static bool
-read_first_state(Relay *relay)
+read_first_state(Relay *relay, OutboxTime now)
 {
 	bool		ok;
 
@@ -187,19 +234,31 @@ take_reload(Relay *relay)
  * delivered again, sets slot->told and wakes the relay.  While nothing is
  * delivered nobody else reads the queues again, so this does.
  */
-static void
-take_wake(Relay *relay)
+static bool
+take_wake(Relay *relay, OutboxTime now)
 {
+	uint32		told;
+
 	if (!outbox_plan_is_wanted())
-		return;
-	if (pg_atomic_exchange_u32(&relay->slot->told, 0) != 0)
+		return false;
+	told = pg_atomic_exchange_u32(&relay->slot->told, 0);
+	if (told != 0)
 	{
 		outbox_catalog_forget();
 		outbox_look_for_resend();
 	}
+	if (told & OUTBOX_TOLD_STATE)
+		outbox_state_may_have_changed();
 	if ((outbox_best_link_state(relay) < LINK_READY || outbox_is_held()) &&
 		outbox_refresh(relay))
 		outbox_plan_is_made();
+	return false;
+}
+
+static bool
+refresh(Relay *relay, OutboxTime now)
+{
+	return outbox_refresh(relay);
 }
 
 /*
@@ -208,26 +267,76 @@ take_wake(Relay *relay)
 static bool
 deliver(Relay *relay, OutboxTime now)
 {
+	bool		was_read;
 	bool		done;
 
 	if (outbox_best_link_state(relay) < LINK_READY || outbox_is_held() ||
 		!outbox_may_deliver(relay, now) || !outbox_begin_refreshed_step(relay))
 		return false;
+	was_read = !outbox_queues_to_be_read();
 	done = outbox_deliver(relay, now);
 	outbox_end_step();
 
-	/* rows of a queue that is not known yet have to be planned again */
-	if (done && outbox_queues_to_be_read())
+	/*
+	 * Rows of a queue that is not known yet have to be planned again.  But if
+	 * the queues can't be read now, the chores see to it.
+	 */
+	if (done && was_read && outbox_queues_to_be_read())
 		outbox_want_plan(PLAN_QUEUES);
 	return done;
 }
+
+/*
+ * If an error comes from one queue's messages, that queue stands still.  What
+ * the others have planned can't be relied upon after another error.
+ */
+static bool
+deliver_or_block(Relay *relay, OutboxTime now)
+{
+	static Mishap planning = {"plan deliveries"};
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool worked = false;
+	RelayQueue *queue;
+	ListCell   *lc;
+
+	if (!outbox_may_try(&planning, now))
+		return false;
+	PG_TRY();
+	{
+		worked = deliver(relay, now);
+		outbox_has_not_failed(&planning, now);
+	}
+	PG_CATCH();
+	{
+		queue = outbox_queue_at_work();
+		if (queue != NULL)
+			outbox_block_queue(relay, queue, 0, outbox_end_error(context));
+		else
+		{
+			outbox_it_has_failed(&planning, context);
+			foreach(lc, relay->queues)
+				outbox_queue_is_unknown(lfirst(lc));
+		}
+	}
+	PG_END_TRY();
+	return worked;
+}
+
+static bool
+publish_obstacle(Relay *relay, OutboxTime now)
+{
+	outbox_publish_obstacle(relay, now);
+	return true;
+}
+
+static Mishap counting = {"count waiting messages"};
 
 /*
  * Go on counting.  Whoever waits for a count needs the figures as well.  False
  * if somebody holds a lock.
  */
 static bool
-count_backlog(Relay *relay)
+count_backlog(Relay *relay, OutboxTime now)
 {
 	bool		done;
 
@@ -241,6 +350,29 @@ count_backlog(Relay *relay)
 	return true;
 }
 
+static bool
+count_deferred(Relay *relay, OutboxTime now)
+{
+	outbox_look_for_delayed();
+	outbox_count_deferred(relay);
+	return false;
+}
+
+static bool
+write_counts(Relay *relay, OutboxTime now)
+{
+	outbox_write_registers(relay);
+	outbox_write_totals(relay, now, false);
+	return false;
+}
+
+static bool
+forget_returned(Relay *relay, OutboxTime now)
+{
+	outbox_forget_returned(now);
+	return false;
+}
+
 /*
  * Done about once a second, and when somebody asks for the counts.  True if
  * work is left over.
@@ -248,38 +380,71 @@ count_backlog(Relay *relay)
 static bool
 chores(Relay *relay, OutboxTime now)
 {
+	static Mishap looking = {"look who holds locks"};
+	static Mishap refreshing = {"read its queues"};
+	static Mishap deferred = {"count deferred messages"};
+	static Mishap purging = {"delete old rows"};
+	static Mishap writing = {"write counts"};
+	static Mishap rotating = {"empty staging"};
+	static Mishap watching = {"look at cursors"};
+	static Mishap forgetting = {"delete what consumers returned"};
 	bool		is_up = outbox_best_link_state(relay) == LINK_UP;
 	bool		more = false;
 
 	pg_atomic_write_u32(&relay->slot->count_wanted, 0);
-	if (!outbox_refresh(relay))
+	attempt(&looking, publish_obstacle, relay, now);
+	if (!attempt(&refreshing, refresh, relay, now))
 		return false;
 	outbox_mend_triggers();
 	outbox_look_for_waiting_resend();
 	outbox_settle_idle_queues(relay);
 	outbox_remove_dropped_queue(relay);
 	outbox_want_backlog();
-	(void) count_backlog(relay);
+	attempt(&counting, count_backlog, relay, now);
 	outbox_publish_queues(relay);
 	if (outbox_anything_deferred())
 	{
-		outbox_look_for_delayed();
-		outbox_count_deferred(relay);
+		attempt(&deferred, count_deferred, relay, now);
 		if (is_up)
-			more = outbox_purge(relay, now);
+			more = attempt(&purging, outbox_purge, relay, now);
 	}
 	if (is_up)
 	{
-		outbox_write_registers(relay);
-		outbox_write_totals(relay, now, false);
-		more |= outbox_rotate(relay, now);
-		outbox_forget_returned(now);
+		attempt(&writing, write_counts, relay, now);
+		more |= attempt(&rotating, outbox_rotate, relay, now);
+		attempt(&forgetting, forget_returned, relay, now);
 		/* last, as others want queues with nothing under way */
-		more |= outbox_look_at_cursors(relay, now);
+		more |= attempt(&watching, outbox_look_at_cursors, relay, now);
 	}
 	outbox_want_plan(PLAN_ROUTINE);
 	pgstat_report_stat(false);
 	return more;
+}
+
+static bool
+record_own_run(Relay *relay, OutboxTime now)
+{
+	return outbox_record_own_run(relay);
+}
+
+static bool
+stage_delayed(Relay *relay, OutboxTime now)
+{
+	outbox_stage_delayed(relay, now);
+	return false;
+}
+
+static bool
+read_consumers(Relay *relay, OutboxTime now)
+{
+	outbox_read_consumers(relay, now);
+	return false;
+}
+
+static bool
+resend_requested(Relay *relay, OutboxTime now)
+{
+	return outbox_resend_requested(relay);
 }
 
 /*
@@ -289,25 +454,31 @@ chores(Relay *relay, OutboxTime now)
 static bool
 turn(Relay *relay, OutboxTime now)
 {
+	static Mishap waking = {"read its queues"};
+	static Mishap recording = {"record this server's run"};
+	static Mishap delayed = {"stage delayed messages"};
+	static Mishap consumers = {"read what consumers return"};
+	static Mishap resending = {"deliver messages again"};
 	bool		worked;
 	bool		looked = false;
 	ListCell   *lc;
 
 	outbox_check_watch(now);
-	take_wake(relay);
-	if (outbox_record_own_run(relay))
+	attempt(&waking, take_wake, relay, now);
+	if (attempt(&recording, record_own_run, relay, now))
 		foreach(lc, relay->links)
 			outbox_run_link(relay, lfirst(lc), now);
 	if (outbox_reused_is_wanted())
 		looked = outbox_look_for_reused(relay);
 	outbox_publish_waiting(relay);
-	outbox_stage_delayed(relay, now);
-	outbox_read_consumers(relay, now);
-	worked = deliver(relay, now) || looked;
+	attempt(&delayed, stage_delayed, relay, now);
+	attempt(&consumers, read_consumers, relay, now);
+	worked = deliver_or_block(relay, now) || looked;
+	outbox_tell_dead_letters(now);
 	if (outbox_best_link_state(relay) == LINK_UP && !outbox_is_held())
-		worked |= outbox_resend_requested(relay);
+		worked |= attempt(&resending, resend_requested, relay, now);
 	if (outbox_is_counting_backlog())
-		worked |= count_backlog(relay);
+		worked |= attempt(&counting, count_backlog, relay, now);
 	foreach(lc, relay->links)
 	{
 		Link	   *link = lfirst(lc);
@@ -318,6 +489,24 @@ turn(Relay *relay, OutboxTime now)
 		worked |= link->more_answers;
 	}
 	return worked;
+}
+
+/*
+ * Wait until the database can be read.
+ */
+static void
+begin(Relay *relay)
+{
+	static Mishap beginning = {"read the database's state"};
+	static Mishap looking = {"look who holds locks"};
+
+	while (!attempt(&beginning, read_first_state, relay, outbox_now()))
+	{
+		attempt(&looking, publish_obstacle, relay, outbox_now());
+		outbox_wait_ms(LOCK_RETRY_MS);
+		CHECK_FOR_INTERRUPTS();
+	}
+	outbox_is_done(&beginning);
 }
 
 void
@@ -332,16 +521,13 @@ outbox_relay_main(Datum main_arg)
 	pqsignal(SIGINT, relay_sigint);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
+	outbox_remember_settings();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
 	outbox_fix_settings();
 
 	relay = make_relay(&args);
 	MemoryContextSwitchTo(relay->scratch);
-	while (!read_first_state(relay))
-	{
-		outbox_wait_ms(LOCK_RETRY_MS);
-		CHECK_FOR_INTERRUPTS();
-	}
+	begin(relay);
 	before_shmem_exit(write_counts_at_exit, PointerGetDatum(relay));
 
 	for (;;)
@@ -351,6 +537,7 @@ outbox_relay_main(Datum main_arg)
 
 		MemoryContextSwitchTo(relay->scratch);
 		MemoryContextReset(relay->scratch);
+		QueryCancelPending = false;
 		/* told to end between two turns, it leaves without a FATAL in the log */
 		if (outbox_told_to_end)
 			proc_exit(0);

@@ -8,10 +8,8 @@
  * Design notes
  *
  * Rows are inserted into outbox.deferred by outbox_defer(), in a caller's
- * transaction or the relay's.  Callers have no rights on the table, so the
- * saved plan runs with the rights of the table's owner, as a foreign key's
- * checks do.  All names in the plan are qualified, since the search path is the
- * caller's.  If it fails, the abort restores the caller's user.
+ * transaction or the relay's.  Callers have no rights on the table: the saved
+ * plan runs as its owner, see owner.c.
  *
  * Rows that are inserted in any other way come out of a dump, see
  * api/restore.c.  A flag that is set while we insert tells the trigger there
@@ -27,19 +25,14 @@
 #include "store/deferred.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
+#include "store/query.h"
 #include "store/staging.h"
 #include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* rows in a chunk */
@@ -82,8 +75,8 @@ insert_plan(void)
 					   " (" OUTBOX_STAGING_COLUMNS ", reason, due_at)"
 					   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 					   " $12, $13, $14, $15, $16)"
-					   " ON CONFLICT (queue, seq) WHERE reason OPERATOR(pg_catalog.=)"
-					   " ANY (ARRAY" OUTBOX_REASONS_NUMBERED_ARRAY ")"
+					   " ON CONFLICT (queue, seq)"
+					   " WHERE reason IN " OUTBOX_REASONS_NUMBERED
 					   " DO UPDATE SET reason = EXCLUDED.reason,"
 					   " attempts = EXCLUDED.attempts,"
 					   " history = EXCLUDED.history, due_at = EXCLUDED.due_at",
@@ -124,16 +117,10 @@ insert_row(const OutboxMessage *msg, char reason, TimestampTz due_at)
 void
 outbox_defer(const OutboxMessage *msg, char reason, TimestampTz due_at)
 {
-	Relation	rel = table_open(outbox_relid(OUTBOX_REL_DEFERRED),
-								 RowExclusiveLock);
 	bool		was_deferring = outbox_deferring;
-	Oid			user;
-	int			context;
+	OutboxCaller caller;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner,
-						   context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
+	outbox_connect(&caller);
 	outbox_deferring = true;
 	PG_TRY();
 	{
@@ -144,9 +131,7 @@ outbox_defer(const OutboxMessage *msg, char reason, TimestampTz due_at)
 		outbox_deferring = was_deferring;
 	}
 	PG_END_TRY();
-	SPI_finish();
-	SetUserIdAndSecContext(user, context);
-	table_close(rel, NoLock);
+	outbox_finish(&caller);
 }
 
 static struct varlena *

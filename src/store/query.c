@@ -68,6 +68,20 @@ split_params(const OutboxParam *params, int nparams, Oid *types,
 	}
 }
 
+void
+outbox_connect(OutboxCaller *caller)
+{
+	outbox_become_owner(caller);
+	SPI_connect();
+}
+
+void
+outbox_finish(const OutboxCaller *caller)
+{
+	SPI_finish();
+	outbox_become_caller(caller);
+}
+
 uint64
 outbox_query(const char *sql, const OutboxParam *params, int nparams)
 {

@@ -24,6 +24,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "owner.h"
 
 typedef struct OutboxParam
 {
@@ -32,6 +33,13 @@ typedef struct OutboxParam
 	Datum		value;
 	bool		is_null;
 } OutboxParam;
+
+/*
+ * Connect to SPI as the owner of our tables; and finish.  In the relay each step
+ * runs as the owner, and SPI is connected directly.
+ */
+extern void outbox_connect(OutboxCaller *caller);
+extern void outbox_finish(const OutboxCaller *caller);
 
 /*
  * Run a statement, which sees what the transaction has done.  Returns

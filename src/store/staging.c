@@ -43,8 +43,10 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
+#include "lock.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
+#include "shape.h"
 #include "shmem.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -71,22 +73,6 @@ const Oid	outbox_staging_types[Natts_staging] = {
 	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, LSNOID, INT4OID, INT2OID,
 	CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID
 };
-
-/*
- * The library in memory may be of another version than the tables: after an
- * upgrade, until the server has been restarted and the extension updated.
- */
-static void
-check_shape(Relation rel, bool staging)
-{
-	int			natts = RelationGetDescr(rel)->natts;
-
-	if (staging ? natts != Natts_staging : natts <= Anum_deferred_reason)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("outbox's library and tables are of different versions"),
-				 errhint("Restart the server, then run ALTER EXTENSION outbox UPDATE.")));
-}
 
 static void
 set_varlena(Datum *values, bool *nulls, int column, struct varlena *value)
@@ -200,9 +186,21 @@ lsn_of_transaction(uint64 xid)
 	return last_lsn;
 }
 
+static void
+check_seq(void)
+{
+	Relation	rel = relation_open(outbox_relid(OUTBOX_REL_SEQ),
+									AccessShareLock);
+
+	outbox_need_shape(rel, OUTBOX_REL_SEQ);
+	relation_close(rel, AccessShareLock);
+}
+
 void
 outbox_staging_identify(OutboxMessage *msg)
 {
+	if (!outbox_shape_is_checked(OUTBOX_REL_SEQ))
+		check_seq();
 	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
 	msg->lsn = lsn_of_transaction(msg->xid);
@@ -212,15 +210,14 @@ outbox_staging_identify(OutboxMessage *msg)
 void
 outbox_staging_insert(OutboxMessage *msg)
 {
+	OutboxRelation which = tables[outbox_staging_current()];
 	Relation	rel;
 	HeapTuple	tup;
 	Datum		values[Natts_staging];
 	bool		nulls[Natts_staging];
 
-	rel = table_open(outbox_relid(OUTBOX_REL_STAGING_1 +
-								  outbox_staging_current()),
-					 RowExclusiveLock);
-	check_shape(rel, true);
+	rel = table_open(outbox_relid(which), RowExclusiveLock);
+	outbox_need_shape(rel, which);
 
 	outbox_staging_identify(msg);
 	outbox_staging_values(msg, values, nulls);
@@ -238,14 +235,12 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
 	staging->ntables = ntables;
 	for (int i = 0; i < ntables; i++)
 	{
-		if (!outbox_lock_relation(tables[i]) ||
-			!outbox_lock_relation(indexes[i]))
+		if (!outbox_lock_relation(tables[i]))
 		{
 			outbox_staging_close(staging);
 			return false;
 		}
 		staging->table[i] = table_open(outbox_relid(tables[i]), NoLock);
-		check_shape(staging->table[i], i < OUTBOX_STAGING_TABLES);
 		staging->index[i] = index_open(outbox_relid(indexes[i]), NoLock);
 		staging->slot[i] = table_slot_create(staging->table[i], NULL);
 		staging->fetch[i] = outbox_index_fetch_begin(staging->table[i]);

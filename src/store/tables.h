@@ -39,12 +39,10 @@
 
 /*
  * The reasons of deferred messages whose seq a cursor may have covered; queue
- * and seq are unique for these.  Where the search path is the caller's, "reason
- * IN" has to be written as "reason OPERATOR(pg_catalog.=) ANY (ARRAY[...])".
+ * and seq are unique for these.
  */
 #define OUTBOX_NUMBERED "'retry', 'behind', 'evacuated', 'applied'"
 #define OUTBOX_REASONS_NUMBERED "(" OUTBOX_NUMBERED ")"
-#define OUTBOX_REASONS_NUMBERED_ARRAY "[" OUTBOX_NUMBERED "]"
 
 /* dead letters with a seq of this database; the others came out of a dump */
 #define OUTBOX_DEAD_NUMBERED "lsn > '0/0'"

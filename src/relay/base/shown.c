@@ -27,10 +27,20 @@ mine(const RelayQueue *queue)
 }
 
 void
-outbox_shown_init(RelayQueue *queue, const ShownTotals *totals)
+outbox_shown_init(RelayQueue *queue)
 {
 	queue->shown = outbox_make_part(queue, sizeof(QueueShown));
-	mine(queue)->totals = *totals;
+}
+
+void
+outbox_show_more(RelayQueue *queue, const ShownTotals *totals)
+{
+	ShownTotals *shown = &mine(queue)->totals;
+
+	shown->delivered += totals->delivered;
+	shown->failed += totals->failed;
+	shown->dead_lettered += totals->dead_lettered;
+	shown->expired += totals->expired;
 }
 
 void

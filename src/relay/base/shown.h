@@ -43,8 +43,11 @@ typedef struct QueueShown
 	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
 } QueueShown;
 
-/* make the part, with what a former relay has counted */
-extern void outbox_shown_init(RelayQueue *queue, const ShownTotals *totals);
+/* make this part, with nothing counted */
+extern void outbox_shown_init(RelayQueue *queue);
+
+/* add what a former relay has counted */
+extern void outbox_show_more(RelayQueue *queue, const ShownTotals *totals);
 
 /* count messages were delivered; when the first and the last were enqueued */
 extern void outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,

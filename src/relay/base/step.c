@@ -13,6 +13,9 @@
  * it waited for one table, no queue would be delivered.  If a lock can't be
  * had at once, the step is tried again on a later turn.
  *
+ * A step runs as the owner of our tables, to its very end: what others have
+ * attached to the tables may run as late as at commit.  See owner.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/base/step.h"
@@ -20,6 +23,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "owner.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -29,19 +33,31 @@
  */
 static MemoryContext step_context = NULL;
 
+/* who the relay is between steps, a superuser */
+static OutboxCaller relay_itself;
+static bool is_owner = false;
+
 void
 outbox_begin_step(void)
 {
 	step_context = CurrentMemoryContext;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	is_owner = outbox_catalog_load();
+	if (is_owner)
+		outbox_become_owner(&relay_itself);
 }
 
 void
 outbox_end_step(void)
 {
 	PopActiveSnapshot();
+	if (is_owner)
+		outbox_restore_settings(&relay_itself);
 	CommitTransactionCommand();
+	if (is_owner)
+		outbox_restore_user(&relay_itself);
+	is_owner = false;
 	MemoryContextSwitchTo(step_context);
 }
 

@@ -22,7 +22,7 @@
 #include "outbox.h"
 
 #include "access/xlogdefs.h"
-#include "catalog.h"
+#include "lock.h"
 
 /* what is locked, or can't be done yet, is looked at again after this */
 #define OUTBOX_LOOK_AGAIN_MS	20

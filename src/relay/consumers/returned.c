@@ -79,6 +79,9 @@ static const StepLock locks[] = {
 	{OUTBOX_REL_DEFERRED, true},
 	{OUTBOX_REL_DEAD_LETTER, true},
 	{OUTBOX_REL_RETURNED, true},
+	{OUTBOX_REL_RETURNED_N, true},
+	{OUTBOX_REL_SEQ, true},
+	{OUTBOX_REL_QUEUE, false},
 	{OUTBOX_REL_CONSUMER_POSITION, true}
 };
 
@@ -335,7 +338,8 @@ outbox_forget_returned(OutboxTime now)
 	SPI_connect();
 	if (outbox_query("DELETE FROM outbox.returned WHERE ctid = ANY (ARRAY("
 					 "SELECT ctid FROM outbox.returned WHERE due_at < $before"
-					 " ORDER BY due_at LIMIT " CppAsString2(FORGET_ROWS) "))",
+					 " ORDER BY due_at LIMIT " CppAsString2(FORGET_ROWS)
+					 " FOR UPDATE SKIP LOCKED))",
 					 params, lengthof(params)) == FORGET_ROWS)
 		forget_at = now;
 	outbox_query("DELETE FROM outbox.consumer_position AS p"

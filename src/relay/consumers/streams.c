@@ -436,6 +436,13 @@ is_read(RelayQueue *queue)
 		mine(queue)->trouble[0] = '\0';
 }
 
+void
+outbox_consumer_failed(RelayQueue *queue, const char *error)
+{
+	mine(queue)->read_at = outbox_in_ms(outbox_now(), REFUSED_INTERVAL_MS);
+	show_trouble(queue, error);
+}
+
 /*
  * Compare the stream's last id with the position that was read up to.
  */

@@ -58,6 +58,9 @@ extern long outbox_ms_until_consumers(Relay *relay, OutboxTime now);
 /* send the requests that are due */
 extern void outbox_read_consumers(Relay *relay, OutboxTime now);
 
+/* an answer could not be dealt with: read again later */
+extern void outbox_consumer_failed(RelayQueue *queue, const char *error);
+
 /* deal with the answer to one of them */
 extern void outbox_consumer_answer(Relay *relay, const Request *request,
 								   const OutboxReply *reply);

@@ -43,6 +43,10 @@
 
 static OutboxTime planned_at = OUTBOX_LONG_AGO;
 
+/* the queue that is being sent for, and what its link had to send before */
+static RelayQueue *at_work = NULL;
+static int	unsent_before;
+
 /*
  * May the queue send the next batch of its plan?  A retry that is due gets its
  * turn: batches under way come to an end before it.
@@ -87,6 +91,27 @@ outbox_may_deliver(Relay *relay, OutboxTime now)
 }
 
 static void
+begin_work(RelayQueue *queue)
+{
+	at_work = queue;
+	unsent_before = outbox_link_out(queue->link)->len;
+}
+
+/*
+ * After an error.  If a part of a call was written, the link can't be used.
+ */
+RelayQueue *
+outbox_queue_at_work(void)
+{
+	RelayQueue *queue = at_work;
+
+	at_work = NULL;
+	if (queue != NULL && outbox_link_out(queue->link)->len != unsent_before)
+		outbox_link_fail(queue->link, "a call could not be made");
+	return queue;
+}
+
+static void
 make_plans(Relay *relay, OutboxStaging *staging, OutboxTime now)
 {
 	if (may_plan(now))
@@ -106,11 +131,12 @@ send_retries(Relay *relay, OutboxTime now)
 
 		if (queue->requests->last == REQUEST_RETRY && may_send(queue, now))
 			continue;
-		if (outbox_may_retry(queue, now) && outbox_link_may_send(queue->link))
-		{
-			outbox_turn_does(OUTBOX_STEP_RETRIES);
-			outbox_send_retries(relay, queue);
-		}
+		if (!outbox_may_retry(queue, now) || !outbox_link_may_send(queue->link))
+			continue;
+		begin_work(queue);
+		outbox_turn_does(OUTBOX_STEP_RETRIES);
+		outbox_send_retries(relay, queue);
+		at_work = NULL;
 	}
 }
 
@@ -128,8 +154,10 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 		{
 			RelayQueue *queue = lfirst(lc);
 
-			if (!may_send(queue, now) || !outbox_link_may_send(queue->link))
+			if (!may_send(queue, now) || !outbox_link_may_send(queue->link) ||
+				!outbox_has_its_tables(queue, staging))
 				continue;
+			begin_work(queue);
 			if (queue->skipping->on)
 				outbox_send_skipping(relay, queue, staging);
 			else
@@ -137,6 +165,7 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 				outbox_send_batch(relay, queue, staging);
 				outbox_queue_is_at_work(queue, now);
 			}
+			at_work = NULL;
 			any = true;
 			/* plans may have been made while the queue had rows of its own */
 			if (!outbox_has_planned(queue) && outbox_missed_plan(queue))
@@ -145,10 +174,6 @@ send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 	}
 }
 
-/*
- * Only a queue whose cursor was just read may have rows outside of staging, see
- * plan.c.
- */
 static int
 tables_to_read(Relay *relay)
 {
@@ -164,9 +189,12 @@ bool
 outbox_deliver(Relay *relay, OutboxTime now)
 {
 	OutboxStaging staging;
+	int			wanted = tables_to_read(relay);
 
-	if (!outbox_staging_open(&staging, GetActiveSnapshot(),
-							 tables_to_read(relay)))
+	/* if another table is locked, those queues wait that may have rows in it */
+	if (!outbox_staging_open(&staging, GetActiveSnapshot(), wanted) &&
+		!outbox_staging_open(&staging, GetActiveSnapshot(),
+							 OUTBOX_STAGING_TABLES))
 		return false;
 	outbox_check_plan_files(relay, &staging);
 	make_plans(relay, &staging, now);
@@ -174,7 +202,7 @@ outbox_deliver(Relay *relay, OutboxTime now)
 	send_batches(relay, &staging, now);
 	outbox_flush_links(relay);
 	outbox_staging_close(&staging);
-	return true;
+	return staging.ntables == wanted;
 }
 
 long

@@ -29,6 +29,9 @@ extern bool outbox_may_deliver(Relay *relay, OutboxTime now);
 /* make a plan and send what may be sent; false if a table is locked */
 extern bool outbox_deliver(Relay *relay, OutboxTime now);
 
+/* after an error in that: the queue that it came from, or NULL */
+extern RelayQueue *outbox_queue_at_work(void);
+
 /* milliseconds until something may be sent because its time has come */
 extern long outbox_ms_until_delivery(Relay *relay, OutboxTime now);
 

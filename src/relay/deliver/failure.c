@@ -16,9 +16,7 @@
  * A message that its consumer returns has been delivered before, so no other
  * message waits for it: it is delayed or given up, by the same policy.
  *
- * A dead letter is reported once, by a WARNING and by NOTIFY.  If the
- * notification queue is half full, because a session listens and doesn't read,
- * there is no NOTIFY: a full queue would be an error in the relay.
+ * A dead letter is reported once, by a WARNING and by NOTIFY (tell.c).
  *
  * Texts for users name messages by their ids; they never have a payload or a
  * key.
@@ -28,7 +26,6 @@
 #include "relay/deliver/failure.h"
 
 #include "access/xlog.h"
-#include "commands/async.h"
 #include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "queue/policy.h"
@@ -36,12 +33,12 @@
 #include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/deliver/held.h"
+#include "relay/deliver/tell.h"
 #include "store/deferred.h"
 #include "store/staging.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -49,8 +46,6 @@
 
 /* what insert_dead_letter() fills in */
 #define DEAD_LETTER_COLUMNS (Natts_staging + 3)
-
-#define NOTIFY_CHANNEL	"outbox_dead_letter"
 
 /* a message was given up, and that may not be on disk yet */
 static bool buried = false;
@@ -83,20 +78,6 @@ add_history(const RelayQueue *queue, OutboxMessage *msg, const char *reason,
 		events = DirectFunctionCall2(jsonb_concat, PointerGetDatum(msg->history),
 									 events);
 	msg->history = (struct varlena *) DatumGetPointer(events);
-}
-
-static void
-tell_dead_letter(const RelayQueue *queue, const char *id)
-{
-	StringInfoData payload;
-
-	if (DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > 0.5)
-		return;
-	initStringInfo(&payload);
-	appendStringInfo(&payload, "{\"queue\": ");
-	escape_json(&payload, queue->settings->name);
-	appendStringInfo(&payload, ", \"id\": \"%s\"}", id);
-	Async_Notify(NOTIFY_CHANNEL, payload.data);
 }
 
 /*
@@ -171,7 +152,7 @@ give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
 	buried = true;
 	outbox_show_dead_letter(queue);
 	outbox_uuid_text(&msg->id, id);
-	tell_dead_letter(queue, id);
+	outbox_tell_later(queue->settings->name, id);
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("outbox has given up message %s of queue \"%s\": %s",

@@ -66,6 +66,17 @@ outbox_begin_failure_step(void)
 	return outbox_begin_locked_step(failure_locks, lengthof(failure_locks));
 }
 
+bool
+outbox_begin_failure_step_of(const RelayQueue *queue)
+{
+	if (!outbox_begin_failure_step())
+		return false;
+	if (outbox_queue_is_free(queue->settings->id))
+		return true;
+	outbox_end_step();
+	return false;
+}
+
 uint64
 outbox_key_hash(const struct varlena *key)
 {

@@ -82,4 +82,7 @@ extern bool outbox_lock_failures(void);
 /* begin a step with these locks, see outbox_begin_locked_step() */
 extern bool outbox_begin_failure_step(void);
 
+/* the same; also false if an open transaction drops the queue */
+extern bool outbox_begin_failure_step_of(const RelayQueue *queue);
+
 #endif							/* OUTBOX_RELAY_HELD_H */

@@ -296,7 +296,7 @@ outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
 
 	*ndrop = 0;
 	*drop = NULL;
-	if (!outbox_begin_failure_step())
+	if (!outbox_begin_failure_step_of(queue))
 		return false;
 	SPI_connect();
 	outbox_forget_held(queue);

@@ -311,7 +311,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 	SkipBatch	batch;
 	bool		all;
 
-	if (!outbox_lock_failures())
+	if (!outbox_lock_failures() || !outbox_queue_is_free(queue->settings->id))
 	{
 		outbox_retry_not_before(queue, outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS));
 		return;
@@ -456,7 +456,7 @@ outbox_retry_answer(Relay *relay, const Request *request,
 		return;
 
 	outbox_adjust_skip_batch(queue, nfailed > 0);
-	if (!outbox_begin_failure_step())
+	if (!outbox_begin_failure_step_of(queue))
 	{
 		/* reading the cursor records it, from the skip list */
 		outbox_queue_is_unknown(queue);

@@ -144,7 +144,7 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	Request    *request;
 	int			skipped;
 
-	if (!outbox_lock_failures())
+	if (!outbox_lock_failures() || !outbox_queue_is_free(queue->settings->id))
 	{
 		outbox_skip_not_before(queue, outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS));
 		return;
@@ -212,7 +212,7 @@ record_in_step(RelayQueue *queue, const Request *request,
 	OutboxStaging staging;
 	bool		ok;
 
-	if (!outbox_begin_failure_step())
+	if (!outbox_begin_failure_step_of(queue))
 		return false;
 	ok = outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_TABLES);
 	if (ok)

@@ -41,6 +41,7 @@
 #include "relay/deliver/held.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/tick.h"
+#include "relay/upkeep/obstacle.h"
 #include "store/query.h"
 #include "store/staging.h"
 #include "store/tables.h"
@@ -261,6 +262,8 @@ begin_count(Relay *relay, const OutboxStaging *staging, bool anew)
 		scan.files[i] = outbox_relation_file(staging->table[i]);
 	scan.anew = anew;
 	scan.jumps = outbox_cursor_jumps();
+	/* if this fails, the next count begins anew */
+	jumps_counted = PG_UINT64_MAX;
 	if (anew)
 		begin_anew(relay);
 	outbox_tick_begin(&scan.tick,
@@ -491,7 +494,7 @@ outbox_publish_queues(Relay *relay)
 		n++;
 	}
 	slot->npublished = n <= OUTBOX_MAX_PUBLISHED ? n : -1;
-	if (slot->state == OUTBOX_RUNNING)
+	if (slot->state == OUTBOX_RUNNING && outbox_shown_obstacle()[0] == '\0')
 	{
 		if (blocked != NULL)
 			snprintf(slot->why, OUTBOX_TEXT_SIZE,

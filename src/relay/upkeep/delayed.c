@@ -142,7 +142,8 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 	static const StepLock locks[] = {
 		{OUTBOX_REL_DEFERRED, true},
 		{OUTBOX_REL_STAGING_1, true},
-		{OUTBOX_REL_STAGING_2, true}
+		{OUTBOX_REL_STAGING_2, true},
+		{OUTBOX_REL_SEQ, true}
 	};
 	TimestampTz wall;
 	bool		moved = false;

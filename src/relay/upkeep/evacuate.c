@@ -29,7 +29,7 @@
  */
 #include "relay/upkeep/evacuate.h"
 
-#include "catalog.h"
+#include "lock.h"
 #include "clock.h"
 #include "guc.h"
 #include "relay/base/link.h"

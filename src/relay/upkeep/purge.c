@@ -124,7 +124,8 @@ purge_evacuated(RelayQueue *queue, OutboxTime now)
 					 "SELECT ctid FROM outbox.deferred WHERE queue = $queue"
 					 " AND reason = 'evacuated'"
 					 " AND pg_visible_in_snapshot(xid, $seen::pg_snapshot)"
-					 " LIMIT " ROWS_TEXT "))", params, 2) == ROWS)
+					 " LIMIT " ROWS_TEXT " FOR UPDATE SKIP LOCKED))",
+					 params, 2) == ROWS)
 		return true;
 	forget_snapshot(purge);
 	outbox_note_evacuated(queue,
@@ -151,7 +152,8 @@ purge_applied(void)
 	return outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
 						"SELECT ctid FROM outbox.deferred"
 						" WHERE reason = 'applied' AND due_at < $before"
-						" ORDER BY due_at LIMIT " ROWS_TEXT "))",
+						" ORDER BY due_at LIMIT " ROWS_TEXT
+						" FOR UPDATE SKIP LOCKED))",
 						params, lengthof(params)) == ROWS;
 }
 

@@ -25,9 +25,13 @@
 #include "store/query.h"
 #include "utils/fmgrprotos.h"
 
-static const StepLock locks[] = {
+static const StepLock to_read[] = {
 	{OUTBOX_REL_DELIVERED, false},
 	{OUTBOX_REL_APPLIED, false}
+};
+static const StepLock to_write[] = {
+	{OUTBOX_REL_DELIVERED, true},
+	{OUTBOX_REL_APPLIED, true}
 };
 
 static uint64 delivered_seen = 0;
@@ -43,7 +47,7 @@ read_register(const char *sql)
 bool
 outbox_read_registers(Relay *relay)
 {
-	if (!outbox_take_locks(locks, lengthof(locks)))
+	if (!outbox_take_locks(to_read, lengthof(to_read)))
 		return false;
 	SPI_connect();
 	delivered_seen = read_register("SELECT last_value FROM outbox.delivered");
@@ -105,7 +109,7 @@ outbox_write_registers(Relay *relay)
 	uint64		applied = applied_below(relay);
 
 	if (outbox_delivered() == delivered_seen || applied <= applied_written ||
-		!outbox_begin_locked_step(locks, lengthof(locks)))
+		!outbox_begin_locked_step(to_write, lengthof(to_write)))
 		return;
 	write_register(OUTBOX_REL_APPLIED, applied);
 	outbox_end_step();

@@ -162,7 +162,8 @@ find_request(Relay *relay, const OutboxStaging *staging)
 		Datum		tid = outbox_result(i, 1, &isnull);
 
 		if (queue != NULL && (queue->state->state != QUEUE_FLOWING ||
-							  queue->plan->ticks_behind > 0))
+							  queue->plan->ticks_behind > 0 ||
+							  !outbox_queue_is_free(queue->settings->id)))
 		{
 			requests_wait = true;
 			continue;
@@ -368,7 +369,9 @@ outbox_resend_requested(Relay *relay)
 		{OUTBOX_REL_STAGING_1, true},
 		{OUTBOX_REL_STAGING_2, true},
 		{OUTBOX_REL_RETURNED, true},
-		{OUTBOX_REL_RESEND_REQUEST, true}
+		{OUTBOX_REL_RESEND_REQUEST, true},
+		{OUTBOX_REL_SEQ, true},
+		{OUTBOX_REL_DEAD_LETTER, false}
 	};
 	OutboxStaging staging;
 	bool		ok = false;

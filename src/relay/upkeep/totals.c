@@ -88,15 +88,17 @@ remember_cursor(RelayQueue *queue)
 	MemoryContextSwitchTo(old);
 }
 
-void
-outbox_read_totals(RelayQueue *queue)
+/*
+ * Add what a former relay has counted.  SPI is connected.
+ */
+static void
+read_totals(RelayQueue *queue, bool first)
 {
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)}
 	};
 	ShownTotals totals = {0};
 
-	SPI_connect();
 	if (outbox_query("SELECT delivered, failed, dead_lettered, expired,"
 					 " cursor_key, cursor_pos, cursor_seq, cursor_count"
 					 " FROM outbox.queue_total WHERE queue = $queue",
@@ -106,19 +108,32 @@ outbox_read_totals(RelayQueue *queue)
 		totals.failed = (uint64) outbox_result_int64(0, 2);
 		totals.dead_lettered = (uint64) outbox_result_int64(0, 3);
 		totals.expired = (uint64) outbox_result_int64(0, 4);
-		remember_cursor(queue);
+		if (first)
+			remember_cursor(queue);
 	}
-	SPI_finish();
-	queue->totals = outbox_make_part(queue, sizeof(QueueTotals));
+	mine(queue)->known = true;
 	mine(queue)->written = totals;
-	outbox_shown_init(queue, &totals);
+	outbox_show_more(queue, &totals);
+}
+
+void
+outbox_totals_init(RelayQueue *queue)
+{
+	outbox_shown_init(queue);
+	queue->totals = outbox_make_part(queue, sizeof(QueueTotals));
+	if (!outbox_lock_relation(OUTBOX_REL_QUEUE_TOTAL))
+		return;
+	SPI_connect();
+	read_totals(queue, true);
+	SPI_finish();
 }
 
 static bool
 has_changed(const RelayQueue *queue)
 {
 	return !queue->listed->dropped &&
-		(memcmp(&queue->shown->totals, &queue->totals->written,
+		(!queue->totals->known ||
+		 memcmp(&queue->shown->totals, &queue->totals->written,
 				sizeof(ShownTotals)) != 0 ||
 		 (queue->cursor->acked.prev != NULL &&
 		  queue->cursor->applied != queue->totals->written_count));
@@ -207,7 +222,19 @@ outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 
 	SPI_connect();
 	foreach(lc, changed)
-		write_totals(lfirst(lc));
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		/* an open transaction that drops the queue has deleted its totals */
+		if (!outbox_queue_is_free(queue->settings->id))
+		{
+			changed = foreach_delete_current(changed, lc);
+			continue;
+		}
+		if (!queue->totals->known)
+			read_totals(queue, false);
+		write_totals(queue);
+	}
 	SPI_finish();
 	outbox_write_delivered();
 	outbox_end_step();

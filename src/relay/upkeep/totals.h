@@ -8,7 +8,7 @@
  * Purpose: store counts of delivered, refused and dead messages; count rows
  *	  that are delayed or dead.
  * Process: relay.
- * Transaction: outbox_read_totals() in the caller's; the rest has its own.
+ * Transaction: outbox_totals_init() in the caller's; the rest has its own.
  * Memory: a part of the queue; some is static.
  * Errors: those of SQL.
  * Locks: RowExclusiveLock on outbox.queue_total, AccessShareLock on the other
@@ -27,14 +27,18 @@
 
 typedef struct QueueTotals
 {
+	bool		known;			/* what a former relay counted was added */
 	ShownTotals written;		/* as they are in outbox.queue_total, */
 	uint64		written_count;	/* ... with the count of the cursor */
 	int64		delayed;		/* rows found so far by the pass under way */
 	int64		dead;			/* likewise */
 } QueueTotals;
 
-/* make this part and that of shown.h, with what a former relay has counted */
-extern void outbox_read_totals(RelayQueue *queue);
+/*
+ * Make this part and that of shown.h, with what a former relay has counted.  If
+ * the table is locked, that is added later.
+ */
+extern void outbox_totals_init(RelayQueue *queue);
 
 /* write totals that have changed, if it is time to or they must be */
 extern void outbox_write_totals(Relay *relay, OutboxTime now, bool must);
