@@ -72,7 +72,7 @@ for my $call ("outbox_create_queue('denied')", "outbox_pause_queue('q')", "outbo
 	like($err, qr/permission denied for table queue/, "$call has the owner's rights");
 	as_owner('GRANT ALL ON outbox.queue TO owner');
 }
-for my $call ("outbox_enqueue('q', 'x', delay => '1 hour')", "outbox_cancel('00000000-0000-0000-0000-000000000001')", "outbox_release('restored')")
+for my $call ("outbox_enqueue('q', 'x', delay => '1 hour')", "outbox_cancel('00000000-0000-0000-0000-000000000001')")
 {
 	as_owner('REVOKE INSERT, UPDATE, DELETE ON outbox.deferred FROM owner');
 	my (undef, undef, $err) = $node->psql($db, "SELECT $call");

@@ -62,7 +62,9 @@ EOC
 	push @cells, [ "ALTER SEQUENCE outbox.$name START 2", $name ne 'seq' ] if $kind eq 'S';
 	push @cells, [ "REINDEX INDEX outbox.$name", !$staging && $name ne 'queue_name_key' ] if $kind eq 'i';
 }
+# All of them take minutes.
 cmp_ok(scalar @cells, '>', 60, scalar @cells . ' cells');
+@cells = (map { $_->[1] } sort { $a->[0] <=> $b->[0] } map { [ rand, $_ ] } @cells)[ 0 .. 29 ] unless $ENV{OUTBOX_TEST_ALL};
 
 my ($session, $writer) = (session($node, $db), session($node, $db));
 my $entry = 0;

@@ -78,14 +78,25 @@ is(relay_pid($node, $db), $relay, 'the relay is the same');
 # notifications.
 $node->psql('postgres', 'ALTER SYSTEM SET outbox.wait_for_standby = off');
 configure($node, synchronous_standby_names => 'gone');
-my $hangs = fork // die;
-if ($hangs == 0)
+my @hangs;
+
+sub hang
 {
-	exec 'psql', '-XAtq', '-d', $node->connstr($db), '-c', 'BEGIN', '-c', 'CREATE TABLE hangs ()', '-c', 'NOTIFY hangs', '-c', 'COMMIT' or POSIX::_exit(127);
+	push @hangs, fork // die;
+	return if $hangs[-1];
+	exec 'psql', '-XAtq', '-d', $node->connstr($db), '-c', 'BEGIN', '-c', q{SELECT pg_logical_emit_message(true, '', '')}, '-c', 'NOTIFY hangs', '-c', 'COMMIT'
+	  or POSIX::_exit(127);
 }
+
 {
 	local $ENV{PGOPTIONS} = '-c synchronous_commit=local';
-	eventually { $node->safe_psql($db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) == 1 } 'a session hangs in its commit';
+	# those that commit before the setting is in effect don't hang
+	eventually
+	{
+		{ local $ENV{PGOPTIONS} = ''; hang(); }
+		$node->safe_psql($db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) > 0;
+	}
+	'a session hangs in its commit';
 	my $listener = session($node, $db);
 	$listener->query_safe('LISTEN outbox_dead_letter');
 	my $dead = $node->safe_psql($db, 'SELECT count(*) FROM outbox.dead_letters');
@@ -93,7 +104,7 @@ if ($hangs == 0)
 	eventually { $node->safe_psql($db, 'SELECT count(*) FROM outbox.dead_letters') > $dead } 'a dead letter is recorded meanwhile';
 	eventually { status($node, $db, 'why') =~ /cannot notify of dead letters/ } 'status says that nobody can be told';
 	configure($node, synchronous_standby_names => '');
-	waitpid $hangs, 0;
+	waitpid $_, 0 for @hangs;
 	eventually { $listener->query('SELECT 1') =~ /outbox_dead_letter/ } 'then they are told';
 	$listener->quit;
 }

@@ -195,6 +195,12 @@ outbox_tick_text(RelayQueue *queue)
 }
 
 bool
+outbox_has_its_tables(const RelayQueue *queue, const OutboxStaging *staging)
+{
+	return queue->plan->ticks_behind == 0 || staging->ntables == OUTBOX_TABLES;
+}
+
+bool
 outbox_needs_plan(const RelayQueue *queue)
 {
 	return !queue->listed->dropped && !outbox_has_planned(queue) &&

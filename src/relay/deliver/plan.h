@@ -71,6 +71,13 @@ extern void outbox_discard_plan(RelayQueue *queue);
 /* forget the planned rows, and that the tick had no others */
 extern void outbox_stop_plan(RelayQueue *queue);
 
+/*
+ * True if those tables are open in which the queue may have rows: outside of
+ * staging only if its cursor was just read, see plan.c.
+ */
+extern bool outbox_has_its_tables(const RelayQueue *queue,
+								  const OutboxStaging *staging);
+
 /* true if the queue takes part in no scan, has no planned rows left and may send more */
 extern bool outbox_needs_plan(const RelayQueue *queue);
 

@@ -211,7 +211,8 @@ outbox_begin_plans(Relay *relay, OutboxStaging *staging)
 		RelayQueue *queue = lfirst(lc);
 		PlanScanKind kind;
 
-		if (queue->state->state != QUEUE_FLOWING || !outbox_needs_plan(queue))
+		if (queue->state->state != QUEUE_FLOWING || !outbox_needs_plan(queue) ||
+			!outbox_has_its_tables(queue, staging))
 			continue;
 		kind = kind_for(queue, now);
 		if (!scan_of_kind(kind)->running)

@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the outbox developers
+#
+# Promise: the owner of a database, who is no superuser and did not create the extension, can
+# dump it with what the README says to grant, and may do nothing else with outbox's tables.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis);
+$node->safe_psql('postgres', 'CREATE ROLE dba LOGIN');
+$node->safe_psql('postgres', 'CREATE DATABASE shop OWNER dba');
+install($node, 'shop', 'q');
+$node->safe_psql('shop', q{SELECT outbox_pause_queue('q'); SELECT outbox_enqueue('q', 'in the dump')});
+
+my @dump = ('pg_dump', '-U', 'dba', '-d', $node->connstr('shop'), '-f', $node->basedir . '/dump.sql', '-T', 'public.journal*');
+my ($readme) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^```sql\n(GRANT USAGE ON SCHEMA outbox TO pg_database_owner;.*?)^```/ms;
+ok($readme, 'the README says what to grant');
+ok(!run_log(\@dump), 'without that the owner cannot dump');
+$node->safe_psql('shop', $readme);
+ok(run_log(\@dump), 'with that the owner can');
+like(slurp_file($node->basedir . '/dump.sql'), qr/^COPY outbox\.staging_[12] /m, 'messages are in the dump');
+for my $sql ("UPDATE outbox.queue SET redis_key = 'elsewhere'", 'TRUNCATE outbox.staging_1', "SELECT nextval('outbox.queue_id')",
+	"SELECT outbox_enqueue('q', 'x')", 'CREATE TRIGGER t BEFORE INSERT ON outbox.queue EXECUTE FUNCTION suppress_redundant_updates_trigger()')
+{
+	my (undef, undef, $err) = $node->psql('shop', $sql, extra_params => [ '-U', 'dba' ]);
+	like($err, qr/permission denied/, "and not: $sql");
+}
+
+done_testing();
