@@ -25,6 +25,7 @@ OBJS = \
 	src/owner.o \
 	src/outbox.o \
 	src/redis_url.o \
+	src/server_commands.o \
 	src/server_run.o \
 	src/shape.o \
 	src/shmem.o \
@@ -45,6 +46,7 @@ OBJS = \
 	src/queue/queue.o \
 	src/targets/asynq.o \
 	src/targets/commands.o \
+	src/targets/function_source.o \
 	src/targets/json.o \
 	src/targets/message_args.o \
 	src/targets/options.o \
@@ -203,8 +205,9 @@ DELIVER = src/relay/deliver
 SCRIPTS_H = $(DELIVER)/scripts.h
 
 $(DELIVER)/script.o $(DELIVER)/script.bc: $(SCRIPTS_H)
-$(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/skip.lua $(DELIVER)/one_message.lua
-	for script in apply skip; do \
+$(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/skip.lua $(DELIVER)/one_message.lua \
+		$(DELIVER)/function.lua $(DELIVER)/commands.lua
+	for script in apply skip function commands; do \
 		echo "static const char $${script}_script[] ="; \
 		sed '/^-- include one_message.lua$$/r $(DELIVER)/one_message.lua' \
 			$(DELIVER)/$$script.lua | \

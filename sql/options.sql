@@ -96,9 +96,16 @@ SELECT * FROM try($$SELECT outbox_create_queue('o_x', 'function', options => '{"
 SELECT * FROM try($$SELECT outbox_create_queue('o_x', 'function', options => '{"function": "x", "more": 1}')$$);
 SELECT * FROM try($$SELECT outbox_create_queue('o_x', 'commands')$$);
 \x off
+SELECT outbox_create_queue('o_func', 'function', options => '{"function": "return"}');
+SELECT replace(left(f, 40), E'\n', ' ') AS f, t.message FROM (VALUES
+    ('end function f()'), ('if x then end end do'), ('do'), (E'\n\nuntil'), (E'f()\nwhile x do\nf()'), (E'repeat\nend'), ('--[[ end'), (E'"end\nif'),
+    ('x = [==[ end ]]'), (E'return "\\'), ('end --'), (repeat('do ', 251) || repeat('end ', 251)),
+    ('local endx = 1 -- end'), ('--[==[ end ]] end ]==] f()'), (E'return "end\\" end"'), ('return [[ end ]]'), ('return 3end'),
+    ('for i = 1, 2 do while x do repeat if y then f(function() end) end until z end end')) AS v (f),
+    LATERAL try(format('SELECT outbox_alter_queue(''o_func'', options => jsonb_build_object(''function'', %L::text))', f)) AS t;
 SELECT o, t.code, t.message, t.hint FROM (VALUES
-    ('{}'), ('[]'), ('"LPUSH k v"'), ('["LPUSH", "k", "v"]'), ('[[]]'), ('[[["LPUSH"]]]'), ('[["LPUSH", "k"]]'),
-    ('[["LPUSH", "k", null]]'), ('[["LPUSH", "k", true]]'), ('[["FLUSHALL"]]'), ('[["{type}", "k", "v"]]'), ('[["EVAL", "x", "0"]]'),
+    ('{}'), ('[]'), ('"LPUSH k v"'), ('["LPUSH", "k", "v"]'), ('[[]]'), ('[[["LPUSH"]]]'), ('[["LPUSH k v"]]'),
+    ('[["LPUSH", "k", null]]'), ('[["LPUSH", "k", true]]'), ('[["FLUSHALL"]]'), ('[["{type}", "k", "v"]]'), ('[["select", 1]]'), ('[[1, "k"]]'),
     ('[["SET", "k", "{pay load}"]]'), ('[["SET", "k", "{payload"]]'), ('[["SET", "k", "payload}"]]'), ('[["SET", "k", "{header.}"]]'),
     ('[["SET", "k", "{}"]]'), ('[["SET", "k", "{{{payload}}}"]]'), ('[["SET", "k", "{{payload"]]')) AS v (o),
     LATERAL try(format('SELECT outbox_alter_queue(''o_cmd'', options => jsonb_build_object(''commands'', %L::jsonb))', o)) AS t;

@@ -33,6 +33,9 @@
 /* databases and processes that keep relays away from them */
 #define OUTBOX_MAX_AWAY			64
 
+/* commands of a Redis (8.6 has 275 without modules); if it has more, none is known */
+#define OUTBOX_MAX_COMMANDS		2048
+
 #define OUTBOX_TEXT_SIZE		256
 #define OUTBOX_QUEUE_TEXT_SIZE	160
 
@@ -138,6 +141,20 @@ typedef struct OutboxPublished
 	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
 } OutboxPublished;
 
+/* which commands Redis has, see server_commands.c */
+typedef struct OutboxServerCommand
+{
+	uint32		hash;			/* of the name in lower case */
+	int16		arity;			/* as COMMAND has it; negative: at least */
+	bool		noscript;		/* scripts may not call it */
+} OutboxServerCommand;
+
+typedef struct OutboxServerCommands
+{
+	int			count;			/* 0: not known */
+	OutboxServerCommand command[OUTBOX_MAX_COMMANDS];
+} OutboxServerCommands;
+
 typedef struct OutboxSlot
 {
 	/* no lock: read by every commit that enqueued */
@@ -171,6 +188,7 @@ typedef struct OutboxSlot
 	OutboxLongest longest[OUTBOX_STEPS];	/* the relay reads it without lock */
 	int			npublished;		/* -1: more queues than fit, or unknown */
 	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
+	OutboxServerCommands server_commands;
 } OutboxSlot;
 
 /* a database that may have no relay, and the process that wants it so */

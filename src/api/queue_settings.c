@@ -24,7 +24,9 @@
 #include "convert.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "server_commands.h"
 #include "store/query.h"
+#include "targets/commands.h"
 #include "targets/options.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -150,6 +152,56 @@ check_maxlen(const OutboxTargetInfo *target, int64 maxlen)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("maxlen must be greater than zero")));
+}
+
+/*
+ * Has the Redis at hand these commands?  If the relay could not ask it, that is
+ * left to the first message.
+ */
+static void
+check_commands(const struct varlena *options)
+{
+	const char *error;
+	const char *hint;
+	const OutboxTemplate *template = outbox_template_compile(options, &error, &hint);
+
+	for (int i = 0; i < outbox_template_length(template); i++)
+	{
+		int			nargs;
+		const char *name = outbox_template_command(template, i, &nargs);
+		OutboxServerCommand command;
+
+		switch (outbox_find_server_command(MyDatabaseId, name, &command))
+		{
+			case OUTBOX_COMMANDS_NOT_KNOWN:
+				return;
+			case OUTBOX_COMMAND_MISSING:
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("unknown command \"%s\"", name),
+						 errdetail("The Redis that \"outbox.redis_url\" names does not have it.")));
+				break;
+			case OUTBOX_COMMAND_FOUND:
+				if (command.noscript)
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("command \"%s\" cannot be one of a queue's commands", name),
+							 errdetail("Commands run in a script, and Redis does not let scripts call it.")));
+				if (command.arity >= 0 ? nargs != command.arity : nargs < -command.arity)
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("wrong number of arguments for command \"%s\"", name)));
+				break;
+		}
+	}
+}
+
+static void
+check_options(OutboxTarget target, const struct varlena *options)
+{
+	outbox_check_queue_options(target, options);
+	if (target == OUTBOX_TARGET_COMMANDS)
+		check_commands(options);
 }
 
 static struct varlena *
@@ -350,7 +402,7 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(CREATE_REDIS_KEY))
 		check_redis_key(outbox_text_arg(fcinfo, CREATE_REDIS_KEY));
 	check_new_policy(fcinfo);
-	outbox_check_queue_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
+	check_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
 	outbox_need_arg(fcinfo, CREATE_CONSUMER_RETRY, "consumer_retry");
 	if (PG_GETARG_BOOL(CREATE_CONSUMER_RETRY))
 		check_consumer_retry(name, info, PG_ARGISNULL(CREATE_REDIS_KEY) ? name :
@@ -395,7 +447,7 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 					 PG_GETARG_INT64(ALTER_MAXLEN));
 
 	if (!PG_ARGISNULL(ALTER_OPTIONS))
-		outbox_check_queue_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
+		check_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
 	if (PG_ARGISNULL(ALTER_CONSUMER_RETRY) ? queue->consumer_retry :
 		PG_GETARG_BOOL(ALTER_CONSUMER_RETRY))
 		check_consumer_retry(name, &outbox_targets[queue->target], pstrdup(queue->redis_key),

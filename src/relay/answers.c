@@ -27,6 +27,7 @@
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip.h"
 #include "relay/deliver/suspect.h"
+#include "server_commands.h"
 
 /*
  * What each request may be answered with, beside an error.  Anything else does
@@ -41,6 +42,7 @@ static const struct
 	[REQUEST_HANDSHAKE] = {"AUTH or SELECT", OUTBOX_REPLY_STATUS},
 	[REQUEST_SCRIPT] = {"SCRIPT LOAD", OUTBOX_REPLY_STRING},
 	[REQUEST_IGNORED] = {"a command", OUTBOX_REPLY_ANY},
+	[REQUEST_COMMANDS] = {"EVAL", OUTBOX_REPLY_STRING},
 	[REQUEST_CURSOR] = {"HGETALL", OUTBOX_REPLY_ARRAY},
 	[REQUEST_TAKEOVER] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_LOOK] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
@@ -183,6 +185,11 @@ take_answer(Relay *relay, Link *link, const Request *request,
 		case REQUEST_IGNORED:
 			/* the request may have kept its queue out of a plan */
 			outbox_want_plan(PLAN_ANSWER);
+			break;
+		case REQUEST_COMMANDS:
+			outbox_keep_server_commands(relay->slot,
+										outbox_reply_is_error(reply) ? NULL :
+										outbox_reply_string(reply));
 			break;
 		case REQUEST_CURSOR:
 			outbox_cursor_answer(relay, request, reply);

@@ -94,6 +94,7 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 		slot->why[0] = '\0';
 		slot->staging_kept_by[0] = '\0';
 		memset(slot->longest, 0, sizeof(slot->longest));
+		slot->server_commands.count = 0;
 		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
 	}
 	LWLockRelease(outbox_shared->lock);

@@ -59,6 +59,9 @@
 #define PING_MAX_MS			10000
 #define PING_MIN_MS			500
 
+/* not at each connect, as that takes Redis some milliseconds */
+#define COMMANDS_INTERVAL_MS 60000
+
 static LinkLife *
 mine(const Link *link)
 {
@@ -216,6 +219,7 @@ outbox_link_has_moved(Relay *relay, Link *link)
 	life->backoff_ms = 0;
 	life->retry_at = 0;
 	life->ping_ms = 0;
+	life->ask_commands_at = 0;
 	life->last_trouble[0] = '\0';
 	if (link->state != LINK_DOWN)
 		end_link(relay, link);
@@ -259,10 +263,10 @@ begin_link(Link *link, OutboxTime now)
 }
 
 /*
- * Log in, select the database, load the scripts.
+ * Log in, select the database, load the scripts, ask what the server has.
  */
 static void
-send_handshake(Link *link, const OutboxRedisUrl *url)
+send_handshake(Link *link, const OutboxRedisUrl *url, OutboxTime now)
 {
 	outbox_link_greet(link);
 	if (url->password != NULL && url->user != NULL)
@@ -281,6 +285,11 @@ send_handshake(Link *link, const OutboxRedisUrl *url)
 	outbox_send_command(link, REQUEST_IGNORED, NULL, 3,
 						(const char *const[]) {"CLIENT", "SETNAME", "outbox"});
 	outbox_send_scripts(link, NULL);
+	if (now >= mine(link)->ask_commands_at)
+	{
+		outbox_ask_for_commands(link);
+		mine(link)->ask_commands_at = outbox_in_ms(now, COMMANDS_INTERVAL_MS);
+	}
 }
 
 /*
@@ -323,7 +332,7 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 		return;
 	}
 	if (link->state == LINK_CONNECTING)
-		send_handshake(link, outbox_redis_server);
+		send_handshake(link, outbox_redis_server, now);
 
 	outbox_take_answers(relay, link);
 	check_slow_answer(relay, link, now);

@@ -34,6 +34,7 @@ typedef struct LinkLife
 	OutboxTime	give_up_at;		/* while connecting */
 	int			backoff_ms;
 	int			ping_ms;		/* how long it may be idle; 0: not known */
+	OutboxTime	ask_commands_at;	/* not before: which the server has */
 	bool		up_is_shown;	/* ... and logged, for this connection */
 	LogAllowance allowance;
 	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */

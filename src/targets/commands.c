@@ -32,11 +32,10 @@
  * large to be sent, the script refuses the message, so that the queue's policy
  * applies.
  *
- * The names of commands and their numbers of arguments are a table here.  Redis
- * is not asked, as it may be down when a queue is created.  The table has the
- * commands of Redis 6.2 that write; a name with a dot is a module's command and
- * is accepted.  A negative number of arguments is the least number, as in
- * Redis's COMMAND; the command's name counts.
+ * Which commands there are is up to the server, see server_commands.c.  Refused
+ * here are those that scripts may call and that act on more than the keys that
+ * they name, since the cursor would not be where the script has put it; and an
+ * argument that is a cursor's name, whatever part of the message it came from.
  *
  *-------------------------------------------------------------------------
  */
@@ -108,7 +107,8 @@ typedef struct Argument
 
 typedef struct Command
 {
-	int			nargs;
+	const char *name;
+	int			nargs;			/* with the name */
 	Argument   *args;
 } Command;
 
@@ -118,26 +118,18 @@ struct OutboxTemplate
 	Command		commands[FLEXIBLE_ARRAY_MEMBER];
 };
 
-static const struct
-{
-	const char *name;
-	int			arity;
-}			known_commands[] =
-
-{
-	{"APPEND", 3}, {"DECR", 2}, {"DECRBY", 3}, {"DEL", -2}, {"EXPIRE", -3},
-	{"EXPIREAT", -3}, {"GEOADD", -5}, {"HDEL", -3}, {"HINCRBY", 4},
-	{"HINCRBYFLOAT", 4}, {"HMSET", -4}, {"HSET", -4}, {"HSETNX", 4},
-	{"INCR", 2}, {"INCRBY", 3}, {"INCRBYFLOAT", 3}, {"LINSERT", 5},
-	{"LPUSH", -3}, {"LPUSHX", -3}, {"LREM", 4}, {"LSET", 4}, {"LTRIM", 4},
-	{"MSET", -3}, {"MSETNX", -3}, {"PERSIST", 2}, {"PEXPIRE", -3},
-	{"PEXPIREAT", -3}, {"PFADD", -2}, {"PSETEX", 4}, {"PUBLISH", 3},
-	{"RPUSH", -3}, {"RPUSHX", -3}, {"SADD", -3}, {"SET", -3}, {"SETBIT", 4},
-	{"SETEX", 4}, {"SETNX", 3}, {"SETRANGE", 4}, {"SPUBLISH", 3}, {"SREM", -3},
-	{"UNLINK", -2}, {"XADD", -5}, {"XDEL", -3}, {"XTRIM", -4}, {"ZADD", -4},
-	{"ZINCRBY", 4}, {"ZREM", -3}, {"ZREMRANGEBYRANK", 4},
-	{"ZREMRANGEBYSCORE", 4}
+/* the same in function.lua */
+static const char *const forbidden[] = {
+	"SELECT", "SWAPDB", "FLUSHDB", "FLUSHALL", "CLUSTER", "TRIMSLOTS"
 };
+
+/* why a message's commands are not sent; the numbers are one_message.lua's */
+typedef enum Refusal
+{
+	NOT_REFUSED = 1,
+	TOO_LARGE = 0,
+	NAMES_CURSOR = -1
+} Refusal;
 
 /* why commands cannot be compiled */
 typedef struct Fault
@@ -226,36 +218,29 @@ compile_argument(Argument *arg, const char *text, size_t len, Fault *f)
 }
 
 /*
- * Is the command known, and may it have this number of arguments?
+ * Is there a name, and may it be called?
  */
 static bool
-check_command(const Command *command, Fault *f)
+check_command(Command *command, Fault *f)
 {
 	const Argument *first = &command->args[0];
-	char	   *name;
-	bool		known = false;
-	bool		fits = false;
+	const char *name;
 
 	if (command->nargs == 0 || first->npieces != 1 ||
 		first->pieces[0].kind != PIECE_LITERAL)
 		return fault(f, "each of the commands must begin with its name",
 					 "For example [\"LPUSH\", \"{redis_key}\", \"{payload}\"].");
 	name = pnstrdup(first->pieces[0].text.data, first->pieces[0].text.len);
-	if (strchr(name, '.') != NULL)
-		return true;
-	for (int i = 0; i < lengthof(known_commands); i++)
-		if (pg_strcasecmp(known_commands[i].name, name) == 0)
-		{
-			int			arity = known_commands[i].arity;
-
-			known = true;
-			fits = arity < 0 ? command->nargs >= -arity : command->nargs == arity;
-		}
-	if (!known)
-		return fault(f, psprintf("unknown command \"%s\"", name),
-					 "Commands are those of Redis that write, and those of modules.");
-	if (!fits)
-		return fault(f, psprintf("wrong number of arguments for command \"%s\"", name), NULL);
+	if ((name[0] >= '0' && name[0] <= '9') ||
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			   "0123456789._-") < first->pieces[0].text.len)
+		return fault(f, psprintf("\"%s\" is not the name of a command", name),
+					 "Each argument is an element of its own, for example [\"SET\", \"{id}\", \"{payload}\"].");
+	for (int i = 0; i < lengthof(forbidden); i++)
+		if (pg_strcasecmp(forbidden[i], name) == 0)
+			return fault(f, psprintf("command \"%s\" cannot be one of a queue's commands", name),
+						 "Commands of a queue act on the keys that they name.");
+	command->name = name;
 	return true;
 }
 
@@ -318,6 +303,19 @@ outbox_template_compile(const struct varlena *options, const char **error,
 	*error = f.error;
 	*hint = f.hint;
 	return f.error == NULL ? template : NULL;
+}
+
+int
+outbox_template_length(const OutboxTemplate *template)
+{
+	return template->ncommands;
+}
+
+const char *
+outbox_template_command(const OutboxTemplate *template, int n, int *nargs)
+{
+	*nargs = template->commands[n].nargs;
+	return template->commands[n].name;
 }
 
 static void
@@ -405,9 +403,34 @@ append_piece(StringInfo out, const Piece *piece, const OutboxArgs *args,
 }
 
 /*
- * Append one argument.  Returns false if the message's commands get too large.
+ * Is this the name of a cursor, ours or another database's?  It ends in
+ * :outbox:SOURCE:NUMBER.
  */
 static bool
+is_cursor_key(const char *key, int len)
+{
+	static const char prefix[] = ":outbox:";
+	int			digits = 0;
+	const char *source;
+
+	while (digits < len && key[len - 1 - digits] >= '0' && key[len - 1 - digits] <= '9')
+		digits++;
+	len -= digits + 1 + OUTBOX_UUID_TEXT_LEN;
+	if (digits == 0 || len < (int) strlen(prefix) ||
+		memcmp(key + len - strlen(prefix), prefix, strlen(prefix)) != 0)
+		return false;
+	source = key + len;
+	for (int i = 0; i < OUTBOX_UUID_TEXT_LEN; i++)
+		if ((i == 8 || i == 13 || i == 18 || i == 23) ?
+			source[i] != '-' : outbox_hex_digit(source[i]) < 0)
+			return false;
+	return source[OUTBOX_UUID_TEXT_LEN] == ':';
+}
+
+/*
+ * Append one argument.  Returns why the message's commands cannot be sent.
+ */
+static Refusal
 expand_argument(OutboxArgs *args, StringInfo value, int start,
 				const Argument *arg, const OutboxQueue *queue,
 				const OutboxMessage *msg)
@@ -417,14 +440,17 @@ expand_argument(OutboxArgs *args, StringInfo value, int start,
 	{
 		append_piece(value, &arg->pieces[i], args, queue, msg);
 		if (value->len + args->data.len - start > MAX_BYTES)
-			return false;
+			return TOO_LARGE;
 	}
+	if (is_cursor_key(value->data, value->len))
+		return NAMES_CURSOR;
 	outbox_add_arg(args, value->data, value->len);
-	return true;
+	return NOT_REFUSED;
 }
 
 /*
- * A single 0 in place of the commands says that they are too large.
+ * A single number in place of the commands is the reason why they are refused,
+ * for one_message.lua.
  */
 void
 outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,
@@ -433,23 +459,24 @@ outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,
 	const OutboxTemplate *template = queue->template;
 	int			start = args->data.len;
 	int			count = args->count;
-	bool		fits = true;
+	Refusal		refusal = NOT_REFUSED;
 	StringInfoData value;
 
 	initStringInfo(&value);
-	for (int i = 0; i < template->ncommands && fits; i++)
+	for (int i = 0; i < template->ncommands && refusal == NOT_REFUSED; i++)
 	{
 		const Command *command = &template->commands[i];
 
 		outbox_add_number(args, command->nargs);
-		for (int j = 0; j < command->nargs && fits; j++)
-			fits = expand_argument(args, &value, start, &command->args[j], queue, msg);
+		for (int j = 0; j < command->nargs && refusal == NOT_REFUSED; j++)
+			refusal = expand_argument(args, &value, start, &command->args[j],
+									  queue, msg);
 	}
 	pfree(value.data);
-	if (!fits)
+	if (refusal != NOT_REFUSED)
 	{
 		args->data.len = start;
 		args->count = count;
-		outbox_add_number(args, 0);
+		outbox_add_number(args, refusal);
 	}
 }

@@ -33,6 +33,11 @@ extern OutboxTemplate *outbox_template_compile(const struct varlena *options,
 											   const char **error,
 											   const char **hint);
 
+/* the number of commands; and the name of one, with its number of arguments */
+extern int	outbox_template_length(const OutboxTemplate *template);
+extern const char *outbox_template_command(const OutboxTemplate *template,
+										   int n, int *nargs);
+
 /* append a message's commands: for each the number of its arguments, then these */
 extern void outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,
 								   const OutboxMessage *msg);

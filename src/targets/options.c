@@ -19,6 +19,7 @@
 
 #include "queue/queue.h"
 #include "targets/commands.h"
+#include "targets/function_source.h"
 #include "targets/message_args.h"
 #include "targets/stream.h"
 #include "targets/task_options.h"
@@ -99,12 +100,20 @@ no_options(OutboxTarget target, const char *of)
 static void
 check_function(OutboxBytes source)
 {
+	const char *fault;
+
 	if (source.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"function\" must be a string that is not empty"),
 				 errhint("It is the source of a Lua function's body.")));
 	outbox_check_utf8(source.data, source.len);
+	fault = outbox_function_fault(source);
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s", fault),
+				 errhint("It is the source of a Lua function's body.")));
 }
 
 void

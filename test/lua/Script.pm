@@ -61,9 +61,11 @@ sub script
 	my ($name, $keys, $args, @options) = @_;
 	my $file = File::Temp->new(SUFFIX => '.lua');
 
-	print $file "local function user(key, id, msgtype, msgkey, payload, headers,",
-	  " now_ms, attempt)\n$user\nend\n"
-	  if $user ne '';
+	if ($user ne '')
+	{
+		my ($before, $behind) = split /^source\(\)$/m, sent('function');
+		print $file $before =~ tr/\n/ /r, "\n$user$behind";
+	}
 	print $file text($name);
 	close $file;
 	return redis(@options, '--eval', "$file", @$keys, ',', @$args);

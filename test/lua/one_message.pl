@@ -45,6 +45,7 @@ is(redis('GET', 'one'), 2, 'commands: all');
 like(one('commands', 2, 'INCR', 'cursor', 2, 'INCR', 'one'), qr/^WRONGTYPE/, 'commands: the first that fails');
 is(redis('GET', 'one'), 2, 'commands: ends the message');
 is(one('commands', 0), 'ERR its commands have more than 512 MB', 'commands: too many bytes');
+is(one('commands', -1), 'ERR its commands name a cursor', 'commands: a cursor');
 is(one('commands', 5, 'XGROUP', 'CREATE', 's', 'g', '$'), 'ERR The XGROUP subcommand requires the key to exist.'
 	. ' Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.',
 	'commands: what Redis says');

@@ -74,6 +74,27 @@ $redis->cmd('SCRIPT', 'FLUSH');
 sql("SELECT outbox_enqueue('f', 'third', 'x', 'x')");
 eventually { $redis->count('fk') == 3 } 'function: loaded again';
 
+# ... cannot leave its database, nor take the cursor with it: the message is
+# refused, and all others arrive.
+sql(q[SELECT outbox_create_queue('s', 'function', options => '{"function": "redis.call(''SELECT'', 3) redis.call(''RPUSH'', key, payload)"}')],
+	"SELECT outbox_enqueue('s', 'm' || g) FROM generate_series(1, 5) AS g");
+eventually { queue_status($node, $db, 's', 'why') =~ /a function must not call SELECT$/ } 'function: SELECT is refused';
+sql(q[SELECT outbox_alter_queue('s', options => '{"function": "if payload == ''m3'' then redis.call(''SELECT'', 3) end redis.call(''RPUSH'', key, payload)"}',
+	on_failure => 'dead_letter')]);
+eventually { $redis->cmd('LLEN', 's') == 4 } 'function: of one message, too';
+is(join(' ', @{ $redis->cmd('LRANGE', 's', 0, -1) }), 'm1 m2 m4 m5', 'function: all others are there');
+is(sql("SELECT payload_text FROM outbox.dead_letters WHERE queue = 's'"), 'm3', 'function: and it is a dead letter');
+$redis->cmd('SELECT', 3);
+is($redis->cmd('DBSIZE'), 0, 'function: nothing is in the other database');
+$redis->cmd('SELECT', 0);
+
+# ... that was edited by hand and ends what is around it blocks its queue.
+sql(q[UPDATE outbox.queue SET options = '{"function": "end redis.call(''SELECT'', 3) local function f()"}' WHERE name = 's'],
+	"SELECT outbox_enqueue('s', 'm6')");
+eventually { queue_status($node, $db, 's', 'why') =~ /has an "end" too many in line 1/ } 'function: an end too many';
+sql(q[SELECT outbox_alter_queue('s', options => '{"function": "redis.call(''RPUSH'', key, payload)"}')]);
+eventually { $redis->cmd('LLEN', 's') == 5 } 'function: mended';
+
 # A function's source that can't be UTF-8 is refused where somebody is told.
 $node->safe_psql('postgres', "CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'");
 $node->safe_psql('bytes', 'CREATE EXTENSION outbox');

@@ -49,6 +49,7 @@ typedef enum RequestKind
 	REQUEST_HANDSHAKE,			/* any error is the operator's */
 	REQUEST_SCRIPT,				/* loads a script; of the link or of a queue */
 	REQUEST_IGNORED,			/* the answer doesn't matter */
+	REQUEST_COMMANDS,			/* which commands the server has */
 	REQUEST_CURSOR,
 	/* calls of the scripts: from here ... */
 	REQUEST_TAKEOVER,			/* writes a cursor back as our own */

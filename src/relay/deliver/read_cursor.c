@@ -56,6 +56,7 @@
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/suspect.h"
+#include "targets/function_source.h"
 #include "targets/options.h"
 #include "utils/memutils.h"
 
@@ -64,15 +65,17 @@
  * they can.
  */
 static const char *
-missing_option(const OutboxQueue *settings)
+option_fault(const OutboxQueue *settings)
 {
+	OutboxBytes source = outbox_text_option(settings->options, "function");
+
 	if (settings->target == OUTBOX_TARGET_COMMANDS &&
 		settings->template == NULL)
 		return "outbox.queue.options has no commands";
-	if (settings->target == OUTBOX_TARGET_FUNCTION &&
-		outbox_text_option(settings->options, "function").len == 0)
-		return "outbox.queue.options has no function";
-	return NULL;
+	if (settings->target != OUTBOX_TARGET_FUNCTION)
+		return NULL;
+	return source.len == 0 ? "outbox.queue.options has no function" :
+		outbox_function_fault(source);
 }
 
 /*
@@ -82,11 +85,11 @@ static void
 ask_for_cursor(Relay *relay, RelayQueue *queue)
 {
 	const OutboxQueue *settings = queue->settings;
-	const char *missing = missing_option(settings);
+	const char *fault = option_fault(settings);
 
-	if (missing != NULL)
+	if (fault != NULL)
 	{
-		outbox_block_queue(relay, queue, 0, missing);
+		outbox_block_queue(relay, queue, 0, fault);
 		return;
 	}
 	if (settings->target == OUTBOX_TARGET_FUNCTION)

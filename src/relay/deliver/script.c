@@ -7,15 +7,15 @@
  *
  * Design notes
  *
- * There are two: relay/deliver/apply.lua and skip.lua, which say what their
+ * There are two that move cursors: apply.lua and skip.lua, which say what their
  * arguments and answers are.  The Makefile makes strings of them.
  *
  * A queue of target "function" has scripts of its own: these, behind a function
- * made of its source.  So what it does is part of the one script that moves the
- * cursor, and is done once like all else; a library of FUNCTION LOAD couldn't
- * be called from here.  Its arguments are key (the queue's redis_key), id,
- * msgtype, msgkey, payload, headers (JSON), now_ms, attempt; it returns nothing,
- * or {err = ...}.
+ * made of its source (function.lua).  So what it does is part of the one script
+ * that moves the cursor, and is done once like all else; a library of FUNCTION
+ * LOAD couldn't be called from here.  Its arguments are key (the queue's
+ * redis_key), id, msgtype, msgkey, payload, headers (JSON), now_ms, attempt; it
+ * returns nothing, or {err = ...}.
  *
  *-------------------------------------------------------------------------
  */
@@ -61,20 +61,28 @@ outbox_scripts_init(RelayQueue *queue)
 }
 
 /*
- * The text of a script; a queue's own one if it has a function.
+ * The text of a script; a queue's own one if it has a function.  What is before
+ * the function's source becomes one line, so that errors name the source's lines.
  */
 static const char *
 script_text(OutboxScript script, const RelayQueue *queue)
 {
+	static const char place[] = "\nsource()\n";
+	const char *behind = strstr(function_script, place);
 	OutboxBytes source;
+	char	   *before;
 
 	if (queue == NULL)
 		return scripts[script];
+	Assert(behind != NULL);
+	before = pnstrdup(function_script, behind - function_script);
+	for (char *c = before; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = ' ';
 	source = outbox_text_option(queue->settings->options, "function");
 	source = outbox_utf8_bytes(source.data, source.len);
-	return psprintf("local function user(key, id, msgtype, msgkey, payload, headers,"
-					" now_ms, attempt)\n%.*s\nend\n%s",
-					(int) source.len, source.data, scripts[script]);
+	return psprintf("%s\n%.*s\n%s%s", before, (int) source.len, source.data,
+					behind + strlen(place), scripts[script]);
 }
 
 void
@@ -84,6 +92,16 @@ outbox_send_scripts(Link *link, RelayQueue *queue)
 		outbox_send_command(link, REQUEST_SCRIPT, queue, 3,
 							(const char *const[]) {"SCRIPT", "LOAD",
 								script_text(i, queue)})->number = i;
+}
+
+/*
+ * By a script that is used once and needs not be loaded.
+ */
+void
+outbox_ask_for_commands(Link *link)
+{
+	outbox_send_command(link, REQUEST_COMMANDS, NULL, 3,
+						(const char *const[]) {"EVAL", commands_script, "0"});
 }
 
 bool

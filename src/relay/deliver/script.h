@@ -77,6 +77,9 @@ extern void outbox_scripts_init(RelayQueue *queue);
 /* load the scripts that all queues share, or the queue's own ones */
 extern void outbox_send_scripts(Link *link, RelayQueue *queue);
 
+/* ask which commands the server has */
+extern void outbox_ask_for_commands(Link *link);
+
 /* keep the name of a script; true if it is the last that all queues share */
 extern bool outbox_script_loaded(Link *link, const Request *request,
 								 const char *sha);

@@ -50,6 +50,18 @@ SELECT shown((batch(queue('commands', options => jsonb_build_object('commands',
 -- whatever case, and of modules
 SELECT expanded('[["lpush", "k", "v"], ["JSON.SET", "k", "$", "{payload}"]]');
 
+-- a cursor is no argument, wherever it came from; what only looks like one is
+CREATE FUNCTION of_key(key text) RETURNS text LANGUAGE sql AS
+    $$SELECT expanded('[["INCR", "k"], ["DEL", "{key}"]]', message('', 't', $1))$$;
+SELECT of_key(k) FROM unnest('{
+    "{k}:outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d:7", ":outbox:FFFFFFFF-7c1e-7b3a-9d55-3f0c2a1b4c5d:1234567890",
+    "outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d:7", "k:outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d:",
+    "k:outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d:7 ", "k:outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d7",
+    "k:outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5dx7", "k:outbox:0190f3a2-7c1e-7b3a-9d55x3f0c2a1b4c5d:7",
+    "k:outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4cxd:7", "k:outboy:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d:7",
+    7, :7, 0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d:7}'::text[]) k;
+SELECT expanded('[["DEL", "x{key}:{type}"]]', message('', '7', ':outbox:0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d'));
+
 -- times: before and after the seconds' end
 SELECT shown(encode_messages(queue('commands', options => '{"commands": [["RPUSH", "k", "{now_s}", "{now_ms}", "{now_ns}", "{now_iso}"]]}'),
     t::timestamptz, false, ARRAY[message()]))
@@ -79,13 +91,17 @@ SELECT refused('[["INCR", true]]');
 SELECT refused('[["INCR", {}]]');
 SELECT refused('[[1, "k"]]');
 SELECT refused('[["", "k"]]');
-SELECT refused('[["GET", "k"]]');
-SELECT refused('[["EVAL", "k"]]');
+SELECT refused('[["SET k", "v"]]');
+SELECT c, refused(jsonb_build_array(jsonb_build_array(c, 'k')))
+FROM unnest('{GET,HEXPIRE,VADD,JSON.SET,_FT.CONFIG,MULTI,lpush-x}'::text[]) c;
+SELECT refused('[["INCR", "k"], ["select", 1]]');
+SELECT refused('[["SwapDB", 0, 1]]');
+SELECT refused('[["FLUSHDB"]]');
+SELECT refused('[["FlushAll"]]');
+SELECT refused('[["CLUSTER", "FLUSHSLOTS"]]');
+SELECT refused('[["TRIMSLOTS"]]');
 SELECT refused('[["{type}", "k"]]');
 SELECT refused('[["IN{type}", "k"]]');
-SELECT refused('[["INCR"]]');
-SELECT refused('[["INCR", "k", "k"]]');
-SELECT refused('[["RPUSH", "k"]]');
 SELECT refused('[["INCR", "k"], ["INCR", "{nothing}"]]');
 SELECT refused('[["INCR", "{ID}"]]');
 SELECT refused('[["INCR", "{}"]]');
