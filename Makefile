@@ -55,6 +55,7 @@ OBJS = \
 	src/targets/task_options.o \
 	src/api/capture.o \
 	src/api/capture_columns.o \
+	src/api/capture_newest.o \
 	src/api/capture_sql.o \
 	src/api/dead_letters.o \
 	src/api/dumped.o \

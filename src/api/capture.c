@@ -25,10 +25,18 @@
  * and was not touched by an update has the same pointer, and is not fetched to
  * be compared.
  *
- * Values are written as to_json() writes them.  The message's key must not
- * depend on the session that changes the row.  So times in the key are in UTC,
- * and values whose form depends on other settings (a range of times, bytes) are
- * written with settings of our own.
+ * Values are written as to_json() writes them, and must not depend on who
+ * changes the row: what a consumer gets would depend on the writer's settings, and
+ * the key, thus the order, too.  So a row with a column whose form depends on
+ * settings is written with settings of our own, which are in effect while it is
+ * written and no longer: other triggers and functions run in between.  If writing
+ * the row fails, the end of the subtransaction brings back the session's.
+ *
+ * A statement's rows may be told after a change that one of them has caused: the
+ * statement changes rows 1 and 2, and a trigger for row 1 changes row 2 again,
+ * which is told at the end of the trigger's statement.  What is told last must be
+ * what the row is.  So of a row that has been changed again in this transaction
+ * the newest version is told, see capture_newest.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,6 +44,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "api/capture_newest.h"
 #include "api/enqueue.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_trigger.h"
@@ -76,7 +85,7 @@ typedef struct CaptureState
 	char	   *table;
 	OutboxCapture *capture;
 	bool	   *changed;		/* by column, for the current row */
-	bool		key_depends;	/* the key needs settings of our own */
+	bool		needs_settings; /* of our own, to write a row */
 	char	   *head[OPERATIONS];	/* the payload's beginning */
 	struct varlena *type[OPERATIONS];
 } CaptureState;
@@ -129,20 +138,12 @@ payload_head(const CaptureState *state, const char *operation)
 	return buf.data;
 }
 
-/*
- * Does the form of a value of the key depend on the session's settings?
- */
 static bool
-key_depends(const OutboxCapture *capture)
+needs_settings(const OutboxCapture *capture)
 {
-	for (int i = 0; i < capture->nkey; i++)
-	{
-		const OutboxJsonColumn *col = &capture->columns[capture->key[i]];
-
-		if (col->style == OUTBOX_JSON_ANY ||
-			col->type == FLOAT4OID || col->type == FLOAT8OID)
+	for (int i = 0; i < capture->ncolumns; i++)
+		if (capture->columns[i].needs_settings)
 			return true;
-	}
 	return false;
 }
 
@@ -170,7 +171,7 @@ make_state(TriggerData *data)
 	state->capture = outbox_capture_resolve(data->tg_relation,
 											args[OUTBOX_CAPTURE_COLUMNS],
 											args[OUTBOX_CAPTURE_KEY]);
-	state->key_depends = key_depends(state->capture);
+	state->needs_settings = needs_settings(state->capture);
 	state->changed = palloc(state->capture->ncolumns * sizeof(bool));
 	for (int i = 0; i < OPERATIONS; i++)
 	{
@@ -240,7 +241,7 @@ append_member(StringInfo buf, OutboxJsonColumn *col, TupleTableSlot *slot)
 	int			n = col->attnum - 1;
 
 	appendStringInfoString(buf, col->label);
-	outbox_json_value(buf, col, slot->tts_values[n], slot->tts_isnull[n], false);
+	outbox_json_value(buf, col, slot->tts_values[n], slot->tts_isnull[n]);
 }
 
 static void
@@ -318,14 +319,17 @@ make_payload(const CaptureState *state, Operation operation,
 }
 
 /*
- * The settings are in effect until AtEOXact_GUC().
+ * The settings are in effect until AtEOXact_GUC(), or the end of the
+ * subtransaction.
  */
 static int
-set_key_settings(void)
+set_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"DateStyle", "ISO"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
-		{"bytea_output", "hex"}, {"extra_float_digits", "1"}
+		{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"},
+		{"IntervalStyle", "postgres"}, {"bytea_output", "hex"},
+		{"extra_float_digits", "1"}, {"lc_monetary", "C"},
+		{"quote_all_identifiers", "off"}, {"search_path", "pg_catalog, pg_temp"}
 	};
 	int			level = NewGUCNestLevel();
 
@@ -336,10 +340,11 @@ set_key_settings(void)
 }
 
 /*
- * Returns the value of a key of one column as text, else a JSON array.
+ * Returns the value of a key of one column as text, else a JSON array; NULL if
+ * the message has no key.
  */
 static struct varlena *
-write_key(const OutboxCapture *capture, TupleTableSlot *slot)
+make_key(const OutboxCapture *capture, TupleTableSlot *slot)
 {
 	StringInfoData buf;
 
@@ -360,28 +365,10 @@ write_key(const OutboxCapture *capture, TupleTableSlot *slot)
 		int			n = col->attnum - 1;
 
 		appendStringInfoChar(&buf, i == 0 ? '[' : ',');
-		outbox_json_value(&buf, col, slot->tts_values[n], slot->tts_isnull[n],
-						  true);
+		outbox_json_value(&buf, col, slot->tts_values[n], slot->tts_isnull[n]);
 	}
 	appendStringInfoChar(&buf, ']');
 	return cstring_to_text_with_len(buf.data, buf.len);
-}
-
-/*
- * Returns the message's key, or NULL if it has none.
- */
-static struct varlena *
-make_key(const CaptureState *state, TupleTableSlot *slot)
-{
-	struct varlena *key;
-	int			level;
-
-	if (!state->key_depends)
-		return write_key(state->capture, slot);
-	level = set_key_settings();
-	key = write_key(state->capture, slot);
-	AtEOXact_GUC(true, level);
-	return key;
 }
 
 static void
@@ -399,12 +386,17 @@ enqueue_change(CaptureState *state, Operation operation,
 			   TupleTableSlot *old, TupleTableSlot *new)
 {
 	OutboxMessage msg = {0};
+	int			level = 0;
 
 	PreventCommandIfReadOnly("outbox_enqueue()");
 	msg.kind = OUTBOX_KIND_JSONB;
-	msg.payload = make_payload(state, operation, old, new);
 	msg.type = state->type[operation];
-	msg.key = make_key(state, new != NULL ? new : old);
+	if (state->needs_settings)
+		level = set_settings();
+	msg.payload = make_payload(state, operation, old, new);
+	msg.key = make_key(state->capture, new != NULL ? new : old);
+	if (state->needs_settings)
+		AtEOXact_GUC(true, level);
 	outbox_enqueue_message(outbox_queue_use(state->queue), &msg);
 }
 
@@ -423,6 +415,24 @@ check_called(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Tell an insert or an update; what is told is the newest version.
+ */
+static void
+enqueue_version(CaptureState *state, TriggerData *data, Operation operation,
+				TupleTableSlot *old, TupleTableSlot *slot)
+{
+	TupleTableSlot *new = outbox_newest_version(data->tg_relation, slot);
+
+	/* whoever has deleted the row since has told it */
+	if (new == NULL)
+		return;
+	slot_getallattrs(new);
+	if (old == NULL || find_changes(state, old, new))
+		enqueue_change(state, operation, old, new);
+	outbox_drop_newest(new, slot);
+}
+
+/*
  * Trigger on a captured table.
  */
 Datum
@@ -434,23 +444,21 @@ outbox_capture_row(PG_FUNCTION_ARGS)
 		.callback = say_where,
 		.arg = data
 	};
-	TupleTableSlot *first;
 	CaptureState *state;
 
 	check_called(fcinfo);
 	error_context_stack = &context;
 	state = get_state(fcinfo);
-	first = data->tg_trigslot;
-	slot_getallattrs(first);
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		enqueue_change(state, INSERTED, NULL, first);
-	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		enqueue_change(state, DELETED, first, NULL);
+		enqueue_version(state, data, INSERTED, NULL, data->tg_trigslot);
 	else
 	{
-		slot_getallattrs(data->tg_newslot);
-		if (find_changes(state, first, data->tg_newslot))
-			enqueue_change(state, UPDATED, first, data->tg_newslot);
+		slot_getallattrs(data->tg_trigslot);
+		if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+			enqueue_change(state, DELETED, data->tg_trigslot, NULL);
+		else
+			enqueue_version(state, data, UPDATED, data->tg_trigslot,
+							data->tg_newslot);
 	}
 	error_context_stack = context.previous;
 	return PointerGetDatum(NULL);

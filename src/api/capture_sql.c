@@ -21,6 +21,7 @@
 #include "access/table.h"
 #include "api/args.h"
 #include "api/triggers.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -59,13 +60,17 @@ PG_FUNCTION_INFO_V1(outbox_capture);
 PG_FUNCTION_INFO_V1(outbox_uncapture);
 
 /*
- * Returns the name of an operation's trigger.  The queue's name is part of it;
- * if that is too long, it is cut and a hash makes the name unique.
+ * Returns the name of an operation's trigger.  Triggers run by the order of
+ * their names, and an application's trigger that changes the row again must run
+ * behind this one, or else its change would be told first.
+ *
+ * The queue's name is part of it; if that is too long, it is cut and a hash makes
+ * the name unique.
  */
 static char *
 trigger_name(const char *operation, const char *queue)
 {
-	char	   *name = psprintf("outbox_%s_%s", operation, queue);
+	char	   *name = psprintf("!outbox_%s_%s", operation, queue);
 	int			length = strlen(name);
 
 	if (length < NAMEDATALEN)
@@ -220,6 +225,21 @@ check_not_captured(Relation rel, Oid function, const char *queue, int wanted)
 }
 
 /*
+ * Partitions are captured with their table, since its triggers are cloned to
+ * them; tables that inherit from another one are not.
+ */
+static void
+warn_of_children(Relation rel)
+{
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(WARNING,
+				(errmsg("tables that inherit from \"%s\" are not captured",
+						RelationGetRelationName(rel)),
+				 errhint("Call outbox_capture() for each of them.")));
+}
+
+/*
  * outbox_capture(table_name, queue, columns, key, condition, operations)
  */
 Datum
@@ -250,6 +270,7 @@ outbox_capture(PG_FUNCTION_ARGS)
 	for (int i = 0; i < lengthof(operations); i++)
 		if (wanted & operations[i].type)
 			create_trigger(rel, operations[i].name, queue, condition, call);
+	warn_of_children(rel);
 	table_close(rel, NoLock);
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,13 @@
  * the relay to count the waiting messages: only the relay knows which rows of
  * staging have been delivered.
  *
+ * Nor does it wait for anything else for long, as all who enqueue wait behind it
+ * meanwhile: for a row of the queue's, for a captured table, for the relay.
+ *
+ * Writing to a table that is captured to a queue that is gone would fail.  So the
+ * captures are a reason to refuse; and who gives up the messages gives up the
+ * captures, too.
+ *
  * The caller's snapshot may be older than that lock.  So all commands run with
  * a new one, whatever the isolation level is: they must see and remove
  * everything that was committed before the lock was granted.
@@ -24,6 +31,7 @@
 #include "queue/queue.h"
 
 #include "api/args.h"
+#include "api/triggers.h"
 #include "catalog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -31,13 +39,31 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "store/query.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "wake.h"
+
+/* how long to wait for a lock; one that is held for longer is an error */
+#define LOCK_TIMEOUT "500ms"
+
+/* captured tables that an error names */
+#define TABLES_NAMED 5
 
 /* hundredths of a second that the relay has to answer */
 #define COUNT_TRIES 300
 
 PG_FUNCTION_INFO_V1(outbox_drop_queue);
+
+static void
+is_in_use(const OutboxQueue *queue)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("queue \"%s\" is in use by another transaction",
+					queue->name),
+			 errhint("Try again when that transaction has ended.")));
+}
 
 static void
 lock_queue(const OutboxQueue *queue)
@@ -48,11 +74,7 @@ lock_queue(const OutboxQueue *queue)
 					   queue->id, 0);
 	if (LockAcquire(&tag, AccessExclusiveLock, false, true) ==
 		LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("queue \"%s\" is in use by another transaction",
-						queue->name),
-				 errhint("Try again when that transaction has ended.")));
+		is_in_use(queue);
 }
 
 /*
@@ -118,6 +140,75 @@ ask_waiting(int32 queue)
 			result = slot->published[i].waiting;
 	LWLockRelease(outbox_shared->lock);
 	return result;
+}
+
+/*
+ * Lock the queue's row.  Somebody may have altered the queue in a transaction
+ * that is open.
+ */
+static void
+lock_row(const OutboxQueue *queue)
+{
+	execute("SELECT FROM outbox.queue WHERE id = $1 FOR UPDATE SKIP LOCKED",
+			queue->id);
+	if (SPI_processed > 0)
+		return;
+	if (count_rows("SELECT count(*) FROM outbox.queue WHERE id = $1", queue->id) > 0)
+		is_in_use(queue);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("queue \"%s\" does not exist", queue->name)));
+}
+
+/*
+ * Returns some of the tables, for an error.
+ */
+static char *
+name_tables(const List *tables)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(tables) && i < TABLES_NAMED; i++)
+	{
+		Oid			relid = list_nth_oid(tables, i);
+
+		appendStringInfo(&buf, "%s%s", i == 0 ? "" : ", ",
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													get_rel_name(relid)));
+	}
+	if (list_length(tables) > TABLES_NAMED)
+		appendStringInfo(&buf, " and %d more", list_length(tables) - TABLES_NAMED);
+	return buf.data;
+}
+
+static void
+check_captures(const OutboxQueue *queue, const List *tables)
+{
+	if (tables == NIL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("tables are captured to queue \"%s\"", queue->name),
+			 errdetail("They are %s.", name_tables(tables)),
+			 errhint("Call outbox_uncapture() for each of them, or end the captures with force => true.")));
+}
+
+/*
+ * With the caller's rights, as outbox_uncapture() does it.
+ */
+static void
+drop_captures(const OutboxQueue *queue, Oid function, const List *tables)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		ereport(NOTICE,
+				(errmsg("drop of queue \"%s\" ends the capture of table \"%s\"",
+						queue->name, get_rel_name(lfirst_oid(lc)))));
+		outbox_drop_triggers(lfirst_oid(lc), function, queue->name);
+	}
 }
 
 static void
@@ -202,13 +293,31 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue name");
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	Oid			function = outbox_trigger_function(fcinfo, "outbox_capture_row");
 	OutboxQueue queue;
 	OutboxCaller caller;
+	List	   *captures;
+	int			level = NewGUCNestLevel();
 
 	PreventCommandIfReadOnly("outbox_drop_queue()");
 	queue = *outbox_queue_find_or_error(name);
 	queue.name = name;
 	lock_queue(&queue);
+
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	outbox_connect(&caller);
+	lock_row(&queue);
+	outbox_finish(&caller);
+
+	/* the tables are others' */
+	SPI_connect();
+	captures = outbox_tables_with_trigger(function, name);
+	if (force)
+		drop_captures(&queue, function, captures);
+	else
+		check_captures(&queue, captures);
+	SPI_finish();
 
 	outbox_connect(&caller);
 	if (!force)
@@ -223,10 +332,7 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 	execute("DELETE FROM outbox.resend_request WHERE queue = $1", queue.id);
 	execute("DELETE FROM outbox.queue_total WHERE queue = $1", queue.id);
 	execute("DELETE FROM outbox.queue WHERE id = $1", queue.id);
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("queue \"%s\" does not exist", name)));
 	outbox_finish(&caller);
+	AtEOXact_GUC(true, level);
 	PG_RETURN_VOID();
 }

@@ -7,11 +7,15 @@
  *
  * Design notes
  *
- * A value is written as to_json() writes it.  But to_json() looks up the
- * value's type and its output function each time, which for a row of plain
- * columns is most of the work.  So the most common types are written here, in
- * the same way, and to_json() is called for all others.  (The regression test
- * compares the two.)
+ * A value is written as to_json() writes it in a session with certain settings
+ * (capture.c has them), whatever the settings of the session at hand are.
+ *
+ * to_json() looks up the value's type and its output function each time, which
+ * for a row of plain columns is most of the work; and to set all of the settings
+ * is as much work again.  So the most common types are written here, in the same
+ * way, by functions that ask for no setting.  For all others to_json() is called,
+ * and a column says whether it needs the settings.  (The regression test compares
+ * the two; 186 tries each type with each setting.)
  *
  * to_json() takes its argument's type from the expression that it is called in,
  * so each column has a small expression.
@@ -23,7 +27,9 @@
 #include <ctype.h>
 
 #include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -44,9 +50,11 @@ style_of(Oid type)
 		case INT8OID:
 			return OUTBOX_JSON_INT8;
 		case FLOAT4OID:
+			return OUTBOX_JSON_FLOAT4;
 		case FLOAT8OID:
+			return OUTBOX_JSON_FLOAT8;
 		case NUMERICOID:
-			return OUTBOX_JSON_NUMBER;
+			return OUTBOX_JSON_NUMERIC;
 		case DATEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
@@ -57,8 +65,66 @@ style_of(Oid type)
 			return OUTBOX_JSON_TEXT;
 		case UUIDOID:
 			return OUTBOX_JSON_OUTPUT;
+		case BYTEAOID:
+			return OUTBOX_JSON_BYTES;
+		case JSONOID:
+		case JSONBOID:
+			return OUTBOX_JSON_JSON;
 		default:
 			return OUTBOX_JSON_ANY;
+	}
+}
+
+/*
+ * Does the form of a value depend on settings?  Of types that are not known here
+ * it may.
+ */
+static bool
+needs_settings(Oid type)
+{
+	Oid			element = get_element_type(type);
+	Oid			cast;
+
+	switch (getBaseType(OidIsValid(element) ? element : type))
+	{
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case BYTEAOID:
+		case TIMESTAMPTZOID:
+			/* by to_json(), if they are in an array */
+			return OidIsValid(element);
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case CHAROID:
+		case UUIDOID:
+		case JSONOID:
+		case JSONBOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case INETOID:
+		case CIDROID:
+		case MACADDROID:
+		case MACADDR8OID:
+		case BITOID:
+		case VARBITOID:
+		case TSVECTOROID:
+		case OIDOID:
+		case XID8OID:
+		case PG_LSNOID:
+			return false;
+		default:
+			/* to_json() uses a cast to json, if there is one */
+			return !type_is_enum(type) ||
+				find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT,
+									  &cast) == COERCION_PATH_FUNC;
 	}
 }
 
@@ -75,6 +141,7 @@ outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att)
 	col->typlen = att->attlen;
 	col->typbyval = att->attbyval;
 	col->style = style_of(col->type);
+	col->needs_settings = needs_settings(col->type);
 	initStringInfo(&label);
 	escape_json(&label, col->name);
 	appendStringInfoChar(&label, ':');
@@ -117,12 +184,42 @@ append_number(StringInfo buf, const char *number)
 }
 
 static char *
-encode_time(OutboxJsonColumn *col, Datum value, bool utc)
+encode_time(OutboxJsonColumn *col, Datum value)
 {
-	static const int offset = 0;
+	static const int utc = 0;
 
 	return JsonEncodeDateTime(palloc(MAXDATELEN + 1), value, col->type,
-							  utc && col->type == TIMESTAMPTZOID ? &offset : NULL);
+							  col->type == TIMESTAMPTZOID ? &utc : NULL);
+}
+
+static char *
+float4_text(Datum value)
+{
+	char	   *result = palloc(FLOAT_SHORTEST_DECIMAL_LEN);
+
+	float_to_shortest_decimal_buf(DatumGetFloat4(value), result);
+	return result;
+}
+
+static char *
+float8_text(Datum value)
+{
+	char	   *result = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
+
+	double_to_shortest_decimal_buf(DatumGetFloat8(value), result);
+	return result;
+}
+
+static char *
+bytes_text(Datum value)
+{
+	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+	size_t		len = VARSIZE_ANY_EXHDR(bytes);
+	char	   *result = palloc(2 + 2 * len + 1);
+
+	memcpy(result, "\\x", 2);
+	result[2 + hex_encode(VARDATA_ANY(bytes), len, result + 2)] = '\0';
+	return result;
 }
 
 static void
@@ -135,7 +232,7 @@ append_quoted(StringInfo buf, const char *s)
 
 void
 outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
-				  bool isnull, bool utc)
+				  bool isnull)
 {
 	text	   *json;
 
@@ -158,17 +255,29 @@ outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
 		case OUTBOX_JSON_INT8:
 			append_integer(buf, DatumGetInt64(value));
 			break;
-		case OUTBOX_JSON_NUMBER:
+		case OUTBOX_JSON_FLOAT4:
+			append_number(buf, float4_text(value));
+			break;
+		case OUTBOX_JSON_FLOAT8:
+			append_number(buf, float8_text(value));
+			break;
+		case OUTBOX_JSON_NUMERIC:
 			append_number(buf, OutputFunctionCall(&col->output, value));
 			break;
 		case OUTBOX_JSON_DATETIME:
-			append_quoted(buf, encode_time(col, value, utc));
+			append_quoted(buf, encode_time(col, value));
 			break;
 		case OUTBOX_JSON_TEXT:
 			escape_json(buf, TextDatumGetCString(value));
 			break;
 		case OUTBOX_JSON_OUTPUT:
 			append_quoted(buf, OutputFunctionCall(&col->output, value));
+			break;
+		case OUTBOX_JSON_BYTES:
+			escape_json(buf, bytes_text(value));
+			break;
+		case OUTBOX_JSON_JSON:
+			appendStringInfoString(buf, OutputFunctionCall(&col->output, value));
 			break;
 		case OUTBOX_JSON_ANY:
 			json = DatumGetTextPP(FunctionCall1(&col->to_json, value));
@@ -181,7 +290,17 @@ outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
 char *
 outbox_json_text(OutboxJsonColumn *col, Datum value)
 {
-	if (col->style == OUTBOX_JSON_DATETIME)
-		return encode_time(col, value, true);
-	return OutputFunctionCall(&col->output, value);
+	switch (col->style)
+	{
+		case OUTBOX_JSON_DATETIME:
+			return encode_time(col, value);
+		case OUTBOX_JSON_FLOAT4:
+			return float4_text(value);
+		case OUTBOX_JSON_FLOAT8:
+			return float8_text(value);
+		case OUTBOX_JSON_BYTES:
+			return bytes_text(value);
+		default:
+			return OutputFunctionCall(&col->output, value);
+	}
 }

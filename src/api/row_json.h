@@ -32,10 +32,14 @@ typedef enum OutboxJsonStyle
 	OUTBOX_JSON_INT2,
 	OUTBOX_JSON_INT4,
 	OUTBOX_JSON_INT8,
-	OUTBOX_JSON_NUMBER,			/* its output, quoted if not finite */
+	OUTBOX_JSON_FLOAT4,			/* numbers are quoted if not finite */
+	OUTBOX_JSON_FLOAT8,
+	OUTBOX_JSON_NUMERIC,
 	OUTBOX_JSON_DATETIME,
 	OUTBOX_JSON_TEXT,
 	OUTBOX_JSON_OUTPUT,			/* its output, which never needs escapes */
+	OUTBOX_JSON_BYTES,
+	OUTBOX_JSON_JSON,			/* as it is */
 	OUTBOX_JSON_ANY				/* by to_json() */
 } OutboxJsonStyle;
 
@@ -48,6 +52,7 @@ typedef struct OutboxJsonColumn
 	int16		typlen;
 	bool		typbyval;
 	OutboxJsonStyle style;
+	bool		needs_settings; /* the form of its values depends on settings */
 	FmgrInfo	output;
 	FmgrInfo	to_json;		/* for OUTBOX_JSON_ANY */
 } OutboxJsonColumn;
@@ -55,11 +60,11 @@ typedef struct OutboxJsonColumn
 /* fill in how a column is written */
 extern void outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att);
 
-/* append a value as JSON; with utc, timestamptz is in UTC for all sessions */
+/* append a value as JSON; timestamptz is in UTC */
 extern void outbox_json_value(StringInfo buf, OutboxJsonColumn *col,
-							  Datum value, bool isnull, bool utc);
+							  Datum value, bool isnull);
 
-/* returns a value as text instead, in UTC */
+/* returns a value as text instead */
 extern char *outbox_json_text(OutboxJsonColumn *col, Datum value);
 
 #endif							/* OUTBOX_ROW_JSON_H */

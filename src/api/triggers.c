@@ -20,16 +20,19 @@
  */
 #include "api/triggers.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -118,6 +121,40 @@ outbox_is_trigger(const Trigger *trigger, Oid function, const char *first_arg)
 	return trigger->tgfoid == function &&
 		(first_arg == NULL ||
 		 (trigger->tgnargs > 0 && strcmp(trigger->tgargs[0], first_arg) == 0));
+}
+
+/*
+ * The catalog is read, and not the tables' relcache entries, as that would have to
+ * wait for whoever has locked one of the tables.
+ */
+List *
+outbox_tables_with_trigger(Oid function, const char *first_arg)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tup;
+	List	   *result = NIL;
+
+	/* there is no index by function; a new snapshot sees what was committed */
+	ScanKeyInit(&key, Anum_pg_trigger_tgfoid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(function));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tup);
+		bool		isnull;
+		Datum		args = heap_getattr(tup, Anum_pg_trigger_tgargs,
+										RelationGetDescr(rel), &isnull);
+
+		/* each argument ends in a zero byte */
+		if (!OidIsValid(trigger->tgparentid) && trigger->tgnargs > 0 &&
+			strcmp(VARDATA_ANY(DatumGetByteaPP(args)), first_arg) == 0)
+			result = list_append_unique_oid(result, trigger->tgrelid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
 }
 
 /*

@@ -22,6 +22,7 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
 /* returns the trigger function with this name in the called function's schema */
@@ -46,6 +47,9 @@ extern void outbox_run_command(const char *command);
 /* has the trigger this function and first argument?  NULL fits any argument */
 extern bool outbox_is_trigger(const Trigger *trigger, Oid function,
 							  const char *first_arg);
+
+/* returns the OIDs of all tables with such a trigger; clones do not count */
+extern List *outbox_tables_with_trigger(Oid function, const char *first_arg);
 
 /* drop a table's triggers of this kind; returns false if there are none */
 extern bool outbox_drop_triggers(Oid relid, Oid function,

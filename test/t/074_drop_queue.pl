@@ -43,6 +43,30 @@ $open->query_safe('COMMIT');
 $open->quit;
 eventually { $redis->count('q') == $n + 2 } 'both arrive';
 
+# A transaction that has altered it and is open; one that has locked a table which
+# is captured to it.  Dropping waits for none of them, and nobody waits behind it.
+$open = session($node, $db);
+$open->query_safe("BEGIN; SELECT outbox_pause_queue('q')");
+($rc, undef, $err) = $node->psql($db, "SELECT outbox_drop_queue('q', force => true)");
+like($err, qr/queue "q" is in use by another transaction/, 'a queue that is being altered is not dropped');
+$open->query_safe('ROLLBACK');
+$node->safe_psql($db, "CREATE TABLE captured (id int PRIMARY KEY); SELECT outbox_capture('captured', 'q')");
+($rc, undef, $err) = $node->psql($db, "SELECT outbox_drop_queue('q')");
+like($err, qr/tables are captured to queue "q"\nDETAIL:  They are public.captured/, 'nor one that a table is captured to');
+$open->query_safe('BEGIN; INSERT INTO captured VALUES (1)');
+($rc, undef, $err) = $node->psql($db, "SELECT outbox_drop_queue('q', force => true)");
+like($err, qr/in use by another transaction/, 'by force: not while somebody writes to it');
+$open->query_safe('COMMIT');
+$open->query_safe('BEGIN; LOCK TABLE captured IN SHARE MODE');
+($rc, undef, $err) = $node->psql($db, "SELECT outbox_drop_queue('q', force => true)");
+like($err, qr/lock timeout/, 'nor while somebody has locked it');
+ok(eval { put($node, $db, 'q', 'after that'); 1 }, 'nobody waits behind it');
+$open->query_safe('ROLLBACK');
+$open->quit;
+$node->safe_psql($db, "SELECT outbox_uncapture('captured', 'q')");
+$n += 2;
+eventually { $redis->count('q') == $n + 2 } 'both arrive';
+
 # Nothing waits: then it is dropped at once, and its cursor goes.
 eventually { status($node, $db, 'waiting') == 0 } 'nothing waits';
 $node->safe_psql($db, "SELECT outbox_drop_queue('q')");
