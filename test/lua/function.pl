@@ -19,10 +19,10 @@ sub run
 {
 	my ($source, @options) = @_;
 	$user = $source;
-	redis('HSET', $cursor, 'pos', 'p', 'seq', 12);
+	redis('HSET', $cursor, 'pos', 'p', 'seq', 12, 'count', 0);
 	my @message = map { [ 'id', 't', 'k', $_, '{}', 1, 1 ] } 'first', 'second';
 	return script('apply', [ $cursor, 'key' ],
-		[ 'apply', 'p', 12, 'q', 14, 'function', '', '13 14 ', 2, map { (7, @$_) } @message ], @options);
+		[ 'apply', 'p', 12, 0, 'q', 14, 'function', '', '13 14 ', 2, map { (7, @$_) } @message ], @options);
 }
 
 sub position { return redis('HMGET', $cursor, 'pos', 'seq', 'count'); }
