@@ -130,10 +130,10 @@ before_command(Node *command)
 }
 
 static void
-process_utility(PlannedStmt * pstmt, const char *query, bool read_only_tree,
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment * environment, DestReceiver * dest,
-				QueryCompletion * completion)
+				QueryEnvironment *environment, DestReceiver *dest,
+				QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = prev_process_utility ?
 	prev_process_utility : standard_ProcessUtility;

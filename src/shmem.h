@@ -196,7 +196,7 @@ typedef struct OutboxAway
 {
 	Oid			database;
 	int			pid;
-}			OutboxAway;
+} OutboxAway;
 
 typedef struct OutboxShared
 {

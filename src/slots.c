@@ -27,7 +27,7 @@
 #include "utils/timestamp.h"
 
 bool
-outbox_may_have_relay(const FormData_pg_database * database)
+outbox_may_have_relay(const FormData_pg_database *database)
 {
 	return database->datallowconn && !database->datistemplate &&
 		database->datconnlimit != OUTBOX_INVALID_DATABASE;
@@ -132,7 +132,7 @@ outbox_keep_relay_away(Oid database)
 	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < outbox_shared->naway; i++)
 	{
-		const		OutboxAway *away = &outbox_shared->away[i];
+		const OutboxAway *away = &outbox_shared->away[i];
 
 		listed |= away->database == database && away->pid == MyProcPid;
 	}

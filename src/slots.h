@@ -24,7 +24,7 @@
 #include "shmem.h"
 
 /* is it a database in which a relay has to look for the extension? */
-extern bool outbox_may_have_relay(const FormData_pg_database * database);
+extern bool outbox_may_have_relay(const FormData_pg_database *database);
 
 /*
  * Give a database a slot.  A slot that it still has keeps what the views show

@@ -47,7 +47,7 @@ typedef struct AtWork
 {
 	const RelayQueue *queue;	/* only to be compared */
 	OutboxTime	at;
-}			AtWork;
+} AtWork;
 
 static AtWork at_work[2] =
 {
@@ -101,7 +101,7 @@ OutboxTime
 outbox_skip_at(const RelayQueue *queue, OutboxTime now)
 {
 	const QueueSkipping *skipping = queue->skipping;
-	const		AtWork *other = &at_work[at_work[0].queue == queue ? 1 : 0];
+	const AtWork *other = &at_work[at_work[0].queue == queue ? 1 : 0];
 
 	if (now - other->at >= AT_WORK_US)
 		return skipping->not_before;

@@ -70,7 +70,7 @@ typedef struct Resend
 	uint64		xid;			/* entries of these came last ... */
 	int32		other;
 	int			useless;		/* ... and so many were of no use */
-}			Resend;
+} Resend;
 
 static Resend resend;
 static bool requests_wanted = true;
