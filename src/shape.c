@@ -47,7 +47,9 @@
 	" type:text key:text headers:jsonb payload:bytea! history:jsonb" \
 	" options:jsonb"
 
-/* the number of column "queue" there */
+/* the numbers of some columns there */
+#define Anum_xid	1
+#define Anum_seq	2
 #define Anum_queue	6
 
 typedef struct Shape
@@ -86,7 +88,7 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 		" dead_letter_queue dead_letter_skipped", "hold_restored", 1
 	},
 	[OUTBOX_REL_RESEND_REQUEST] = {
-		"queue:int4! since:timestamptz!", "", NULL, 0
+		"queue:int4! since:timestamptz! upto:int8 done:int8!", "", NULL, 0
 	},
 	[OUTBOX_REL_QUEUE_TOTAL] = {
 		"queue:int4! delivered:int8! failed:int8! dead_lettered:int8!"
@@ -252,9 +254,10 @@ index_fault(Relation index, bool ours, bool staging)
 		return psprintf("index \"%s\" is not outbox's", name);
 	if (ours && staging &&
 		(index->rd_rel->relam != BTREE_AM_OID || computed ||
-		 form->indisunique || form->indnatts != 3 || form->indnkeyatts != 2 ||
-		 form->indkey.values[0] != 1 || form->indkey.values[1] != 2 ||
-		 form->indkey.values[2] != Anum_queue))
+		 form->indisunique || form->indnatts != 3 || form->indnkeyatts != 3 ||
+		 form->indkey.values[0] != Anum_xid ||
+		 form->indkey.values[1] != Anum_queue ||
+		 form->indkey.values[2] != Anum_seq))
 		return psprintf("index \"%s\" is another one", name);
 	return NULL;
 }

@@ -66,13 +66,22 @@ outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip)
 }
 
 OutboxSnap *
-outbox_snap_clip(const OutboxSnap *snap, uint64 below)
+outbox_snap_clip(const OutboxSnap *snap, uint64 below, const OutboxSnap *now)
 {
-	int			nxip = 0;
+	uint64		xmax = Min(snap->xmax, below);
+	uint64	   *xip = palloc((snap->nxip + now->nxip + 1) * sizeof(uint64));
+	OutboxSnap *result;
+	int			n = 0;
 
-	while (nxip < snap->nxip && snap->xip[nxip] < below)
-		nxip++;
-	return outbox_snap_make(Min(snap->xmax, below), nxip, snap->xip);
+	for (int i = 0; i < snap->nxip; i++)
+		if (snap->xip[i] < xmax)
+			xip[n++] = snap->xip[i];
+	for (int i = 0; i < now->nxip; i++)
+		if (now->xip[i] < xmax)
+			xip[n++] = now->xip[i];
+	result = outbox_snap_from_list(xmax, n, xip);
+	pfree(xip);
+	return result;
 }
 
 OutboxSnap *

@@ -58,8 +58,12 @@ extern OutboxSnap *outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip);
 /* compares two uint64, for qsort() and bsearch() */
 extern int	outbox_compare_xids(const void *a, const void *b);
 
-/* returns a copy that does not see "below" and later ids, which will be reused */
-extern OutboxSnap *outbox_snap_clip(const OutboxSnap *snap, uint64 below);
+/*
+ * Returns a copy that does not see "below" and later ids, which are given out anew,
+ * nor what is in progress now: it may have ended elsewhere only.
+ */
+extern OutboxSnap *outbox_snap_clip(const OutboxSnap *snap, uint64 below,
+									const OutboxSnap *now);
 
 /* count a reference; returns snap */
 extern OutboxSnap *outbox_snap_ref(OutboxSnap *snap);

@@ -20,7 +20,10 @@
  * The record is marked as unimportant, so that it alone causes no checkpoint and
  * no switch to another WAL file.
  *
- * A cursor that has moved since half of the interval needs no look.
+ * A cursor that has moved since half of the interval needs no look.  But rows may
+ * be forgotten only if a request that was sent after their retention had passed has
+ * found the cursor that was expected: else Redis may have lost what they are needed
+ * for.  Whoever forgets rows asks for looks, and comes again.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +51,8 @@
 #define LOOKS_AT_ONCE		128
 
 static OutboxTime looked_at = OUTBOX_LONG_AGO;	/* the last round's begin */
+static OutboxTime wanted_since = OUTBOX_LONG_AGO;	/* a look later than this
+													 * is */
 static int	next = 0;			/* the first queue that it has not come to */
 static XLogRecPtr lsn;			/* of the round */
 
@@ -76,10 +81,39 @@ write_record(void)
 	return end;
 }
 
+bool
+outbox_cursors_confirmed(Relay *relay, OutboxTime since)
+{
+	bool		confirmed = true;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (!queue->listed->dropped && queue->state->state != QUEUE_BLOCKED)
+			confirmed &= queue->cursor->confirmed_at >= since;
+	}
+	if (!confirmed)
+		wanted_since = Max(wanted_since, since);
+	return confirmed;
+}
+
 /*
- * Is the queue's cursor where it was left, with nothing on its way?  A queue that
- * is paused ignores the answers to what had been sent before: then the cursor is
- * further on than what is acknowledged, and must not be moved back to that.
+ * A queue that is paused ignores the answers to what had been sent before: then
+ * the cursor is further on than what is acknowledged, and must not be moved back.
+ */
+static bool
+is_where_it_was_left(const RelayQueue *queue)
+{
+	const QueueCursor *cursor = queue->cursor;
+
+	return cursor->expect_seq == cursor->acked.seq &&
+		cursor->expect_count == cursor->applied;
+}
+
+/*
+ * Is the queue's cursor known, with nothing on its way?
  */
 static bool
 is_idle(const RelayQueue *queue)
@@ -88,7 +122,7 @@ is_idle(const RelayQueue *queue)
 
 	return !queue->listed->dropped && queue->requests->inflight == 0 &&
 		queue->cursor->acked.prev != NULL &&
-		queue->cursor->expect_seq == queue->cursor->acked.seq &&
+		is_where_it_was_left(queue) &&
 		(state == QUEUE_PAUSED ||
 		 (state == QUEUE_FLOWING && queue->plan->finished &&
 		  !outbox_has_planned(queue)));
@@ -125,7 +159,7 @@ outbox_look_at_cursors(Relay *relay, OutboxTime now)
 
 	if (next == 0)
 	{
-		if (now < outbox_in_ms(looked_at, interval))
+		if (now < outbox_in_ms(looked_at, interval) && looked_at >= wanted_since)
 			return false;
 		looked_at = now;
 		lsn = write_record();
@@ -134,8 +168,12 @@ outbox_look_at_cursors(Relay *relay, OutboxTime now)
 	{
 		RelayQueue *queue = list_nth(relay->queues, next);
 
+		if (queue->state->state == QUEUE_PAUSED &&
+			queue->requests->inflight == 0 && !is_where_it_was_left(queue))
+			outbox_queue_is_unknown(queue);
 		if (queue->link->state != LINK_UP || !is_idle(queue) ||
-			outbox_in_ms(queue->cursor->confirmed_at, interval / 2) > now)
+			(queue->cursor->confirmed_at >= wanted_since &&
+			 outbox_in_ms(queue->cursor->confirmed_at, interval / 2) > now))
 			continue;
 		look(queue);
 		n++;

@@ -24,6 +24,12 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
+/*
+ * Has a request that was sent since then found each queue's cursor where it was
+ * expected?  If not, looks are sent soon.  Queues that stand still don't count.
+ */
+extern bool outbox_cursors_confirmed(Relay *relay, OutboxTime since);
+
 /* how often an idle cursor is looked at */
 extern int	outbox_look_interval_ms(void);
 

@@ -56,6 +56,7 @@
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/suspect.h"
+#include "relay/deliver/tick.h"
 #include "targets/function_source.h"
 #include "targets/options.h"
 #include "utils/memutils.h"
@@ -208,14 +209,28 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 		outbox_cursor_differs(relay, queue);
 }
 
+/*
+ * The position covers what this server had when its history left the cursor's:
+ * no transaction id that it has given out since, and none that is still in
+ * progress here, as a prepared transaction may be that has ended elsewhere.
+ */
 static void
-clip_position(Relay *relay, OutboxPosition *pos, uint64 below)
+clip_position(Relay *relay, OutboxPosition *pos, uint64 first)
 {
-	MemoryContext old = MemoryContextSwitchTo(relay->context);
-	OutboxSnap *prev = outbox_snap_clip(pos->prev, below);
-	OutboxSnap *cur = outbox_snap_clip(pos->cur, below);
+	MemoryContext old;
+	OutboxSnap *now;
+	OutboxSnap *prev;
+	OutboxSnap *cur;
+	XLogRecPtr	lsn;
 
+	outbox_begin_step();
+	old = MemoryContextSwitchTo(relay->context);
+	now = outbox_take_snapshot(&lsn);
+	prev = outbox_snap_clip(pos->prev, first, now);
+	cur = outbox_snap_clip(pos->cur, first, now);
+	outbox_snap_unref(now);
 	MemoryContextSwitchTo(old);
+	outbox_end_step();
 	outbox_snap_unref(pos->prev);
 	outbox_snap_unref(pos->cur);
 	pos->prev = prev;
@@ -257,15 +272,15 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 
 	if (left != InvalidXLogRecPtr)
 	{
-		uint64		below;
+		uint64		first;
 
 		/* until that is known, which takes a moment, the queue waits */
-		if (!outbox_reused_from(left, &below))
+		if (!outbox_reused_from(left, &first))
 		{
 			outbox_queue_is_unknown(queue);
 			return;
 		}
-		clip_position(relay, pos, below);
+		clip_position(relay, pos, first);
 	}
 	if (!outbox_reconcile(queue, cursor, pos, left, &ndrop, &drop))
 	{

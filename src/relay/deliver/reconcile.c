@@ -27,7 +27,7 @@
  * read into memory.
  *
  * If our history has left that of the cursor, a seq stays in the skip list only if
- * a covered row of before has it: other seqs will be given out again.
+ * a row that is covered still has it: other seqs will be given out again.
  *
  * All of this may be repeated: if the relay dies, the next one does it again.
  *
@@ -47,7 +47,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
 /* the cursor's skip list as rows */
@@ -74,7 +73,6 @@ enum
 	PARAM_CUR,
 	PARAM_LAST,
 	PARAM_NOW,
-	PARAM_LEFT,
 	NPARAMS
 };
 
@@ -114,8 +112,7 @@ set_skips(OutboxParam *params, Datum *seqs, Datum *errors, int n)
 
 static void
 fill_params(OutboxParam *params, const RelayQueue *queue,
-			const StoredCursor *cursor, const OutboxPosition *pos,
-			XLogRecPtr left)
+			const StoredCursor *cursor, const OutboxPosition *pos)
 {
 	Datum	   *seqs = palloc((cursor->nskips + 1) * sizeof(Datum));
 	Datum	   *errors = palloc((cursor->nskips + 1) * sizeof(Datum));
@@ -137,7 +134,6 @@ fill_params(OutboxParam *params, const RelayQueue *queue,
 	params[PARAM_NOW] = (OutboxParam) {
 		"now", TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp())
 	};
-	params[PARAM_LEFT] = (OutboxParam) {"left", LSNOID, LSNGetDatum(left)};
 
 	for (int i = 0; i < cursor->nskips; i++)
 	{
@@ -163,7 +159,7 @@ keep_known(OutboxParam *params)
 						" SELECT " OUTBOX_STAGING_COLUMNS " FROM outbox.dead_letter"
 						" WHERE " OUTBOX_DEAD_NUMBERED ") AS r"
 						" WHERE r.seq = s.seq AND r.queue = $queue"
-						" AND r.lsn < $left AND " OUTBOX_COVERED("r") ")",
+						" AND " OUTBOX_COVERED("r") ")",
 						params);
 	Datum	   *seqs = palloc((n + 1) * sizeof(Datum));
 	Datum	   *errors = palloc((n + 1) * sizeof(Datum));
@@ -300,7 +296,7 @@ outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
 		return false;
 	SPI_connect();
 	outbox_forget_held(queue);
-	fill_params(params, queue, cursor, pos, left);
+	fill_params(params, queue, cursor, pos);
 	if (cursor->nskips > 0 ||
 		run("SELECT FROM outbox.deferred WHERE queue = $queue AND reason IN "
 			OUTBOX_REASONS_NUMBERED " LIMIT 1", params) > 0)

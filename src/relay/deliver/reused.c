@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * reused.c
- *	  Which transaction ids are given out again after a promotion.
+ *	  Which transaction ids this server gives out anew after a promotion.
  *
  * Copyright (c) 2026, the outbox developers
  *
@@ -9,14 +9,18 @@
  *
  * A primary that is lost may have used transaction ids for rows that did not
  * reach this server, which gives out the same ids again.  Rows say when they were
- * written, so the greatest id of the rows of before is one that did reach it.
+ * written: the least id of those written since is the first that may have been
+ * used by both.  If there is none, it is the next id of all.  (The greatest id of
+ * the rows of before would do as long as these rows are there; but staging is
+ * emptied of them, and then older ids would seem not to have been delivered.)
  *
  * All queues ask for the same, most often: so it is looked for once, in pieces,
  * while the queues wait for it; then their cursors are read again.  The answer
  * stays true, as no row of before can be added: it is kept for those who ask
  * later.
  *
- * Rows of one transaction were all written before or all after, so one visible
+ * Rows of transactions in progress are not visible; what is in progress is taken
+ * out of the clipped snapshots (read_cursor.c).  Rows of one transaction were all written before or all after, so one visible
  * row says it for all of them.  Rows out of a dump are not looked at: their ids
  * are another server's.
  *
@@ -36,7 +40,7 @@
 static XLogRecPtr asked_for = InvalidXLogRecPtr;
 static bool wanted = false;
 static bool running = false;
-static uint64 found_below = 0;	/* if asked_for and not wanted: the answer */
+static uint64 found_from = 0;	/* if asked_for and not wanted: the answer */
 static TickScan tick;
 static OutboxStaging *within = NULL;
 static uint64 visited = 0;
@@ -46,11 +50,11 @@ static uint64 seen_xid = 0;
 static int	seen_rows = 0;
 
 bool
-outbox_reused_from(XLogRecPtr left, uint64 *below)
+outbox_reused_from(XLogRecPtr left, uint64 *first)
 {
 	if (left == asked_for && !wanted)
 	{
-		*below = found_below;
+		*first = found_from;
 		return true;
 	}
 	if (!wanted)
@@ -58,7 +62,6 @@ outbox_reused_from(XLogRecPtr left, uint64 *below)
 		wanted = true;
 		running = false;
 		asked_for = left;
-		found_below = 0;
 	}
 	return false;
 }
@@ -81,14 +84,30 @@ visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 		*key = (OutboxStagedKey) {entry->xid + 1, 0, 0};
 		return ++seen_rows % CHECK_ROWS == 0 ? OUTBOX_WALK_TO_KEY : OUTBOX_WALK_ON;
 	}
-	if (entry->xid < found_below ||
-		!outbox_staging_lsn(within, entry, &lsn))
+	if (entry->xid >= found_from)
+	{
+		/* nothing more in this table */
+		*key = (OutboxStagedKey) {PG_UINT64_MAX, 0, 0};
+		return OUTBOX_WALK_TO_KEY;
+	}
+	if (!outbox_staging_lsn(within, entry, &lsn))
 		return OUTBOX_WALK_ON;
-	if (lsn < asked_for)
-		found_below = entry->xid + 1;
+	if (lsn >= asked_for)
+		found_from = entry->xid;
 	seen_xid = entry->xid;
 	seen_rows = 0;
 	return OUTBOX_WALK_ON;
+}
+
+static uint64
+next_xid(void)
+{
+	XLogRecPtr	lsn;
+	OutboxSnap *now = outbox_take_snapshot(&lsn);
+	uint64		next = now->xmax;
+
+	outbox_snap_unref(now);
+	return next;
 }
 
 bool
@@ -111,6 +130,7 @@ outbox_look_for_reused(Relay *relay)
 			outbox_tick_begin(&tick, OUTBOX_TABLES, relay->context);
 			tick.from = 0;
 			tick.below = PG_UINT64_MAX;
+			found_from = next_xid();
 		}
 		running = true;
 		within = &staging;

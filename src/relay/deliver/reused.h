@@ -22,11 +22,11 @@
 #include "relay/base/state.h"
 
 /*
- * One more than the greatest transaction id of the rows that this server had
- * before its history left that of a cursor, at this place in WAL.  False if that
- * is not known yet: it is looked for now.
+ * The least transaction id that this server may have given out since its history
+ * left that of a cursor, at this place in WAL.  False if that is not known yet: it
+ * is looked for now.
  */
-extern bool outbox_reused_from(XLogRecPtr left, uint64 *below);
+extern bool outbox_reused_from(XLogRecPtr left, uint64 *first);
 
 /* is it being looked for? */
 extern bool outbox_reused_is_wanted(void);

@@ -116,7 +116,7 @@ purge_evacuated(RelayQueue *queue, OutboxTime now)
 			begin_retention(queue, now);
 		return false;
 	}
-	if (purge->at > now)
+	if (purge->at > now || queue->cursor->confirmed_at < purge->at)
 		return false;
 	params[0] = (OutboxParam) {"queue", INT4OID, Int32GetDatum(queue->settings->id)};
 	params[1] = (OutboxParam) {"seen", TEXTOID, outbox_snap_text(purge->delivered)};

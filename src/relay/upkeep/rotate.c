@@ -10,7 +10,7 @@
  * New rows are inserted into one of the staging tables for as long as the
  * retention lasts, then into the other one, if that is empty.  A table that
  * takes no new rows is emptied when Redis has acknowledged all its messages and
- * the retention has passed since then.  A table with few rows takes its time,
+ * the retention has passed since then, and Redis still has them (look.c).  A table with few rows takes its time,
  * since the lock that emptying needs ends or delays readers on standbys.
  *
  * All messages are acknowledged if each queue's settled snapshot sees every
@@ -36,10 +36,12 @@
 #include "guc.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
+#include "relay/deliver/look.h"
 #include "relay/base/turn.h"
 #include "relay/upkeep/evacuate.h"
 #include "relay/upkeep/kept.h"
 #include "relay/upkeep/purge.h"
+#include "relay/upkeep/totals.h"
 #include "storage/bufmgr.h"
 #include "store/emptying.h"
 #include "store/staging.h"
@@ -64,6 +66,7 @@ typedef struct TableState
 	bool		settled;		/* no row up to xid is waited for, ... */
 	OutboxTime	since;			/* ... since this time */
 	uint64		xid;			/* the greatest in the table then */
+	bool		still;			/* queues that stand still had rows in it */
 } TableState;
 
 static TableState tables[OUTBOX_STAGING_TABLES];
@@ -76,6 +79,7 @@ forget_table(int table)
 {
 	tables[table].idle_since = 0;
 	tables[table].settled = false;
+	tables[table].still = false;
 	outbox_forget_pass(table);
 }
 
@@ -116,6 +120,23 @@ lock_table(Relay *relay, OutboxStaging *staging, int table)
 		 outbox_pass_holds(relay, staging, table));
 }
 
+static OutboxTime
+end_of_retention(const TableState *state)
+{
+	return outbox_in_ms(state->since, outbox_retention * INT64CONST(1000));
+}
+
+/*
+ * Has the retention of all rows passed, and has Redis not lost what they are kept
+ * for, as of a moment later than that?
+ */
+static bool
+is_retained_enough(Relay *relay, const TableState *state, OutboxTime now)
+{
+	return state->settled && now >= end_of_retention(state) &&
+		outbox_cursors_confirmed(relay, end_of_retention(state));
+}
+
 /*
  * True if a table that takes no new rows can be emptied; then it is locked.
  * Sets *more if a pass over the table is not finished.
@@ -125,8 +146,7 @@ may_empty(Relay *relay, OutboxStaging *staging, int table, OutboxTime now,
 		  bool *more)
 {
 	TableState *state = &tables[table];
-	bool		kept = state->settled &&
-	now >= outbox_in_ms(state->since, outbox_retention * INT64CONST(1000));
+	bool		kept = is_retained_enough(relay, state, now);
 	uint64		last_xid = 0;
 
 	/* without an index entry the table has no row that can be found */
@@ -137,9 +157,16 @@ may_empty(Relay *relay, OutboxStaging *staging, int table, OutboxTime now,
 
 		if (pass == PASS_WAITS)
 			state->settled = false;
+		state->still = true;
 		*more |= pass == PASS_MORE;
 		if (pass != PASS_DONE)
 			return false;
+	}
+	else if (state->still)
+	{
+		/* what they had has been delivered, and is retained from now on */
+		state->still = false;
+		state->settled = false;
 	}
 	if (!state->settled || state->xid != last_xid)
 	{
@@ -202,6 +229,20 @@ maybe_switch(OutboxStaging *staging, int current, OutboxTime now)
 	}
 }
 
+/*
+ * What has been delivered must be on record before its rows are forgotten.  It is,
+ * unless the retention is short.
+ */
+static bool
+is_emptying_near(OutboxTime now)
+{
+	bool		near = false;
+
+	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
+		near |= tables[i].settled && now >= end_of_retention(&tables[i]);
+	return near && outbox_retention < 2 * OUTBOX_TOTALS_INTERVAL_S;
+}
+
 bool
 outbox_rotate(Relay *relay, OutboxTime now)
 {
@@ -211,6 +252,8 @@ outbox_rotate(Relay *relay, OutboxTime now)
 	int			kept = -1;
 	bool		more = false;
 
+	if (is_emptying_near(now))
+		outbox_write_totals(relay, now, true);
 	if (!outbox_begin_locked_step(NULL, 0))
 		return false;
 	outbox_turn_does(OUTBOX_STEP_ROTATION);

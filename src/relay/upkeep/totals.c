@@ -32,7 +32,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#define WRITE_INTERVAL_MS	10000
+#define WRITE_INTERVAL_MS	(OUTBOX_TOTALS_INTERVAL_S * 1000)
 
 /* queues whose totals are written in one turn */
 #define WRITE_ROWS			100

@@ -25,6 +25,9 @@
 #include "relay/base/shown.h"
 #include "relay/base/state.h"
 
+/* how often totals are written */
+#define OUTBOX_TOTALS_INTERVAL_S 10
+
 typedef struct QueueTotals
 {
 	bool		known;			/* what a former relay counted was added */
