@@ -77,7 +77,7 @@ SELECT results_eq(
 	  ('{func,args,kwargs}', 'func text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb'),
 	  ('{actor,args,kwargs,options}', 'actor text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{system}', 'system text'),
-	  (NULL, '')
+	  ('{reason,messages,address}', 'reason text, OUT messages bigint, OUT address text')
 	  ORDER BY 2$$,
 	'the functions for users, their arguments and defaults');
 
