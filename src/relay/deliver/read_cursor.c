@@ -322,15 +322,14 @@ follow_verdict(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 		return;
 	}
 	verdict = outbox_judge(&line, pos->lsn, relay->history);
+	if (verdict.moved &&
+		outbox_watch_until(outbox_in_ms(outbox_now(),
+										outbox_look_interval_ms() * 3 / 2),
+						   "this server runs at another place than the one that delivered before; does that one still?"))
+		return;
 	switch (verdict.kind)
 	{
 		case VERDICT_GO_ON:
-			if (verdict.moved &&
-				outbox_watch_until(outbox_in_ms(outbox_now(),
-												outbox_look_interval_ms() * 3 / 2),
-								   "this server runs at another place than the one that delivered before; does that one still?"))
-				return;
-			/* FALLTHROUGH */
 		case VERDICT_OURS:
 			go_on(relay, queue, cursor, pos, InvalidXLogRecPtr);
 			break;
