@@ -23,6 +23,7 @@
 
 #include "outbox.h"
 
+#include "access/xlogdefs.h"
 #include "executor/tuptable.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"

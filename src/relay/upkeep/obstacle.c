@@ -23,6 +23,7 @@
 #include "relay/base/step.h"
 #include "storage/lock.h"
 #include "store/query.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 /* what lasts longer is shown */
