@@ -328,6 +328,7 @@ next_limits(const Link *link)
 		case REQUEST_CURSOR:
 			return &cursor;
 		case REQUEST_CONSUMER_CHECK:
+		case REQUEST_CONSUMER_LOOK:
 		case REQUEST_CONSUMER_READ:
 			return &entries;
 		default:
