@@ -35,12 +35,16 @@ put($primary, $db, 'q', map { "lost $_" } 1 .. 5);
 settle($primary, $db, $redis, 'q');
 $primary->stop('immediate');
 
+# It ends here while Redis is away: then all that is known is the cursor.
 $standby->promote;
-put($standby, $db, 'q', map { "new $_" } 1 .. 5);
-settle($standby, $db, $redis, 'q');
-is(scalar(grep { $_->[1] eq 'prepared' } $redis->arrived('q')), 0, 'what is prepared has not come');
+eventually {
+	!grep { $redis->cmd('HGET', $_, 'line') !~ /,2,[^ ]*$/ } @{ $redis->cmd('KEYS', '*:outbox:*') }
+} 'the cursor is taken over';
+$redis->stop_saved;
 $standby->safe_psql($db, "COMMIT PREPARED 'p'");
-eventually { grep { $_->[1] eq 'prepared' } $redis->arrived('q') } 'when it commits, it comes';
+put($standby, $db, 'q', map { "new $_" } 1 .. 5);
+$redis->start_again;
+eventually { grep { $_->[1] eq 'prepared' } $redis->arrived('q') } 'what has committed here comes';
 put($standby, $db, 'q', 'last');
 settle($standby, $db, $redis, 'q');
 my @new = grep { /^new/ } map { $_->[1] } $redis->arrived('q');
