@@ -60,6 +60,14 @@ sub answer
 	return;
 }
 
+# The reason of a link's trouble is in outbox.status, that of what consumers return in
+# outbox.queue_status.
+sub said
+{
+	my ($queue) = @_;
+	return status($node, $db, 'why') . ($queue ne 'c' ? '' : ask($node, $db, "SELECT ' ' || coalesce(why, '') FROM outbox.queue_status WHERE queue = 'c'"));
+}
+
 for my $request (@requests)
 {
 	my ($name, $pattern, $allowed, $queue) = @$request;
@@ -76,7 +84,7 @@ for my $request (@requests)
 		delete $redis->{own};
 		put($node, $db, $queue, "$name: $type");
 		$queue eq 'r' ? $refused++ : $n++;
-		eventually { status($node, $db, 'why') =~ /^unexpected reply|^Protocol error|deep/ } "$name, $type: status says so";
+		eventually { said($queue) =~ /unexpected reply|^Protocol error|deep/ } "$name, $type: status says so";
 		unlink $told or die "$told: $!";
 		eventually { status($node, $db, 'state') eq 'running' } "$name, $type: it runs when Redis answers";
 	}
