@@ -139,7 +139,8 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
 	--load-extension=outbox
 TAP_TESTS ?= 1
 PROVE_TESTS = test/t/*.pl
-EXTRA_CLEAN = tmp_check output_iso results .build-flags $(SCRIPTS_H)
+EXTRA_CLEAN = tmp_check output_iso results .build-flags $(SCRIPTS_H) \
+	test/gate/gate.o test/gate/gate.so
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
@@ -184,6 +185,14 @@ linked: $(shlib)
 	@readelf -d $< | grep -q 'NEEDED.*\[libhiredis\.' || { rm -f $<; \
 		echo "outbox: $< is not linked with libhiredis, thus removed" >&2; exit 1; }
 all install-lib-shared: | linked
+
+# what TAP tests preload beside outbox, in place; never installed
+ifneq ($(TAP_TESTS),)
+installcheck: test/gate/gate.so
+endif
+test/gate/gate.so: test/gate/gate.o
+	$(LINK.shared) -o $@ $<
+test/gate/gate.o: .build-flags
 else
 # "make demo" and "make test" install PostgreSQL's packages first
 major = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')

@@ -4,8 +4,8 @@
 # also if somebody adds to it at the last moment: between the look that finds nothing
 # in it that is waited for, and the lock.
 #
-# That moment is made to last by a constraint on what the relay writes in between: it
-# waits at a gate.  A writer that began when the table was the current one waits
+# That moment is made to last: behind a statement in between the relay waits at a
+# gate.  A writer that began when the table was the current one waits
 # meanwhile for somebody who has locked it, and then gets its turn.
 
 use strict;
@@ -13,22 +13,18 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use OutboxTest;
+use OutboxTest::Gate;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis);
+my $node = new_node('main', redis => $redis, conf => gate_conf());
 my $db = 'postgres';
 install($node, $db, 'flows', 'paused');
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
 sql(<<'EOC');
-CREATE FUNCTION gate() RETURNS bool LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
-	RETURN true;
-END $$;
 CREATE VIEW staged AS
 	SELECT 'outbox.staging_1' AS rel, name, xid, enqueued_at
 	FROM outbox.staging_1 AS s JOIN outbox.queue AS q ON q.id = s.queue UNION ALL
@@ -37,7 +33,6 @@ CREATE VIEW staged AS
 EOC
 sql(q{SELECT outbox_pause_queue('paused')});
 
-my $gate = session($node, $db);
 my $locker = session($node, $db);
 my $writer = session($node, $db);
 my $writer_pid = $writer->query_safe('SET lock_timeout = 0; SELECT pg_backend_pid()');
@@ -74,14 +69,6 @@ sub unblock_writer
 	return;
 }
 
-sub wait_at_gate
-{
-	my ($name) = @_;
-	return eventually {
-		sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox relay' AND wait_event = 'advisory'}) == 1
-	} "$name: the relay waits";
-}
-
 sub emptied
 {
 	my ($name) = @_;
@@ -92,21 +79,19 @@ sub emptied
 
 # The relay waits while it copies a paused queue's message.  The writer enqueues to a
 # queue that flows; its id is greater than what the relay has seen, or not.
-sql('ALTER TABLE outbox.deferred ADD CONSTRAINT gate CHECK (public.gate()) NOT VALID');
 for my $late (0, 1)
 {
 	my $name = $late ? 'who begins late' : 'who began early';
 	my $table = block_writer('paused', $late ? '' : 'SELECT pg_current_xact_id()', "SELECT put('flows', '$name')");
-	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	set_gate($node, 'wait', 'INSERT INTO outbox.deferred SELECT s.*');
 	configure($node, 'outbox.retention' => '1s');
-	wait_at_gate($name);
+	gate_is_reached($node, "$name: the relay waits");
 	unblock_writer();
 	is(sql("SELECT max(xid) = (SELECT xid FROM journal WHERE body = '$name') FROM $table"), $late ? 't' : 'f', "$name: so it is");
-	$gate->query_safe('SELECT pg_advisory_unlock(1)');
+	open_gate($node);
 	emptied($name);
 }
 is($redis->count('flows'), 2, 'both messages have come');
-sql('ALTER TABLE outbox.deferred DROP CONSTRAINT gate');
 
 # The relay waits while it writes down what it has delivered, just before it looks at
 # the tables.  The writer has created the queue that it enqueues to: the relay knows
@@ -115,12 +100,11 @@ my $name = 'who has created a queue';
 my $table = block_writer('flows', q{SELECT outbox_create_queue('new')}, q{SELECT put('new', 'first')});
 configure($node, 'outbox.retention' => '1s');
 eventually { sql("SELECT max(enqueued_at) < now() - interval '3 s' FROM $table") eq 't' } "$name: its table is due";
-sql('ALTER TABLE outbox.queue_total ADD CONSTRAINT gate CHECK (public.gate()) NOT VALID');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+set_gate($node, 'wait', 'INSERT INTO outbox.queue_total');
 eventually { ask($node, $db, q{SET lock_timeout = '100ms'; SELECT 'done' FROM put('flows', 'counts')}) eq 'done' } "$name: another table is the current one";
-wait_at_gate($name);
+gate_is_reached($node, "$name: the relay waits");
 unblock_writer();
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($node);
 emptied($name);
 
 sql(q{SELECT outbox_resume_queue('paused')});

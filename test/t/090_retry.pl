@@ -14,25 +14,26 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis);
+my $node = new_node('main', redis => $redis, conf => 'wal_level = logical');
 my $db = 'postgres';
 install_keyed($node, $db);
 
 sub bodies { return join ' ', map { $_->[2] } arrivals($redis, $_[0]); }
 
 # Growing delays.  The relay sets due_at when it writes an attempt down, so the
-# two are apart by just the delay; a trigger keeps all of them.
+# two are apart by just the delay; the log has all of them.
 create_retrying($node, $db, 'clock', 'stream', max_attempts => 6,
 	retry_delay => 200, retry_backoff => 2, retry_max_delay => 500);
-run_sql($node, $db, '090_tries.sql');
+$node->safe_psql($db, q{SELECT pg_create_logical_replication_slot('tries', 'test_decoding')});
 refuse($redis, 'clock');
 put_keyed($node, $db, 'clock', undef, map { "alone $_" } 1 .. 14);
 eventually { $node->safe_psql($db, 'SELECT count(*) FROM outbox.dead_letters') == 14 } 'all are given up';
+run_sql($node, $db, '090_tries.sql');
 is( $node->safe_psql($db, 'TABLE delays'),
 	join("\n", map { "$_|14|t|t" } 1 .. 5),
 	'delays grow up to the maximum, each a tenth longer or shorter');
 is($node->safe_psql($db, 'SELECT count(*) FROM early'), 0, 'and nothing is tried before its time');
-$node->safe_psql($db, 'DROP TRIGGER keep_try ON outbox.deferred; DELETE FROM journal');
+$node->safe_psql($db, q{SELECT pg_drop_replication_slot('tries'); DELETE FROM journal});
 $node->safe_psql($db, 'SELECT outbox_discard(id) FROM outbox.dead_letters');
 
 # From the first attempt to the last, each when the test says so.

@@ -1,17 +1,17 @@
 -- Copyright (c) 2026, the outbox developers
 --
--- Every attempt that the relay writes down, with the time that it sets for the
--- next one.
+-- Every attempt that the relay has written down, with the time that it set for the
+-- next one: from the write-ahead log, as later ones replace the earlier.
 
-CREATE TABLE tries (id uuid, attempts int, at timestamptz, due_at timestamptz);
-CREATE FUNCTION keep_try() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	INSERT INTO public.tries VALUES (NEW.id, NEW.attempts,
-		(NEW.history -> -1 ->> 'at')::timestamptz, NEW.due_at);
-	RETURN NULL;
-END $$;
-CREATE TRIGGER keep_try AFTER INSERT OR UPDATE ON outbox.deferred
-	FOR EACH ROW WHEN (NEW.reason = 'retry' AND NEW.attempts > 0) EXECUTE FUNCTION keep_try();
+CREATE TABLE tries AS
+SELECT id, attempts, (history -> -1 ->> 'at')::timestamptz AS at, due_at
+FROM (SELECT (regexp_match(data, ' id\[uuid\]:''([^'']*)'''))[1]::uuid AS id,
+		(regexp_match(data, ' attempts\[smallint\]:(\d+)'))[1]::int AS attempts,
+		(regexp_match(data, ' history\[jsonb\]:''((?:[^'']|'''')*)'''))[1] AS quoted,
+		(regexp_match(data, ' due_at\[[^]]*\]:''([^'']*)'''))[1]::timestamptz AS due_at
+	FROM pg_logical_slot_get_changes('tries', NULL, NULL)
+	WHERE data ~ '^table outbox\.deferred: (INSERT|UPDATE): .* reason\[text\]:''retry''') AS change,
+	replace(quoted, '''''', '''')::jsonb AS history;
 
 -- The delay after each attempt: how many there were, whether they differ, and
 -- whether they are what they should be, from 200 ms to 500 ms, give or take a
