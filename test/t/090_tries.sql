@@ -4,14 +4,16 @@
 -- next one: from the write-ahead log, as later ones replace the earlier.
 
 CREATE TABLE tries AS
-SELECT id, attempts, (history -> -1 ->> 'at')::timestamptz AS at, due_at
-FROM (SELECT (regexp_match(data, ' id\[uuid\]:''([^'']*)'''))[1]::uuid AS id,
-		(regexp_match(data, ' attempts\[smallint\]:(\d+)'))[1]::int AS attempts,
-		(regexp_match(data, ' history\[jsonb\]:''((?:[^'']|'''')*)'''))[1] AS quoted,
-		(regexp_match(data, ' due_at\[[^]]*\]:''([^'']*)'''))[1]::timestamptz AS due_at
-	FROM pg_logical_slot_get_changes('tries', NULL, NULL)
-	WHERE data ~ '^table outbox\.deferred: (INSERT|UPDATE): .* reason\[text\]:''retry''') AS change,
-	replace(quoted, '''''', '''')::jsonb AS history;
+SELECT id, attempts, (replace(history, '''''', '''')::jsonb -> -1 ->> 'at')::timestamptz AS at, due_at
+FROM (SELECT (regexp_match(new, ' id\[uuid\]:''([^'']*)'''))[1]::uuid AS id,
+		(regexp_match(new, ' attempts\[smallint\]:(\d+)'))[1]::int AS attempts,
+		(regexp_match(new, ' history\[jsonb\]:''((?:[^'']|'''')*)'''))[1] AS history,
+		(regexp_match(new, ' due_at\[[^]]*\]:''([^'']*)'''))[1]::timestamptz AS due_at
+	FROM (SELECT regexp_replace(data, '^.* new-tuple:', ' ') AS new
+		FROM pg_logical_slot_get_changes('tries', NULL, NULL)
+		WHERE data ~ '^table outbox\.deferred: (INSERT|UPDATE): ') AS change
+	WHERE new ~ ' reason\[text\]:''retry''') AS change
+WHERE attempts > 0;
 
 -- The delay after each attempt: how many there were, whether they differ, and
 -- whether they are what they should be, from 200 ms to 500 ms, give or take a
