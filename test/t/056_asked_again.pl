@@ -77,36 +77,33 @@ sub emptied
 	} "$name: in the end staging is emptied";
 }
 
-# The relay waits while it copies a paused queue's message.  The writer enqueues to a
-# queue that flows; its id is greater than what the relay has seen, or not.
-for my $late (0, 1)
+# The relay waits when it has copied a paused queue's message, just before it locks the
+# table.  Meanwhile the writer enqueues.
+sub enqueued_meanwhile
 {
-	my $name = $late ? 'who begins late' : 'who began early';
-	my $table = block_writer('paused', $late ? '' : 'SELECT pg_current_xact_id()', "SELECT put('flows', '$name')");
+	my ($name, $is_last, $before, $queue) = @_;
+	my $table = block_writer('paused', $before, "SELECT put('$queue', '$name')");
 	set_gate($node, 'wait', 'INSERT INTO outbox.deferred SELECT s.*');
 	configure($node, 'outbox.retention' => '1s');
 	gate_is_reached($node, "$name: the relay waits");
 	unblock_writer();
-	is(sql("SELECT max(xid) = (SELECT xid FROM journal WHERE body = '$name') FROM $table"), $late ? 't' : 'f', "$name: so it is");
+	is(sql("SELECT max(xid) = (SELECT xid FROM journal WHERE body = '$name') FROM $table"), $is_last, "$name: so it is");
 	open_gate($node);
 	emptied($name);
+	return;
 }
+
+# To a queue that flows; its id is greater than what the relay has seen, or not.
+enqueued_meanwhile('who begins late', 't', '', 'flows');
+enqueued_meanwhile('who began early', 'f', 'SELECT pg_current_xact_id()', 'flows');
 is($redis->count('flows'), 2, 'both messages have come');
 
-# The relay waits while it writes down what it has delivered, just before it looks at
-# the tables.  The writer has created the queue that it enqueues to: the relay knows
-# the queues as they were before it waited.
-my $name = 'who has created a queue';
-my $table = block_writer('flows', q{SELECT outbox_create_queue('new')}, q{SELECT put('new', 'first')});
-configure($node, 'outbox.retention' => '1s');
-eventually { sql("SELECT max(enqueued_at) < now() - interval '3 s' FROM $table") eq 't' } "$name: its table is due";
-set_gate($node, 'wait', 'INSERT INTO outbox.queue_total');
-eventually { ask($node, $db, q{SET lock_timeout = '100ms'; SELECT 'done' FROM put('flows', 'counts')}) eq 'done' } "$name: another table is the current one";
-gate_is_reached($node, "$name: the relay waits");
-unblock_writer();
-open_gate($node);
-emptied($name);
+# To a queue that it has created, which the relay doesn't know yet: as it waits, it
+# knows those that were there before, and all of them stand still.
+sql(q{SELECT outbox_pause_queue('flows')});
+enqueued_meanwhile('who has created a queue', 'f', q{SELECT outbox_create_queue('new')}, 'new');
 
+sql(q{SELECT outbox_resume_queue('flows')});
 sql(q{SELECT outbox_resume_queue('paused')});
 audit($node, $db, $redis, [ 'flows', 'paused', 'new' ], 6, 'nothing is lost');
 
