@@ -64,5 +64,5 @@ packages()
 
 build()
 {
-	make -s && make -s -C test/encode
+	make -s all test/gate/gate.so && make -s -C test/encode
 }

@@ -5,8 +5,8 @@
 # in it that is waited for, and the lock.
 #
 # That moment is made to last: behind a statement in between the relay waits at a
-# gate.  A writer that began when the table was the current one waits
-# meanwhile for somebody who has locked it, and then gets its turn.
+# gate.  A writer that began when the table was the current one waits meanwhile for
+# somebody who has locked it, and then gets its turn.
 
 use strict;
 use warnings;
