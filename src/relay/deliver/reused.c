@@ -20,9 +20,10 @@
  * later.
  *
  * Rows of transactions in progress are not visible; what is in progress is taken
- * out of the clipped snapshots (read_cursor.c).  Rows of one transaction were all written before or all after, so one visible
- * row says it for all of them.  Rows out of a dump are not looked at: their ids
- * are another server's.
+ * out of the clipped snapshots (read_cursor.c).  Rows of one transaction were
+ * all written before or all after, so one visible row says it for all of
+ * them.  Rows out of a dump are not looked at: their ids are another
+ * server's.
  *
  *-------------------------------------------------------------------------
  */

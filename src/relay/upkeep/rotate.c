@@ -10,8 +10,9 @@
  * New rows are inserted into one of the staging tables for as long as the
  * retention lasts, then into the other one, if that is empty.  A table that
  * takes no new rows is emptied when Redis has acknowledged all its messages and
- * the retention has passed since then, and Redis still has them (look.c).  A table with few rows takes its time,
- * since the lock that emptying needs ends or delays readers on standbys.
+ * the retention has passed since then, and Redis still has them (look.c).  A
+ * table with few rows takes its time, since the lock that emptying needs ends
+ * or delays readers on standbys.
  *
  * All messages are acknowledged if each queue's settled snapshot sees every
  * transaction id in the table.  The index tells: its greatest id must be below
