@@ -80,6 +80,7 @@ OBJS = \
 	src/relay/base/mishap.o \
 	src/relay/base/queues.o \
 	src/relay/base/shown.o \
+	src/relay/base/standby.o \
 	src/relay/base/step.o \
 	src/relay/base/turn.o \
 	src/relay/base/wanted.o \

@@ -1145,7 +1145,7 @@ REVOKE ALL ON outbox.status FROM PUBLIC;
 COMMENT ON VIEW outbox.status IS
 'state of the delivery of this database''s messages, one row';
 COMMENT ON COLUMN outbox.status.state IS
-'running, waiting for redis, held, fenced, starting, not running';
+'running, waiting for redis, waiting for standby, held, fenced, starting, not running';
 COMMENT ON COLUMN outbox.status.since IS
 'when the relay got into this state';
 COMMENT ON COLUMN outbox.status.why IS

@@ -26,7 +26,11 @@
  * case Redis loses its last writes.  A longer time costs disk space, a shorter
  * one covers smaller losses.
  *
- * All three can be changed by a reload.
+ * outbox.wait_for_standby: a message leaves when the synchronous standby has it.
+ * Whoever would rather have doubles and phantoms after a failover than no delivery
+ * while the standby is away turns it off.
+ *
+ * All of them can be changed by a reload.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +45,7 @@
 int			outbox_max_message_size = 1024 * 1024;
 const OutboxRedisUrl *outbox_redis_server = NULL;
 int			outbox_retention = 60;
+bool		outbox_wait_for_standby = true;
 
 static char *redis_url = NULL;	/* always empty, see above */
 
@@ -117,6 +122,15 @@ outbox_define_settings(void)
 							PGC_SIGHUP,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("outbox.wait_for_standby",
+							 "Messages are delivered when the synchronous standby has them.",
+							 "Nothing is waited for if synchronous_standby_names is empty.",
+							 &outbox_wait_for_standby,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("outbox");
 }

@@ -21,6 +21,7 @@
 extern int	outbox_max_message_size;	/* bytes */
 extern const OutboxRedisUrl *outbox_redis_server;	/* until the next reload */
 extern int	outbox_retention;	/* seconds */
+extern bool outbox_wait_for_standby;
 
 /* define the settings; to be called once, when the library is loaded */
 extern void outbox_define_settings(void);

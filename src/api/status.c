@@ -57,6 +57,7 @@ static const char *const state_names[] = {
 	[OUTBOX_STARTING] = "starting",
 	[OUTBOX_RUNNING] = "running",
 	[OUTBOX_WAITING_FOR_REDIS] = "waiting for redis",
+	[OUTBOX_WAITING_FOR_STANDBY] = "waiting for standby",
 	[OUTBOX_HELD] = "held",
 	[OUTBOX_FENCED] = "fenced"
 };

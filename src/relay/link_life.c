@@ -37,6 +37,7 @@
 #include "relay/answers.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
+#include "relay/base/standby.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/read_cursor.h"
@@ -54,6 +55,9 @@
 
 /* how soon to look again whether a queue can have a link of its own */
 #define OWN_LINK_AGAIN_MS	50
+
+/* how often it is shown how far the synchronous standby has got */
+#define SHOW_AGAIN_MS		1000
 
 /* an idle link sends a PING after this time, or less if that was too long */
 #define PING_MAX_MS			10000
@@ -81,6 +85,8 @@ set_state(Relay *relay, OutboxRelayState state, const char *why)
 	pgstat_report_activity(STATE_IDLE,
 						   state == OUTBOX_WAITING_FOR_REDIS ?
 						   psprintf("waiting for redis: %s", why) :
+						   state == OUTBOX_WAITING_FOR_STANDBY ?
+						   psprintf("waiting for standby: %s", why) :
 						   state == OUTBOX_RUNNING ? "running" : why);
 }
 
@@ -91,6 +97,7 @@ end_link(Relay *relay, Link *link)
 
 	outbox_link_end(link);
 	mine(link)->up_is_shown = false;
+	mine(link)->standby_shown_at = 0;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -234,7 +241,7 @@ show_that_link_is_up(Relay *relay, Link *link)
 {
 	LinkLife   *life = mine(link);
 
-	if (life->up_is_shown)
+	if (life->up_is_shown || life->standby_shown_at != 0)
 		return;
 	if (life->last_trouble[0] != '\0')
 		ereport(LOG, (errmsg("outbox is delivering to Redis again")));
@@ -242,6 +249,35 @@ show_that_link_is_up(Relay *relay, Link *link)
 	life->backoff_ms = 0;
 	life->up_is_shown = true;
 	set_state(relay, OUTBOX_RUNNING, "");
+}
+
+/*
+ * Show that messages wait for the synchronous standby, about once a second with
+ * how far it has got, and log it once.
+ */
+static void
+show_standby(Relay *relay, Link *link, OutboxTime now)
+{
+	LinkLife   *life = mine(link);
+	const char *why = outbox_standby_trouble(now);
+
+	if (why == NULL)
+	{
+		if (life->standby_shown_at == 0)
+			return;
+		ereport(LOG, (errmsg("outbox does not wait for the synchronous standby any more")));
+		life->standby_shown_at = 0;
+		set_state(relay, OUTBOX_RUNNING, "");
+		return;
+	}
+	if (life->standby_shown_at == 0)
+		ereport(outbox_may_log(&life->allowance, now) ? LOG : DEBUG1,
+				(errmsg("outbox is waiting for the synchronous standby: %s", why),
+				 errhint("Messages stay staged until a standby of \"synchronous_standby_names\" has them.")));
+	else if (now < outbox_in_ms(life->standby_shown_at, SHOW_AGAIN_MS))
+		return;
+	life->standby_shown_at = now;
+	set_state(relay, OUTBOX_WAITING_FOR_STANDBY, why);
 }
 
 void
@@ -487,6 +523,8 @@ outbox_run_link(Relay *relay, Link *link, OutboxTime now)
 	/* an answer may have been a reason to hold everything */
 	if (outbox_is_held())
 		return;
+	if (link->state >= LINK_READY)
+		show_standby(relay, link, now);
 	if (link->state == LINK_UP)
 		show_that_link_is_up(relay, link);
 	if (link->state >= LINK_READY)

@@ -36,6 +36,7 @@ typedef struct LinkLife
 	int			ping_ms;		/* how long it may be idle; 0: not known */
 	OutboxTime	ask_commands_at;	/* not before: which the server has */
 	bool		up_is_shown;	/* ... and logged, for this connection */
+	OutboxTime	standby_shown_at;	/* that something waits for it; 0: not */
 	LogAllowance allowance;
 	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */
 } LinkLife;

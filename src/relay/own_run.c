@@ -22,6 +22,7 @@
 #include "access/xlog.h"
 #include "relay/attach.h"
 #include "relay/base/hold.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/deliver/tick.h"
 #include "store/query.h"
@@ -78,6 +79,8 @@ outbox_record_own_run(Relay *relay)
 		{OUTBOX_REL_RELAY_STATE, true}
 	};
 
+	XLogRecPtr	lsn;
+
 	if (relay->history != NULL || outbox_is_held())
 		return true;
 	if (!outbox_begin_locked_step(locks, lengthof(locks)))
@@ -91,6 +94,8 @@ outbox_record_own_run(Relay *relay)
 		record(relay);
 	SPI_finish();
 	outbox_end_step();
-	outbox_flush_wal(GetXLogInsertRecPtr());
+	lsn = GetXLogInsertRecPtr();
+	outbox_flush_wal(lsn);
+	outbox_rest_on(lsn);
 	return relay->history != NULL;
 }

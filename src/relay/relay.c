@@ -44,6 +44,7 @@
 #include "relay/base/link.h"
 #include "relay/base/mishap.h"
 #include "relay/base/queues.h"
+#include "relay/base/standby.h"
 #include "relay/base/state.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
@@ -405,7 +406,8 @@ chores(Relay *relay, OutboxTime now)
 	if (outbox_anything_deferred())
 	{
 		attempt(&deferred, count_deferred, relay, now);
-		if (is_up)
+		/* seqs leave skip lists when the standby has the dead letters */
+		if (is_up && outbox_standby_has_it())
 			more = attempt(&purging, outbox_purge, relay, now);
 	}
 	if (is_up)
@@ -413,9 +415,10 @@ chores(Relay *relay, OutboxTime now)
 		attempt(&writing, write_counts, relay, now);
 		more |= attempt(&rotating, outbox_rotate, relay, now);
 		attempt(&forgetting, forget_returned, relay, now);
-		/* last, as others want queues with nothing under way */
-		more |= attempt(&watching, outbox_look_at_cursors, relay, now);
 	}
+	/* last, as others want queues with nothing under way */
+	if (outbox_may_look(outbox_shared_link(relay)))
+		more |= attempt(&watching, outbox_look_at_cursors, relay, now);
 	outbox_want_plan(PLAN_ROUTINE);
 	pgstat_report_stat(false);
 	return more;

@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "relay/base/link.h"
+#include "relay/base/standby.h"
 #include "relay/base/wanted.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/deliver.h"
@@ -135,10 +136,14 @@ ms_until_due(Relay *relay, OutboxTime now)
 
 	foreach(lc, relay->links)
 		ms = Min(ms, outbox_ms_until_connect(lfirst(lc), now));
+	ms = Min(ms, outbox_ms_until_consumers(relay, now));
+	/* until the standby has it, nothing else can be done in time */
+	if (!outbox_standby_has_it())
+		return Min(ms, outbox_standby_poll_ms(now));
 	ms = Min(ms, outbox_ms_until_own_link(now));
 	if (outbox_best_link_state(relay) >= LINK_READY)
 		ms = Min(ms, outbox_ms_until_delivery(relay, now));
-	return Min(ms, outbox_ms_until_consumers(relay, now));
+	return ms;
 }
 
 /*
@@ -174,7 +179,8 @@ outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 	{
 		/* the next tick is at most a millisecond away: no commit need wake us */
 		pg_atomic_write_u32(&relay->slot->deaf, 1);
-		timeout = Min(timeout, 1);
+		if (outbox_standby_has_it())
+			timeout = Min(timeout, 1);
 	}
 
 	prepare_set(relay);

@@ -202,10 +202,12 @@ SELECT is_empty(
 SELECT results_eq(
 	$$SELECT name, context, vartype FROM pg_settings WHERE name LIKE 'outbox.%' ORDER BY 1$$,
 	$$VALUES ('outbox.max_message_size', 'sighup', 'integer'), ('outbox.redis_url', 'sighup', 'string'),
-		('outbox.retention', 'sighup', 'integer') ORDER BY 1$$,
+		('outbox.retention', 'sighup', 'integer'),
+		('outbox.wait_for_standby', 'sighup', 'bool') ORDER BY 1$$,
 	'the settings, all applied by a reload');
 SELECT is(current_setting(name), value, name) FROM (VALUES
-	('outbox.retention', '1min'), ('outbox.max_message_size', '1MB')) v (name, value);
+	('outbox.retention', '1min'), ('outbox.max_message_size', '1MB'),
+	('outbox.wait_for_standby', 'on')) v (name, value);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -73,6 +73,12 @@ eventually {
 like($err, qr/ERROR:  54000: /, 'with its SQLSTATE');
 is(scalar $node->psql($db, q{SELECT outbox_enqueue('q', repeat('x', 1024))}), 0, 'one at the limit is not');
 
+# Whether the synchronous standby is waited for is the server's, too (137).
+is($node->safe_psql($db, 'SHOW outbox.wait_for_standby'), 'on', 'the standby is waited for by default');
+isnt(scalar $node->psql($db, 'SET outbox.wait_for_standby = off'), 0, 'no session can change that');
+configure($node, 'outbox.wait_for_standby' => 'off');
+eventually { ask($node, $db, 'SHOW outbox.wait_for_standby') eq 'off' } 'a reload can';
+
 # No URL is not a way to say "localhost": messages would go where nobody meant
 # them to.
 isnt(scalar $node->psql($db, "ALTER SYSTEM SET outbox.redis_url = ''"), 0, 'an empty URL is refused');

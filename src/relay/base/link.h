@@ -82,6 +82,8 @@ typedef struct Request
 	TimestampTz newest;			/* ... and of the last one */
 	struct PlanEntry *entries;	/* count of them, if messages may be skipped */
 
+	bool		may_move;		/* if it asks for a cursor: may it be moved? */
+
 	/* if it is a takeover */
 	uint64		applied;		/* messages, as the cursor counts them */
 } Request;

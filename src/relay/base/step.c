@@ -86,14 +86,18 @@ outbox_begin_locked_step(const StepLock *locks, int n)
  * ends, and XLogFlush() would complain; then the end of the page before is
  * meant.
  */
-void
-outbox_flush_wal(XLogRecPtr lsn)
+XLogRecPtr
+outbox_end_of_record(XLogRecPtr lsn)
 {
 	uint32		offset = lsn % XLOG_BLCKSZ;
 	uint32		header = XLogSegmentOffset(lsn, wal_segment_size) == offset ?
 	SizeOfXLogLongPHD : SizeOfXLogShortPHD;
 
-	if (offset <= header)
-		lsn -= offset;
-	XLogFlush(lsn);
+	return offset <= header ? lsn - offset : lsn;
+}
+
+void
+outbox_flush_wal(XLogRecPtr lsn)
+{
+	XLogFlush(outbox_end_of_record(lsn));
 }

@@ -46,6 +46,9 @@ extern bool outbox_take_locks(const StepLock *locks, int n);
  */
 extern bool outbox_begin_locked_step(const StepLock *locks, int n);
 
+/* the end of the last record before an insert position */
+extern XLogRecPtr outbox_end_of_record(XLogRecPtr lsn);
+
 /* flush WAL up to an insert position */
 extern void outbox_flush_wal(XLogRecPtr lsn);
 

@@ -64,6 +64,7 @@
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/consumers/returned.h"
 
@@ -189,6 +190,11 @@ send_trim(RelayQueue *queue, ConsumerStreamKind which)
 	};
 
 	outbox_flush_wal(queue->consumer->lsn);
+	if (!outbox_standby_has(queue->consumer->lsn))
+	{
+		stream->trim_at = outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS);
+		return;
+	}
 	outbox_send_command(queue->link, REQUEST_CONSUMER_TRIM, queue,
 						lengthof(argv), argv)->number = which;
 	stream->trimmed = stream->trim;

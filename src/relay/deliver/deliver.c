@@ -18,6 +18,9 @@
  * as either may be more than there is time for; the two are never under way
  * together (retry.c).
  *
+ * While the synchronous standby has not got what the messages that were planned
+ * rest on, nothing is sent and no plan begins: what has waited is sent first.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/deliver/deliver.h"
@@ -26,10 +29,12 @@
 
 #include "relay/base/link.h"
 #include "relay/base/queues.h"
+#include "relay/base/standby.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
 #include "relay/deliver/batch.h"
 #include "relay/deliver/cursor.h"
+#include "relay/deliver/failure.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/plan_scan.h"
 #include "relay/deliver/queue_state.h"
@@ -42,6 +47,9 @@
 #define TICK_INTERVAL_US	1000
 
 static OutboxTime planned_at = OUTBOX_LONG_AGO;
+
+/* what was planned before has not been sent, because of the standby */
+static bool has_waited = false;
 
 /* the queue that is being sent for, and what its link had to send before */
 static RelayQueue *at_work = NULL;
@@ -77,7 +85,12 @@ outbox_may_deliver(Relay *relay, OutboxTime now)
 {
 	ListCell   *lc;
 
-	if (may_plan(now) || outbox_is_planning())
+	outbox_flush_burials();
+	if (outbox_is_planning())
+		return true;
+	if (!outbox_standby_has_it())
+		return false;
+	if (may_plan(now))
 		return true;
 	foreach(lc, relay->queues)
 	{
@@ -114,7 +127,7 @@ outbox_queue_at_work(void)
 static void
 make_plans(Relay *relay, OutboxStaging *staging, OutboxTime now)
 {
-	if (may_plan(now))
+	if (may_plan(now) && !has_waited)
 		outbox_begin_plans(relay, staging);
 	if (outbox_is_planning() && outbox_go_on_planning(relay, staging))
 		planned_at = now;
@@ -198,8 +211,12 @@ outbox_deliver(Relay *relay, OutboxTime now)
 		return false;
 	outbox_check_plan_files(relay, &staging);
 	make_plans(relay, &staging, now);
-	send_retries(relay, now);
-	send_batches(relay, &staging, now);
+	has_waited = !outbox_standby_has_it();
+	if (!has_waited)
+	{
+		send_retries(relay, now);
+		send_batches(relay, &staging, now);
+	}
 	outbox_flush_links(relay);
 	outbox_staging_close(&staging);
 	return staging.ntables == wanted;

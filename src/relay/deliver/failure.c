@@ -31,6 +31,7 @@
 #include "queue/policy.h"
 #include "redis/errors.h"
 #include "relay/base/shown.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/tell.h"
@@ -133,9 +134,14 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 void
 outbox_flush_burials(void)
 {
-	if (buried)
-		outbox_flush_wal(GetXLogInsertRecPtr());
+	XLogRecPtr	lsn;
+
+	if (!buried)
+		return;
 	buried = false;
+	lsn = GetXLogInsertRecPtr();
+	outbox_flush_wal(lsn);
+	outbox_rest_on(lsn);
 }
 
 /*

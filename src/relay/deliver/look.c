@@ -20,6 +20,11 @@
  * The record is marked as unimportant, so that it alone causes no checkpoint and
  * no switch to another WAL file.
  *
+ * A queue whose messages wait for the synchronous standby is looked at like an idle
+ * one: the standby may have been promoted.  A look itself need not wait.  If its
+ * LSN is ahead of the standby, the cursor is clipped after the promotion, and there
+ * is nothing beyond to be clipped.
+ *
  * A cursor that has moved since half of the interval needs no look.  But rows may
  * be forgotten only if a request that was sent after their retention had passed has
  * found the cursor that was expected: else Redis may have lost what they are needed
@@ -34,6 +39,7 @@
 #include "catalog/pg_control.h"
 #include "guc.h"
 #include "relay/base/queues.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/plan.h"
@@ -124,8 +130,20 @@ is_idle(const RelayQueue *queue)
 		queue->cursor->acked.prev != NULL &&
 		is_where_it_was_left(queue) &&
 		(state == QUEUE_PAUSED ||
-		 (state == QUEUE_FLOWING && queue->plan->finished &&
-		  !outbox_has_planned(queue)));
+		 (state == QUEUE_FLOWING &&
+		  (!outbox_standby_has_it() ||
+		   (queue->plan->finished && !outbox_has_planned(queue)))));
+}
+
+/*
+ * A link on which something waits for the synchronous standby may not be up: it
+ * has not delivered what there was.
+ */
+bool
+outbox_may_look(const Link *link)
+{
+	return link->state == LINK_UP ||
+		(link->state == LINK_READY && !outbox_standby_has_it());
 }
 
 static void
@@ -171,7 +189,7 @@ outbox_look_at_cursors(Relay *relay, OutboxTime now)
 		if (queue->state->state == QUEUE_PAUSED &&
 			queue->requests->inflight == 0 && !is_where_it_was_left(queue))
 			outbox_queue_is_unknown(queue);
-		if (queue->link->state != LINK_UP || !is_idle(queue) ||
+		if (!outbox_may_look(queue->link) || !is_idle(queue) ||
 			(queue->cursor->confirmed_at >= wanted_since &&
 			 outbox_in_ms(queue->cursor->confirmed_at, interval / 2) > now))
 			continue;

@@ -33,6 +33,9 @@ extern bool outbox_cursors_confirmed(Relay *relay, OutboxTime since);
 /* how often an idle cursor is looked at */
 extern int	outbox_look_interval_ms(void);
 
+/* may cursors be looked at on this link? */
+extern bool outbox_may_look(const Link *link);
+
 /* look at some of those that it is time for; true if there are more */
 extern bool outbox_look_at_cursors(Relay *relay, OutboxTime now);
 

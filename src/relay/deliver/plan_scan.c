@@ -35,6 +35,7 @@
 
 #include "compat.h"
 #include "relay/base/queues.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
@@ -285,8 +286,10 @@ finish_scan(Relay *relay, PlanScan *scan)
 	}
 	if (scan->number != last_number)
 		outbox_want_plan(PLAN_MISSED);
-	if (scan->planned > 0)
-		outbox_flush_wal(scan->lsn);
+	if (scan->planned == 0)
+		return;
+	outbox_flush_wal(scan->lsn);
+	outbox_rest_on(scan->lsn);
 }
 
 static bool

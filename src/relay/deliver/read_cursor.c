@@ -30,6 +30,11 @@
  * server that is at work.  It waits first for longer than that server takes to
  * move an idle cursor (look.c), and reads again.
  *
+ * A cursor is moved only if the synchronous standby has what that rests on, as it
+ * had when the cursor was asked for: the record of our run, or nobody would know
+ * the run that the cursor names; and what was given up.  While it has not, cursors
+ * are read all the same, now and then, to see whether the standby was promoted.
+ *
  * If the queue's target needs more than the scripts that all queues share, that
  * is sent before the cursor is asked for.
  *
@@ -42,9 +47,11 @@
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
+#include "relay/deliver/failure.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/judge.h"
 #include "relay/deliver/look.h"
@@ -83,10 +90,11 @@ option_fault(const OutboxQueue *settings)
  * Send what the queue's target needs, then ask for the cursor.
  */
 static void
-ask_for_cursor(Relay *relay, RelayQueue *queue)
+ask_for_cursor(Relay *relay, RelayQueue *queue, bool may_move)
 {
 	const OutboxQueue *settings = queue->settings;
 	const char *fault = option_fault(settings);
+	Request    *request;
 
 	if (fault != NULL)
 	{
@@ -101,18 +109,41 @@ ask_for_cursor(Relay *relay, RelayQueue *queue)
 		outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 3,
 							(const char *const[]) {"SADD", "asynq:queues",
 								settings->redis_key});
-	outbox_send_command(queue->link, REQUEST_CURSOR, queue, 2,
-						(const char *const[]) {"HGETALL", queue->cursor_key});
+	request = outbox_send_command(queue->link, REQUEST_CURSOR, queue, 2,
+								  (const char *const[]) {"HGETALL", queue->cursor_key});
+	request->may_move = may_move;
 	outbox_queue_is_asked(queue);
+}
+
+/*
+ * May cursors be asked for?  And may they be moved then?
+ */
+static bool
+may_ask(OutboxTime now, bool *may_move)
+{
+	static OutboxTime again_at = OUTBOX_LONG_AGO;
+
+	outbox_flush_burials();
+	*may_move = outbox_standby_has_it();
+	if (*may_move)
+	{
+		again_at = now;
+		return true;
+	}
+	if (now < again_at)
+		return false;
+	again_at = outbox_in_ms(now, outbox_look_interval_ms());
+	return true;
 }
 
 void
 outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now)
 {
 	ListCell   *lc;
+	bool		may_move;
 
 	/* most of them would have to be read again */
-	if (outbox_reused_is_wanted())
+	if (outbox_reused_is_wanted() || !may_ask(now, &may_move))
 		return;
 	outbox_turn_does(OUTBOX_STEP_CURSORS);
 	foreach(lc, relay->queues)
@@ -126,7 +157,7 @@ outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now)
 			continue;
 		if (state->state == QUEUE_UNKNOWN ||
 			(state->state == QUEUE_BLOCKED && state->retry_at <= now))
-			ask_for_cursor(relay, queue);
+			ask_for_cursor(relay, queue, may_move);
 	}
 }
 
@@ -270,6 +301,11 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 	int			ndrop;
 	uint64	   *drop;
 
+	if (!cursor->may_move)
+	{
+		outbox_queue_is_unknown(queue);
+		return;
+	}
 	if (left != InvalidXLogRecPtr)
 	{
 		uint64		first;
@@ -290,6 +326,7 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 	}
 	pos->lsn = GetXLogInsertRecPtr();
 	outbox_flush_wal(pos->lsn);
+	outbox_rest_on(pos->lsn);
 	send_takeover(relay, queue, cursor, pos, ndrop, drop);
 }
 
@@ -417,6 +454,7 @@ outbox_cursor_answer(Relay *relay, const Request *request,
 	else
 	{
 		read_cursor(reply, &cursor);
+		cursor.may_move = request->may_move;
 		use_cursor(relay, queue, &cursor);
 	}
 }

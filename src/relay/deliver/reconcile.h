@@ -29,6 +29,7 @@ typedef struct StoredCursor
 	const char *text;			/* the position without seq; "": there is none */
 	const char *seq;
 	const char *line;			/* the runs of its mover, see store/run.c */
+	bool		may_move;		/* the standby had what that rests on */
 	uint64		applied;		/* messages since the cursor began */
 	int			nskips;
 	uint64	   *skips;			/* seqs */
