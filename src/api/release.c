@@ -42,9 +42,6 @@
 
 PG_FUNCTION_INFO_V1(outbox_release);
 
-#define THIS_DATABASE \
-	"(SELECT oid FROM pg_database WHERE datname = current_database())"
-
 /*
  * When the dump was made, a message that had failed or was evacuated may have
  * been in staging, too, so the dump has it twice.  Keep the row with most
@@ -100,7 +97,7 @@ reasons_now(void)
 
 	n = outbox_query("SELECT held FROM outbox.relay_state WHERE held IS NOT NULL"
 					 " UNION ALL SELECT '" OUTBOX_HELD_COPY "'"
-					 " FROM outbox.relay_state WHERE database <> " THIS_DATABASE
+					 " FROM outbox.relay_state WHERE database <> " OUTBOX_THIS_DATABASE
 					 " UNION ALL (SELECT '" OUTBOX_HELD_RESTORED "'"
 					 " FROM outbox.deferred WHERE reason = 'restored' LIMIT 1)",
 					 NULL, 0);
@@ -145,7 +142,7 @@ static void
 renew_source(void)
 {
 	outbox_query("UPDATE outbox.relay_state SET source = gen_random_uuid(),"
-				 " database = " THIS_DATABASE ", held = NULL, held_why = NULL,"
+				 " database = " OUTBOX_THIS_DATABASE ", held = NULL, held_why = NULL,"
 				 " held_since = NULL", NULL, 0);
 }
 

@@ -30,6 +30,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "store/query.h"
+#include "store/tables.h"
 #include "utils/timestamp.h"
 
 volatile sig_atomic_t outbox_told_to_end = false;
@@ -116,9 +117,6 @@ outbox_relay_leave(Relay *relay)
 	proc_exit(0);
 }
 
-#define THIS_DATABASE \
-	"(SELECT oid FROM pg_database WHERE datname = current_database())"
-
 /*
  * The first relay of a database gives it a source.  So a database that was
  * made from a template without a source gets its own.
@@ -127,7 +125,7 @@ static void
 make_source(void)
 {
 	outbox_query("INSERT INTO outbox.relay_state (source, database)"
-				 " SELECT gen_random_uuid(), " THIS_DATABASE
+				 " SELECT gen_random_uuid(), " OUTBOX_THIS_DATABASE
 				 " WHERE NOT EXISTS (SELECT FROM outbox.relay_state)",
 				 NULL, 0);
 }
@@ -150,7 +148,7 @@ take_state(Relay *relay, bool deferred)
 								" WHERE reason = 'restored' LIMIT 1",
 								NULL, 0) > 0;
 	if (outbox_query("SELECT source::text, held, held_why,"
-					 " database = " THIS_DATABASE
+					 " database = " OUTBOX_THIS_DATABASE
 					 " FROM outbox.relay_state", NULL, 0) != 1)
 	{
 		outbox_hold(OUTBOX_HELD_COPY,

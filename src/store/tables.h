@@ -47,6 +47,10 @@
 /* dead letters with a seq of this database; the others came out of a dump */
 #define OUTBOX_DEAD_NUMBERED "lsn > '0/0'"
 
+/* the oid of the database that one is connected to */
+#define OUTBOX_THIS_DATABASE \
+	"(SELECT oid FROM pg_database WHERE datname = current_database())"
+
 /* a hash of a message's key, the same as outbox_key_hash() */
 #define OUTBOX_KEY_HASH(key) "hashtextextended(" key " COLLATE \"C\", 0)"
 

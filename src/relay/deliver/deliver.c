@@ -65,7 +65,7 @@ may_send(const RelayQueue *queue, OutboxTime now)
 	const QueueRequests *requests = queue->requests;
 
 	if (queue->state->state != QUEUE_FLOWING || queue->listed->dropped ||
-		!outbox_has_planned(queue))
+		!outbox_has_planned(queue) || outbox_has_buried())
 		return false;
 	if (queue->skipping->on)
 		return outbox_may_skip(queue, now);

@@ -25,6 +25,7 @@
  */
 #include "relay/deliver/failure.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "common/pg_prng.h"
 #include "executor/spi.h"
@@ -131,11 +132,19 @@ insert_dead_letter(const OutboxMessage *msg, const char *reason,
 	SPI_finish();
 }
 
+bool
+outbox_has_buried(void)
+{
+	return buried;
+}
+
 void
 outbox_flush_burials(void)
 {
 	XLogRecPtr	lsn;
 
+	/* else the record that is flushed might not be written yet */
+	Assert(!IsTransactionState());
 	if (!buried)
 		return;
 	buried = false;

@@ -40,6 +40,9 @@ extern bool outbox_message_refused(RelayQueue *queue, OutboxMessage *msg,
  */
 extern void outbox_flush_burials(void);
 
+/* has one been given up since?  Then nothing more is sent in this step. */
+extern bool outbox_has_buried(void);
+
 /* give up a message that is too old to be sent */
 extern void outbox_message_expired(RelayQueue *queue, OutboxMessage *msg,
 								   TimestampTz now);

@@ -17,7 +17,6 @@
 #include "relay/base/shown.h"
 #include "relay/base/wanted.h"
 #include "relay/deliver/cursor.h"
-#include "relay/deliver/failure.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/suspect.h"
@@ -32,7 +31,6 @@ outbox_send_call(RelayQueue *queue, const ScriptCall *call)
 	expecting.expect_text = queue->cursor->expect_text;
 	expecting.expect_seq = seq;
 	expecting.expect_count = queue->cursor->expect_count;
-	outbox_flush_burials();
 	outbox_call_script(queue, &expecting);
 }
 
