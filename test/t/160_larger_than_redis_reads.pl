@@ -15,7 +15,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start('proto-max-bulk-len' => '1mb');
-my $node = new_node('main', redis => $redis, conf => "outbox.max_message_size = '8MB'\n");
+# What is repeated is logged at DEBUG1.
+my $node = new_node('main', redis => $redis, conf => "outbox.max_message_size = '8MB'\nlog_min_messages = debug1\n");
 my $db = 'postgres';
 install_keyed($node, $db);
 $node->safe_psql($db, "SELECT outbox_create_queue('good')");
