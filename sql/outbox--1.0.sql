@@ -449,7 +449,7 @@ COMMENT ON COLUMN outbox.run.recorded_at IS
 CREATE SEQUENCE outbox.delivered MINVALUE 0;
 REVOKE ALL ON SEQUENCE outbox.delivered FROM PUBLIC;
 COMMENT ON SEQUENCE outbox.delivered IS
-'register: how many messages have been delivered, written about once a second';
+'register: how many messages have been delivered, written with the totals of queues';
 
 CREATE SEQUENCE outbox.applied MINVALUE 0;
 REVOKE ALL ON SEQUENCE outbox.applied FROM PUBLIC;

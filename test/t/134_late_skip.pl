@@ -3,8 +3,7 @@
 # Promise: nothing that a connection has sent, and that arrives when the next one has
 # read the cursor, is taken for the next one's own work (I2, I3).  Here it is a
 # batch in which messages may be skipped: the next connection sends the same messages
-# as a plain batch, which would end at the same position, and the refused message would be
-# nowhere.
+# as a plain batch, which would end at the same position.
 #
 # 036 has requests that arrive when all of it has been sent again.
 
