@@ -48,7 +48,7 @@ my %body = map { split /\|/ } split /\n/, $node->safe_psql('restored', 'SELECT i
 is($node->safe_psql('restored', q{SELECT * FROM outbox_release('restored')}), '26|' . $redis->url,
 	'outbox_release() says how many messages go where, delivered ones that were in the dump, too');
 put($node, 'restored', 'q', 'new in the restored one');
-eventually { (($redis->arrived('q'))[-1] // [0, ''])->[1] eq 'new in the restored one' } 'released, and new messages follow';
+eventually { $redis->last_of('q') eq 'new in the restored one' } 'released, and new messages follow';
 my @late = map { $_->[1] } $redis->arrived('q');
 splice @late, 0, $n;
 my @waiting = grep { /^waiting/ } @late;

@@ -53,7 +53,7 @@ audit($node, $db, $redis, ['q'], 4, 'the first of a tick: taken, it comes');
 bad('large 400');
 $node->safe_psql($db, q{SELECT put('q', 'large ' || i) FROM generate_series(1, 1000) AS i});
 stands_still('in a batch');
-is(($redis->arrived('q'))[-1][1], 'large 399', 'in a batch: what comes before it is there');
+is($redis->last_of('q'), 'large 399', 'in a batch: what comes before it is there');
 good('large 400');
 audit($node, $db, $redis, ['q'], 1004, 'in a batch: taken, the rest comes');
 

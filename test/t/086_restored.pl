@@ -81,7 +81,7 @@ sql(q{SELECT outbox_release('restored')});
 eventually { status($node, $db, 'state') eq 'running' } 'running';
 eventually { $redis->count('late') >= 3 } 'what was due meanwhile goes';
 sql("SELECT outbox_enqueue('$_', 'last') FROM generate_series(1, 1)") for 'r', 'd', 'late';
-eventually { ($redis->arrived($_))[-1][1] eq 'last' } "$_: all has come" for 'r', 'd', 'late';
+eventually { $redis->last_of($_) eq 'last' } "$_: all has come" for 'r', 'd', 'late';
 is(payloads('r'), join(' ', 'new', (map { "r$_" } 1 .. 9), 'last'), 'refused ones and those behind them: each once, in order');
 is(payloads('late'), 'soon 1 soon 2 soon 3 last', 'those that were due, in order');
 is(payloads('d'), 'last', 'dead letters stay dead');
@@ -118,7 +118,7 @@ kill 'KILL', $relay;
 eventually { my $new = relay_pid($node, $db); $new && $new ne $relay } 'another relay';
 eventually { status($node, $db, 'state') eq 'running' } 'it runs';
 sql("SELECT outbox_enqueue('$_', 'end')") for 'd', 'e', 'r';
-eventually { ($redis->arrived($_))[-1][1] eq 'end' } "$_ goes on" for 'd', 'e', 'r';
+eventually { $redis->last_of($_) eq 'end' } "$_ goes on" for 'd', 'e', 'r';
 is(join(' ', map { $redis->count($_) } 'd', 'e', 'r'), '17 26 12', 'nothing comes again');
 
 done_testing();

@@ -32,7 +32,7 @@ sub good_flows
 	my ($when) = @_;
 	my $mark = 'good ' . ++$n;
 	put($node, $db, 'good', $mark);
-	eventually { (($redis->arrived('good'))[-1] // [ 0, '' ])->[1] eq $mark } "$when: another queue flows";
+	eventually { $redis->last_of('good') eq $mark } "$when: another queue flows";
 	return;
 }
 

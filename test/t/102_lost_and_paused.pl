@@ -93,7 +93,7 @@ $redis->drop_clients;
 sql("SELECT outbox_enqueue('$_', 'last')") for @queues;
 for my $queue (@queues)
 {
-	eventually { (($redis->arrived($queue))[-1] // [ 0, '' ])->[1] eq 'last' } "$queue goes on";
+	eventually { $redis->last_of($queue) eq 'last' } "$queue goes on";
 }
 is(join(' ', map { $_->[1] } $redis->arrived('retry')), 'before evacuated delivered last', 'each once, in order');
 is(join(' ', map { $_->[1] } $redis->arrived('letters')), 'before delivered last', 'but for the dead letter');

@@ -35,7 +35,6 @@ sub connections
 	return sort { $a <=> $b } map { /^id=(\d+) .* name=outbox / ? $1 : () } split /\n/, $redis->cmd('CLIENT', 'LIST');
 }
 
-sub last_of { return (($redis->arrived($_[0]))[-1] // [ 0, '' ])->[1]; }
 
 my %large;
 for my $queue (qw(block retry dead_letter))
@@ -49,12 +48,12 @@ for (1 .. 20)
 {
 	put($node, $db, 'good', 'good ' . ++$good);
 }
-eventually { last_of('good') eq "good $good" } 'another queue flows';
+eventually { $redis->last_of('good') eq "good $good" } 'another queue flows';
 for my $queue (qw(retry dead_letter))
 {
 	eventually { $node->safe_psql($db, "SELECT id FROM outbox.dead_letters WHERE queue = '$queue'") eq $large{$queue} }
 	"$queue: the large message is set aside";
-	eventually { last_of($queue) eq 'behind 5' } "$queue: what is behind it arrives";
+	eventually { $redis->last_of($queue) eq 'behind 5' } "$queue: what is behind it arrives";
 	is($redis->count($queue), 10, "$queue: so has all before it");
 }
 is($node->safe_psql($db, "SELECT string_agg(queue || ' ' || attempts, ', ' ORDER BY queue) FROM outbox.dead_letters"),
@@ -63,7 +62,7 @@ like($node->safe_psql($db, 'SELECT min(error) FROM outbox.dead_letters'), qr/^ER
 	'the reason says what happens');
 eventually { queue_status($node, $db, 'block', 'why') =~ /^message $large{block}: the connection ends when it is sent/ }
 'block: status names the message';
-is(last_of('block'), 'before 5', 'block: it stands still there');
+is($redis->last_of('block'), 'before 5', 'block: it stands still there');
 is(status($node, $db, 'state'), 'running', 'the relay runs');
 is(scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /outbox is waiting for Redis/g), 3,
 	'the link that all share has ended once for each of them, as Redis says what it can not read');
@@ -75,7 +74,7 @@ eventually { ($redis->cmd('INFO', 'stats') =~ /total_connections_received:(\d+)/
 is((connections())[0], $shared, 'on connections of its own');
 
 $redis->cmd('CONFIG', 'SET', 'proto-max-bulk-len', 512 * 1024 * 1024);
-eventually { last_of('block') eq 'behind 5' } 'block: where Redis takes it, it arrives, and what is behind it';
+eventually { $redis->last_of('block') eq 'behind 5' } 'block: where Redis takes it, it arrives, and what is behind it';
 is(join(' ', map { length > 100 ? 'large' : $_ } map { $_->[1] } $redis->arrived('block')),
 	'before 1 before 2 before 3 before 4 before 5 large behind 1 behind 2 behind 3 behind 4 behind 5', 'block: in order, each once');
 eventually { (my @left = connections()) == 1 } 'afterwards one connection is left';

@@ -42,7 +42,6 @@ sub mark
 }
 
 sub array { return join '', '*' . @_ . "\r\n", map { '$' . length($_) . "\r\n$_\r\n" } @_; }
-sub last_of { return (($redis->arrived($_[0]))[-1] // [ 0, '' ])->[1]; }
 sub logged { my ($what) = @_; return scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /$what/g); }
 
 # A cursor of the past.
@@ -55,7 +54,7 @@ through($impostor);
 put($node, $db, 'q', 'third');
 put($node, $db, 'good', 'meanwhile');
 eventually { queue_status($node, $db, 'q', 'why') =~ /^its cursor is another one/ } 'a stale cursor: status says so';
-eventually { last_of('good') eq 'meanwhile' } 'the other queue flows';
+eventually { $redis->last_of('good') eq 'meanwhile' } 'the other queue flows';
 eventually { marks('stale') >= 6 } 'it is read again';
 cmp_ok(logged('has been moved'), '<=', 4, 'few lines are logged');
 cmp_ok(marks('stale'), '<', 60, 'and it is not read in a loop');
@@ -85,9 +84,9 @@ eventually { marks('slow') >= 2 } 'a slow cursor is read again, apart';
 for (1 .. 20)
 {
 	put($node, $db, 'good', 'good ' . ++$good);
-	eventually { last_of('good') eq "good $good" } 'the other queue flows';
+	eventually { $redis->last_of('good') eq "good $good" } 'the other queue flows';
 }
-eventually { last_of('q') eq 'fourth' } 'the slow cursor has been read';
+eventually { $redis->last_of('q') eq 'fourth' } 'the slow cursor has been read';
 is(marks('slow'), 2, 'once on the link of all, once on one of its own');
 is(logged('no answer within'), 0, 'that was no lack of an answer');
 is(status($node, $db, 'state'), 'running', 'the relay runs');

@@ -33,6 +33,7 @@ QUEUES = {
 }
 MARKED = [queue for queue in QUEUES if queue != 'told']
 STAGING = 'SELECT (SELECT count(*) FROM outbox.staging_1) + (SELECT count(*) FROM outbox.staging_2)'
+DELAYED = "SELECT count(*) FROM outbox.deferred WHERE reason = 'delayed'"
 # Each failed attempt of a dead letter; and how many a queue has had in all.
 ATTEMPTS = """SELECT payload_text, queue, h ->> 'error' FROM outbox.dead_letters, jsonb_array_elements(history) AS h
     WHERE h ? 'attempt'
@@ -248,7 +249,12 @@ class World:
         self.ask('SELECT outbox_release($1)', why.split(':')[0])
 
     def _quiet(self):
-        """A last message in each queue, and nothing waits."""
+        """Nothing is delayed, a last message in each queue, and nothing waits.  What is
+        delayed is looked for in the table, as the relay counts it once a second only."""
+        def none_delayed():
+            self._release_if_held()
+            return self.ask(DELAYED) == [['0']]
+        wait_for(none_delayed)
         marks = [self.put(queue) for queue in MARKED]
         missing = []
 

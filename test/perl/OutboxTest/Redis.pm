@@ -248,6 +248,14 @@ sub arrived
 	return map { my %f = @{ $_->[1] }; [ @f{qw(id payload)} ] } $self->entries($key);
 }
 
+# The payload of what arrived last; empty while nothing has.
+sub last_of
+{
+	my ($self, $key) = @_;
+	my @arrived = $self->arrived($key);
+	return @arrived ? $arrived[-1][1] : '';
+}
+
 # How many entries a stream holds; 0 when there is none.
 sub count { my ($self, $key) = @_; return $self->cmd('XLEN', $key); }
 
