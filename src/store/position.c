@@ -66,19 +66,19 @@ outbox_snap_from_list(uint64 xmax, int nxip, uint64 *xip)
 }
 
 OutboxSnap *
-outbox_snap_clip(const OutboxSnap *snap, uint64 below, const OutboxSnap *now)
+outbox_snap_clip(const OutboxSnap *snap, uint64 below, const OutboxSnap *then)
 {
 	uint64		xmax = Min(snap->xmax, below);
-	uint64	   *xip = palloc((snap->nxip + now->nxip + 1) * sizeof(uint64));
+	uint64	   *xip = palloc((snap->nxip + then->nxip + 1) * sizeof(uint64));
 	OutboxSnap *result;
 	int			n = 0;
 
 	for (int i = 0; i < snap->nxip; i++)
 		if (snap->xip[i] < xmax)
 			xip[n++] = snap->xip[i];
-	for (int i = 0; i < now->nxip; i++)
-		if (now->xip[i] < xmax)
-			xip[n++] = now->xip[i];
+	for (int i = 0; i < then->nxip; i++)
+		if (then->xip[i] < xmax)
+			xip[n++] = then->xip[i];
 	result = outbox_snap_from_list(xmax, n, xip);
 	pfree(xip);
 	return result;

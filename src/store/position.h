@@ -60,10 +60,10 @@ extern int	outbox_compare_xids(const void *a, const void *b);
 
 /*
  * Returns a copy that does not see "below" and later ids, which are given out anew,
- * nor what is in progress now: it may have ended elsewhere only.
+ * nor what was in progress then: it may have ended elsewhere only.
  */
 extern OutboxSnap *outbox_snap_clip(const OutboxSnap *snap, uint64 below,
-									const OutboxSnap *now);
+									const OutboxSnap *then);
 
 /* count a reference; returns snap */
 extern OutboxSnap *outbox_snap_ref(OutboxSnap *snap);

@@ -115,7 +115,7 @@ class Check:
                 raise Violation(f"clone {server.name} takes over from "
                                 f"{other.name} that has looked since")
 
-    def clips(self, server, key, have, base, cursor):
+    def clips(self, server, key, have, base, cursor, in_progress):
         """What a failover makes come again, and nobody can help it."""
         queue = key[1]
         mover = self.world.by_name[have.movers[-1]]
@@ -131,8 +131,8 @@ class Check:
                      (theirs & delivered) - set(server.history)} &
                     {row.id for row in ours + server.rows_in_progress()})
         self.excuse("a failover lost the end of a prepared transaction",
-                    {row.id for row in server.rows_in_progress()
-                     if row in delivered})
+                    {row.id for row in ours + server.rows_in_progress()
+                     if row.xid in in_progress and row in delivered})
         if base is not have.cursor.run:
             self.excuse("a failover lost the record of a run",
                         {row.id for row in ours

@@ -56,6 +56,8 @@ def recover_queue(relay, queue, now):
                 return False
             server.world.check.goes_on(server, key, have.cursor)
         if outcome == CLIP:
+            if not have_looked(relay, base):
+                return False    # the cursor is read again then
             cursor, skipped = clip(relay, key, have, base, lsn)
         else:
             server.world.check.same_history(server, have.cursor, outcome)
@@ -90,25 +92,48 @@ def waits_for_place(relay, cursor):
 def clip(relay, key, have, base, lsn):
     """Promoted since: what only the cursor's history has is not covered."""
     server, queue = relay.server, key[1]
-    _, at = server.leaves(base)
-    now = server.snapshot()
-    # Numbers of transactions are ours alone from the first on that has written a
-    # row since; without rows it makes no difference.
-    since = [row.xid for row in server.every_row() + server.rows_in_progress()
-             if row.lsn >= at and rule("row position")]
-    limit = min(since, default=now.xmax) if rule("clip") else 10**9
-    # What is in progress here, or prepared, has perhaps ended there.  To us it
-    # has not, so our next tick must have it, even if it comes again.
-    in_progress = now.in_progress if rule("clip prepared") else frozenset()
+    limit, in_progress = given_out_since(relay, base)
     cursor = relay.position(have.cursor.prev.clip(limit, in_progress),
                             have.cursor.cur.clip(limit, in_progress),
                             have.cursor.seq, lsn)
-    server.world.check.clips(server, key, have, base, cursor)
+    server.world.check.clips(server, key, have, base, cursor, in_progress)
     if not rule("clip skipped"):
         return cursor, have.skipped
     covered = {row.seq for row in server.rows_of(queue)
                if cursor.covers(row)}
     return cursor, have.skipped & covered
+
+
+def have_looked(relay, base):
+    """Which transactions are ours alone?  It takes a moment to see, and is kept.
+
+    It is those from the first on that has written a row since; without rows it
+    makes no difference.  In others one sees no rows yet.
+    """
+    server = relay.server
+    _, at = server.leaves(base)
+    if at in relay.given_out:
+        return True
+    now = server.snapshot()
+    since = [row.xid for row in server.every_row()
+             if row.lsn >= at and rule("row position")]
+    relay.given_out[at] = min(since, default=now.xmax), now.in_progress
+    return False
+
+
+def given_out_since(relay, base):
+    """The first of them, and others that the cursor must not cover.
+
+    What was in progress here when one looked, or prepared, has perhaps ended there.
+    To us it had not, so our next tick must have it, even if it comes again.
+    """
+    server = relay.server
+    _, at = server.leaves(base)
+    limit, in_progress = relay.given_out[at]
+    if not rule("clip then"):
+        in_progress = server.snapshot().in_progress
+    return (limit if rule("clip") else 10**9,
+            in_progress if rule("clip prepared") else frozenset())
 
 
 def count_lost(relay, key, count, cursor, skipped):

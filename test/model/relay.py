@@ -23,6 +23,7 @@ class Relay:
         self.dying = False
         self.attempts = {}      # by message id
         self.skipping = False   # queue a has met a refusal
+        self.given_out = {}     # by where our history left another: see clip()
         self.start_connection()
 
     def start_connection(self):

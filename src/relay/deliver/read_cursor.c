@@ -242,26 +242,18 @@ outbox_takeover_answer(Relay *relay, const Request *request,
 
 /*
  * The position covers what this server had when its history left the cursor's:
- * no transaction id that it has given out since, and none that is still in
- * progress here, as a prepared transaction may be that has ended elsewhere.
+ * no transaction id that it has given out since, and none that was in progress
+ * here, as a prepared transaction may have been that has ended elsewhere.
  */
 static void
-clip_position(Relay *relay, OutboxPosition *pos, uint64 first)
+clip_position(Relay *relay, OutboxPosition *pos, uint64 first,
+			  const OutboxSnap *then)
 {
-	MemoryContext old;
-	OutboxSnap *now;
-	OutboxSnap *prev;
-	OutboxSnap *cur;
-	XLogRecPtr	lsn;
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+	OutboxSnap *prev = outbox_snap_clip(pos->prev, first, then);
+	OutboxSnap *cur = outbox_snap_clip(pos->cur, first, then);
 
-	outbox_begin_step();
-	old = MemoryContextSwitchTo(relay->context);
-	now = outbox_take_snapshot(&lsn);
-	prev = outbox_snap_clip(pos->prev, first, now);
-	cur = outbox_snap_clip(pos->cur, first, now);
-	outbox_snap_unref(now);
 	MemoryContextSwitchTo(old);
-	outbox_end_step();
 	outbox_snap_unref(pos->prev);
 	outbox_snap_unref(pos->cur);
 	pos->prev = prev;
@@ -309,14 +301,15 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 	if (left != InvalidXLogRecPtr)
 	{
 		uint64		first;
+		const OutboxSnap *then;
 
 		/* until that is known, which takes a moment, the queue waits */
-		if (!outbox_reused_from(left, &first))
+		if (!outbox_reused_from(left, &first, &then))
 		{
 			outbox_queue_is_unknown(queue);
 			return;
 		}
-		clip_position(relay, pos, first);
+		clip_position(relay, pos, first, then);
 	}
 	if (!outbox_reconcile(queue, cursor, pos, left, &ndrop, &drop))
 	{

@@ -19,11 +19,11 @@
  * stays true, as no row of before can be added: it is kept for those who ask
  * later.
  *
- * Rows of transactions in progress are not visible; what is in progress is taken
- * out of the clipped snapshots (read_cursor.c).  Rows of one transaction were
- * all written before or all after, so one visible row says it for all of
- * them.  Rows out of a dump are not looked at: their ids are another
- * server's.
+ * Rows of transactions in progress are not visible: so what was in progress when
+ * the search began is part of the answer.  It is taken out of the clipped
+ * snapshots (read_cursor.c), however it has ended since.  Rows of one transaction
+ * were all written before or all after, so one visible row says it for all of
+ * them.  Rows out of a dump are not looked at: their ids are another server's.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +41,11 @@
 static XLogRecPtr asked_for = InvalidXLogRecPtr;
 static bool wanted = false;
 static bool running = false;
-static uint64 found_from = 0;	/* if asked_for and not wanted: the answer */
+
+/* if asked_for and not wanted: the answer */
+static uint64 found_from = 0;
+static OutboxSnap *began = NULL;
+
 static TickScan tick;
 static OutboxStaging *within = NULL;
 static uint64 visited = 0;
@@ -51,11 +55,12 @@ static uint64 seen_xid = 0;
 static int	seen_rows = 0;
 
 bool
-outbox_reused_from(XLogRecPtr left, uint64 *first)
+outbox_reused_from(XLogRecPtr left, uint64 *first, const OutboxSnap **then)
 {
 	if (left == asked_for && !wanted)
 	{
 		*first = found_from;
+		*then = began;
 		return true;
 	}
 	if (!wanted)
@@ -100,15 +105,22 @@ visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	return OUTBOX_WALK_ON;
 }
 
-static uint64
-next_xid(void)
+static void
+begin(Relay *relay)
 {
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	XLogRecPtr	lsn;
-	OutboxSnap *now = outbox_take_snapshot(&lsn);
-	uint64		next = now->xmax;
 
-	outbox_snap_unref(now);
-	return next;
+	outbox_snap_unref(began);
+	began = NULL;
+	began = outbox_take_snapshot(&lsn);
+	MemoryContextSwitchTo(old);
+	found_from = began->xmax;
+	seen_xid = 0;
+	outbox_tick_begin(&tick, OUTBOX_TABLES, relay->context);
+	tick.from = 0;
+	tick.below = PG_UINT64_MAX;
+	running = true;
 }
 
 bool
@@ -126,14 +138,7 @@ outbox_look_for_reused(Relay *relay)
 		uint64		before = visited;
 
 		if (!running)
-		{
-			seen_xid = 0;
-			outbox_tick_begin(&tick, OUTBOX_TABLES, relay->context);
-			tick.from = 0;
-			tick.below = PG_UINT64_MAX;
-			found_from = next_xid();
-		}
-		running = true;
+			begin(relay);
 		within = &staging;
 		if (outbox_tick_scan(&tick, &staging, visit, NULL))
 			wanted = running = false;

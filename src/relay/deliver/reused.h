@@ -5,7 +5,7 @@
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: find the greatest id that rows of before have, once for all queues.
+ * Purpose: find the least id that rows of since have, once for all queues.
  * Process: relay.
  * Transaction: outbox_look_for_reused() has one of its own.
  * Memory: static.
@@ -20,13 +20,15 @@
 #include "outbox.h"
 
 #include "relay/base/state.h"
+#include "store/position.h"
 
 /*
  * The least transaction id that this server may have given out since its history
- * left that of a cursor, at this place in WAL.  False if that is not known yet: it
- * is looked for now.
+ * left that of a cursor, at this place in WAL, but for transactions that *then, a
+ * snapshot, has as in progress.  False if that is not known yet: it is looked for now.
  */
-extern bool outbox_reused_from(XLogRecPtr left, uint64 *first);
+extern bool outbox_reused_from(XLogRecPtr left, uint64 *first,
+							   const OutboxSnap **then);
 
 /* is it being looked for? */
 extern bool outbox_reused_is_wanted(void);
