@@ -41,7 +41,8 @@ class Queue:
     deaf: bool = False        # a channel's subscriber was away for a moment
     losses: bool = False      # Redis lost writes, so that a channel may repeat itself
     refused: bool = False     # Redis has refused it something
-    dropped: list = field(default_factory=list)   # (n, n): dropped by force between these
+    dropped: list = field(default_factory=list)   # (n, n): dropped between these, with what was not, or is no longer, in Redis
+    gone: int = 0             # when it was dropped last, anyhow
 
 
 @dataclass
@@ -84,14 +85,15 @@ def _committed(h, m):
     t = m.transaction
     if m.undone or t.outcome == 'rolled back':
         return False
-    return t.name in h.kept or t.server in h.given_up and t.outcome in ('acked', 'unknown')
+    return t.name in h.kept or bool(t.asked & h.given_up) and t.outcome in ('acked', 'unknown')
 
 
 def _again(h, m):
     """It may come again: an operator said so; or a lossy failover has lost that it
-    was moved, since it had been delayed or refused (a known limit)."""
-    moved = m.due or h.queues[m.queue].refused
-    return m.meant < h.released or bool(h.given_up) and moved
+    was moved, since it had been delayed or refused, or that its queue was dropped, and
+    with it the cursor (known limits)."""
+    q = h.queues[m.queue]
+    return m.meant < h.released or bool(h.given_up) and bool(m.due or q.refused or m.meant < q.gone)
 
 
 def _arrival(h, queue, a, m):
@@ -126,7 +128,8 @@ def _fate(h, m, arrived, dead):
 
 
 def _may_miss(q, m):
-    """Nobody listened; or its queue was dropped by force when it may have been there."""
+    """Nobody listened; or its queue was dropped when it may have waited, or before Redis
+    lost it."""
     return q.channel and q.deaf or any(m.meant < end for _, end in q.dropped)
 
 

@@ -65,6 +65,8 @@ def promoted(world, *_):
     _ready(world)
     _streams(world, [standby])
     world.server.stop('fast')
+    if not world.server.is_whole():      # a process had been killed just before
+        world.given_up.add(world.server.label)
     _give_way(world, standby)
 
 
@@ -166,4 +168,10 @@ def set_back(world, a, *_):
     world.redis.thaw()
 
 
-COPIES = {'promoted', 'failed_over', 'twins_promoted', 'cloned', 'restore_drilled', 'set_back'}
+@event(2)
+def operator_decides(world, *_):
+    """Somebody looks at the status, and releases what is held."""
+    world.release_if_held()
+
+
+COPIES = {'promoted', 'failed_over', 'twins_promoted', 'cloned', 'restore_drilled', 'set_back', 'operator_decides'}

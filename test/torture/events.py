@@ -155,6 +155,7 @@ def redis_frozen(world, *_):
 @event(5, lasts=(0.1, 1.2))
 def redis_loses(world, *_):
     mark = world.redis.written() if world.redis.up else None
+    n = world.journal.note('from here on')
     yield
     if mark is None or not world.calm():
         return
@@ -162,8 +163,11 @@ def redis_loses(world, *_):
         return
     lost = world.redis.kill_and_lose(mark[0])
     world.say(f'Redis loses {lost} bytes')
+    comes = world.queues['comes']
+    if lost and comes.gone > n:      # nobody has what a queue had that there isn't any more
+        comes.dropped.append((n, comes.gone))
     world.redis.start()
-    wait_for(lambda: not world.calm() or world.state() == 'running')
+    wait_for(lambda: not world.calm() or world.state() in ('running', 'held', 'fenced'))
     world.probe('stalled', 'Redis had lost writes')
 
 
@@ -266,8 +270,8 @@ def policy_altered(world, a, b, c):
 @event(2)
 def queue_recreated(world, *_):
     """Without force: it refuses while anything waits, and nothing gets lost."""
-    if world.ask("SELECT outbox_drop_queue('comes')") is not None:
-        world.say('comes was dropped')
+    world.ask("SELECT outbox_drop_queue('comes')")
+    world.queues['comes'].gone = world.journal.note('comes may have been dropped')
     _create(world)
 
 
@@ -275,7 +279,9 @@ def queue_recreated(world, *_):
 def queue_dropped(world, *_):
     start = world.journal.n
     world.ask("SELECT outbox_drop_queue('comes', force => true)")
-    world.queues['comes'].dropped.append((start, world.journal.note('comes may have been dropped by force')))
+    comes = world.queues['comes']
+    comes.gone = world.journal.note('comes may have been dropped by force')
+    comes.dropped.append((start, comes.gone))
     yield
     _create(world)
 

@@ -14,8 +14,8 @@ from journal import Message, Transaction
 
 
 def transaction(name, outcome, acked=None, asynchronous=False):
-    t = Transaction(name, asynchronous)
-    t.outcome, t.acked, t.server = outcome, acked, 'old'
+    t = Transaction(name, asynchronous, 'old')
+    t.outcome, t.acked = outcome, acked
     return t
 
 
@@ -85,6 +85,8 @@ FALSE = [
     ('twice, at once', 'duplicate', put('q', 'b.1 a.1 a.1 a.2 c.1 c.2 u.1')),
     ('twice, much later', 'duplicate', put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 b.1')),
     ('twice to a listener, and Redis has lost nothing', 'duplicate', put('told', 'a.5 c.6 a.5')),
+    ('twice, and a failover lost that the queue had been dropped before', 'duplicate', lambda h: (
+        h.given_up.add('other'), setattr(h.queues['q'], 'gone', 13), put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 c.1')(h))),
     ('a dead letter twice', 'duplicate', lambda h: h.dead.append('a.4')),
     ('delivered and a dead letter', 'both', put('dead', 'a.4')),
     ('order within a transaction', 'order', put('q', 'b.1 a.2 a.1 c.1 c.2 u.1')),
@@ -113,6 +115,8 @@ TRUE = [
                                                          setattr(h.queues['told'], 'losses', True))),
     ('of commits that a failover lost some are there', lambda h: (
         h.given_up.add('old'), h.kept.discard('c'), put('k', 'c.4 a.3')(h))),
+    ('a failover has lost that the queue was dropped', lambda h: (
+        h.given_up.add('other'), setattr(h.queues['q'], 'gone', 13), put('q', 'b.1 a.1 a.2 b.1 a.1 a.2 c.1 c.2 u.1')(h))),
     ('what an operator has sent again', lambda h: (setattr(h, 'released', 50), put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 a.1 c.1')(h))),
 ]
 

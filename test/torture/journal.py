@@ -19,7 +19,8 @@ import time
 class Transaction:
     def __init__(self, name, asynchronous=False, server=None):
         self.name = name
-        self.server = server
+        self.server = server       # where it was begun, or acknowledged
+        self.asked = {server}      # where it may have been committed
         self.outcome = 'open'
         self.acked = None
         self.asynchronous = asynchronous

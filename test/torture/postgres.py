@@ -43,27 +43,30 @@ def tool(name, *words, **more):
     """A program of PostgreSQL's; raises Failed."""
     done = subprocess.run([f'{BIN}/{name}', *words], stdin=subprocess.DEVNULL, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env=environment(), timeout=2 * LONG, **more)
+                          env=environment(), timeout=10 * LONG, **more)
     if done.returncode:
         raise Failed(f'{name}: {done.stdout.strip()[-500:]}')
     return done.stdout
 
 
 def environment():
-    return {k: v for k, v in os.environ.items() if not k.startswith('PG')}
+    return {**{k: v for k, v in os.environ.items() if not k.startswith('PG')}, 'LC_ALL': 'C'}
 
 
 def wait_for(true, seconds=LONG):
-    """The function's value as soon as it is true, or None."""
+    """The function's value as soon as it is true, or None.  By as much as a nap
+    takes too long, the machine's fault, it waits longer."""
     end = time.monotonic() + seconds
     nap = 0.005
     while True:
         value = true()
         if value:
             return value
-        if time.monotonic() > end:
+        begin = time.monotonic()
+        if begin > end:
             return None
         time.sleep(nap)
+        end += time.monotonic() - begin - nap
         nap = min(nap * 1.5, 0.1)
 
 
@@ -148,6 +151,10 @@ class Server:
                 return pid if self.data in f.read() else None
         except (OSError, ValueError):
             return None
+
+    def is_whole(self):
+        """It is down, and has written all that it had to its volume and to its standbys."""
+        return 'shut down\n' in tool('pg_controldata', '-D', self.data)
 
     def pids(self, title=''):
         """Its processes whose titles match, the postmaster first (if title is empty)."""
@@ -251,7 +258,7 @@ class Server:
 
         def copied():
             try:
-                tool('pg_basebackup', '-D', other.data, '-c', 'fast', '-d',
+                tool('pg_basebackup', '-D', other.data, '-c', 'fast', '--no-sync', '-d',
                      f'host={self.directory} port={self.port} user=postgres', *words)
                 return True
             except Failed as e:      # it may be on its way up again

@@ -31,9 +31,13 @@ QUEUES = {
     'changes': ('', 'key'),
     'probe': ('', 'queue'),
 }
-MARKED = [queue for queue in QUEUES if queue != 'told']
 STAGING = 'SELECT (SELECT count(*) FROM outbox.staging_1) + (SELECT count(*) FROM outbox.staging_2)'
-DELAYED = "SELECT count(*) FROM outbox.deferred WHERE reason = 'delayed'"
+HELD = """SELECT split_part(why, ':', 1), state || ': ' || why FROM outbox.status
+    WHERE state IN ('held', 'fenced')"""
+DEFERRED = """SELECT queue, reason, count(*) FROM outbox.deferred
+    WHERE reason = ANY (string_to_array($1, ' ')) GROUP BY queue, reason"""
+WAITING = """SELECT queue, state, waiting, held, deferred FROM outbox.queue_status
+    WHERE (waiting + held + deferred > 0) IS NOT FALSE"""
 # Each failed attempt of a dead letter; and how many a queue has had in all.
 ATTEMPTS = """SELECT payload_text, queue, h ->> 'error' FROM outbox.dead_letters, jsonb_array_elements(history) AS h
     WHERE h ? 'attempt'
@@ -143,9 +147,9 @@ class World:
                 m = self.journal.mean(t, queue, key=key)
                 session.run(ENQUEUE, queue, m.body, m.key, None)
                 if prepared:
-                    session.run("PREPARE TRANSACTION 'the last'")
+                    session.run(f"PREPARE TRANSACTION '{t.name}'")
                 asked = True
-                session.run("COMMIT PREPARED 'the last'" if prepared else 'COMMIT')
+                session.run(f"COMMIT PREPARED '{t.name}'" if prepared else 'COMMIT')
             self.journal.ends(t, 'acked')
             return m
         except (pq.Lost, pq.Refused) as e:
@@ -153,6 +157,9 @@ class World:
             return None
 
     def has(self, m):
+        """It has arrived, or was said to nobody."""
+        if m.queue == 'told':
+            return self.listener.subscribed > 1 or any(a.name == m.name for a in self.listener.heard[-1000:])
         self.reader.look()
         return self.reader.has(m)
 
@@ -188,8 +195,7 @@ class World:
         for w in self.writers:
             w.ending.set()
         for w in self.writers:
-            w.join(2 * LONG)
-            if w.is_alive():
+            if not wait_for(lambda w=w: not w.is_alive(), 2 * LONG):
                 raise Failed(f'{w.name} does not end')
             if w.died:
                 raise w.died
@@ -240,43 +246,49 @@ class World:
         rows = self.ask('SELECT state FROM outbox.status')
         return rows[0][0] if rows else ''
 
-    def _release_if_held(self):
+    def release_if_held(self):
         """With copies about, this server may be held.  It says so, and an operator decides."""
-        if not self.may_be_held or self.state() not in ('held', 'fenced'):
-            return
-        why = self.server.patiently('SELECT why FROM outbox.status')[0][0] or ''
-        self.released = self.journal.note(f'=== held: {why}; released')
-        self.ask('SELECT outbox_release($1)', why.split(':')[0])
+        rows = self.may_be_held and self.ask(HELD)
+        for reason, why in rows or ():
+            if reason not in ('foreign', 'set back'):
+                self.probes.append(('stalled', f'the server that goes on is {why}', False))
+            self.released = self.journal.note(f'=== {why}; released')
+            self.ask('SELECT outbox_release($1)', reason)
 
-    def _quiet(self):
-        """Nothing is delayed, a last message in each queue, and nothing waits.  What is
-        delayed is looked for in the table, as the relay counts it once a second only."""
-        def none_delayed():
-            self._release_if_held()
-            return self.ask(DELAYED) == [['0']]
-        wait_for(none_delayed)
-        marks = [self.put(queue) for queue in MARKED]
-        missing = []
+    def _last_of(self, queue, prepared=False):
+        """A message that comes after all that was committed."""
+        made = []
 
-        def arrived():
-            self._release_if_held()
-            missing[:] = [m.queue for m in marks if m and not self.has(m)]
-            return not missing
-        wait_for(arrived)
+        def enqueued():
+            self._end_forgotten()
+            made[:] = [self.put(queue, prepared=prepared)]
+            return made[0]
+        if not wait_for(enqueued):
+            raise Failed(f'nothing can be enqueued: {self.server.said}')
+        return made[0]
+
+    def _until_none(self, what, left):
+        """Until nothing is left.  Returns what is."""
         still = []
 
-        def quiet():
-            rows = self.ask('SELECT queue, state, waiting, held, deferred FROM outbox.queue_status'
-                            ' WHERE (waiting + held + deferred > 0) IS NOT FALSE')
-            still[:] = rows if rows is not None else [[self.server.said]]
+        def none():
+            self.release_if_held()
+            rows = left()
+            still[:] = [f'{what}: {rows}'] if rows or rows is None else []
             return not still
-        wait_for(quiet)
-        last = self.put('plain', prepared=True)
-        if None in marks or last is None:
-            missing.append('a message could not be enqueued')
-        elif not wait_for(lambda: self.has(last)):
-            missing.append(f'{last.name}, which was prepared, and nothing came after it')
-        return missing + still
+        wait_for(none)
+        return still
+
+    def _quiet(self):
+        """Nothing is delayed, a last message of each queue has arrived, and nothing waits.  What
+        is shown is counted once a second, so the table is asked, too."""
+        still = self._until_none('delayed', lambda: self.ask(DEFERRED, 'delayed'))
+        marks = [self._last_of(queue) for queue in QUEUES]
+        still += self._until_none('not arrived', lambda: [m.name for m in marks if not self.has(m)])
+        still += self._until_none('skipped', lambda: self.ask(DEFERRED, 'retry behind restored'))
+        still += self._until_none('shown as waiting', lambda: self.ask(WAITING))
+        last = self._last_of('plain', prepared=True)
+        return still + self._until_none('was prepared', lambda: [] if self.has(last) else [last.name])
 
     def check_rot(self):
         """I6: staging is emptied when what it has may be forgotten, and bookkeeping is small."""

@@ -156,6 +156,7 @@ class Writer(threading.Thread):
         wanted = 'COMMIT' if self.dice.random() < 0.75 else 'ROLLBACK'
         p = [t, f'outbox {t.name}', wanted, self.made + self.dice.randrange(12), False]
         self.prepared.append(p)
+        t.asked.clear()
         self.journal.note(f'prepare {t.name}, to {wanted}')
         try:
             self.session.run(f"PREPARE TRANSACTION '{p[1]}'")
@@ -182,13 +183,14 @@ class Writer(threading.Thread):
     def _end_prepared(self, p):
         t, gid, wanted, _, asked = p
         p[4] = True
-        t.server = self.on[1]
+        t.asked.add(self.on[1])
         try:
             self.session.run(f"{wanted} PREPARED '{gid}'")
+            t.server = self.on[1]
             self.journal.ends(t, 'acked' if wanted == 'COMMIT' else 'rolled back')
         except pq.Refused as e:
             if e.sqlstate != '42704':      # there is none of this name
                 raise
             # It was never prepared; or it has been ended, and the answer was lost.
             ended = 'unknown' if asked and wanted == 'COMMIT' else 'rolled back'
-            self.journal.ends(t, 'unknown' if self.world.given_up else ended, str(e).split('\n')[0])
+            self.journal.ends(t, ended, str(e).split('\n')[0])
