@@ -15,18 +15,22 @@ from world import MEND, QUEUES, REFUSE
 
 # PostgreSQL's processes.
 
+def _until_thawed(thaw):
+    """What is frozen may be what the harness waits for before it could end this."""
+    timer = threading.Timer(4, thaw)
+    timer.start()
+    yield
+    timer.cancel()
+    thaw()
+
+
 def _freeze(world, title, drawn):
     pids = world.server.pids(title)
     if not pids:
         return
     pid = pick(pids, drawn)
     freeze([pid])
-    # What it holds may be what the harness waits for before it could end this.
-    timer = threading.Timer(4, send, (pid, signal.SIGCONT))
-    timer.start()
-    yield
-    timer.cancel()
-    send(pid, signal.SIGCONT)
+    yield from _until_thawed(lambda: send(pid, signal.SIGCONT))
 
 
 @event(3)
@@ -86,9 +90,9 @@ def helper_killed(world, a, *_):
 
 @event(2, lasts=(0.05, 1.5), disturbs='server')
 def server_frozen(world, *_):
-    world.server.freeze(world.server.pids())
-    yield
-    world.server.thaw()
+    server = world.server
+    server.freeze(server.pids())
+    yield from _until_thawed(server.thaw)
 
 
 def _down(world, how):
