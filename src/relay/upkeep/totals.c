@@ -89,6 +89,22 @@ remember_cursor(RelayQueue *queue)
 }
 
 /*
+ * No relay has counted anything of the queue yet: all that its cursor says is to be
+ * counted.
+ */
+static void
+remember_no_cursor(RelayQueue *queue)
+{
+	MemoryContext old = MemoryContextSwitchTo(queue->context);
+	OutboxSnap *nothing = outbox_snap_make(0, 0, NULL);
+
+	outbox_cursor_was_known(queue, &(OutboxPosition) {.prev = nothing, .cur = nothing},
+							0);
+	outbox_snap_unref(nothing);
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * Add what a former relay has counted.  SPI is connected.
  */
 static void
@@ -111,6 +127,8 @@ read_totals(RelayQueue *queue, bool first)
 		if (first)
 			remember_cursor(queue);
 	}
+	else if (first)
+		remember_no_cursor(queue);
 	mine(queue)->known = true;
 	mine(queue)->written = totals;
 	outbox_show_more(queue, &totals);
