@@ -14,19 +14,33 @@ use OutboxTest::Copies;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('production', redis => $redis, conf => 'outbox.retention = 12s');
+my $node = new_node('production', redis => $redis, conf => "outbox.retention = 12s\nautovacuum = off");
 my $db = 'postgres';
 install($node, $db, 'q', 'paused');
 put($node, $db, $_, map { "before $_" } 1 .. 5) for 'q', 'paused';
 settle($node, $db, $redis, 'q', 'paused');
 $node->safe_psql($db, q{SELECT outbox_pause_queue('paused')});
 
-# Nothing happens in production but the relay's looks at its cursors.
+# Nothing happens in production but the relay's looks at its cursors: its totals are
+# written, and in two rounds of looks there is no more WAL than a record for each.
+eventually
+{
+	ask($node, $db, 'SELECT (SELECT sum(delivered) FROM outbox.queue_total) = (SELECT delivered FROM outbox.status)') eq 't'
+}
+'the totals are written';
+eventually
+{
+	my ($looks, $lsn) = ($redis->calls('evalsha'), $node->lsn('insert'));
+	wait_for { $redis->calls('evalsha') >= $looks + 4 };
+	$node->safe_psql($db, "SELECT pg_current_wal_insert_lsn() - '$lsn' < 200") eq 't';
+}
+'production is idle';
 volume($node, 'idle');
 my $idle = clone($node, 'idle', 'idle');
 $idle->start;
 like(status($idle, $db, q{coalesce(why, '')}), qr/^$|another place|foreign|set back/, 'the clone of an idle server waits');
-eventually { held_why($idle, $db) ne '' } 'and is held';
+eventually { status($idle, $db, 'state') =~ /held|fenced|running/ } 'and decides';
+isnt(held_why($idle, $db), '', 'that it is held');
 put($idle, $db, 'q', 'of the clone');
 put($node, $db, 'q', map { "after $_" } 1 .. 5);
 settle($node, $db, $redis, 'q');
