@@ -61,6 +61,8 @@ for my $case ([ 'retry', 'NULL' ], [ 'retry', q{'k'} ], [ 'dead_letter', 'NULL' 
 		refuse($redis, $queue);
 		put_many($queue, $n, $key);
 		eventually { recorded($queue) == $n } "all are recorded: $queue";
+		my $rows = ask($node, $db, q{SELECT max(rows) FROM outbox.longest_turns WHERE step = 'refusals'});
+		cmp_ok($rows || 0, '<=', 32, 'some in a turn');
 	}
 	1000, $node, $db, "$policy, key $key";
 }

@@ -241,7 +241,7 @@ outbox_ms_until_delivery(Relay *relay, OutboxTime now)
 		if (state->state != QUEUE_FLOWING || !outbox_link_may_send(queue->link))
 			continue;
 		if (queue->skipping->on && outbox_has_planned(queue))
-			result = Min(result, outbox_ms_until(now, outbox_skip_at(queue, now)));
+			result = Min(result, outbox_ms_until(now, outbox_skip_at(queue)));
 		result = Min(result, outbox_ms_until_retry(queue, now));
 	}
 	return result;

@@ -55,7 +55,7 @@ outbox_wants_retry(const RelayQueue *queue, OutboxTime now)
 
 	return queue->state->state == QUEUE_FLOWING && !queue->listed->dropped &&
 		held->count > 0 &&
-		outbox_skip_at(queue, now) <= now && held->not_before <= now &&
+		outbox_skip_at(queue) <= now && held->not_before <= now &&
 		held->retry_at <= GetCurrentTimestamp();
 }
 
@@ -69,7 +69,7 @@ long
 outbox_ms_until_retry(const RelayQueue *queue, OutboxTime now)
 {
 	const QueueHeld *held = queue->held;
-	OutboxTime	not_before = Max(outbox_skip_at(queue, now), held->not_before);
+	OutboxTime	not_before = Max(outbox_skip_at(queue), held->not_before);
 	long		until_due;
 
 	if (held->count == 0 || held->retry_at == DT_NOEND)

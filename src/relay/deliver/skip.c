@@ -48,7 +48,7 @@
 bool
 outbox_may_skip(const RelayQueue *queue, OutboxTime now)
 {
-	return queue->requests->inflight == 0 && outbox_skip_at(queue, now) <= now;
+	return queue->requests->inflight == 0 && outbox_skip_at(queue) <= now;
 }
 
 /*

@@ -98,13 +98,11 @@ outbox_queue_is_at_work(const RelayQueue *queue, OutboxTime now)
 }
 
 OutboxTime
-outbox_skip_at(const RelayQueue *queue, OutboxTime now)
+outbox_skip_at(const RelayQueue *queue)
 {
 	const QueueSkipping *skipping = queue->skipping;
 	const AtWork *other = &at_work[at_work[0].queue == queue ? 1 : 0];
 
-	if (now - other->at >= AT_WORK_US)
-		return skipping->not_before;
 	return Max(skipping->not_before,
 			   Min(skipping->pause_until, other->at + AT_WORK_US));
 }

@@ -62,7 +62,7 @@ extern void outbox_set_skipping(RelayQueue *queue, bool on);
 extern void outbox_skip_not_before(RelayQueue *queue, OutboxTime not_before);
 
 /* when the queue may send a batch or a retry: pauses are for others' sake */
-extern OutboxTime outbox_skip_at(const RelayQueue *queue, OutboxTime now);
+extern OutboxTime outbox_skip_at(const RelayQueue *queue);
 
 /* a batch of this queue has been sent that isn't likely to fail */
 extern void outbox_queue_is_at_work(const RelayQueue *queue, OutboxTime now);
