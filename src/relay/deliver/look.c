@@ -88,18 +88,20 @@ write_record(void)
 }
 
 bool
+outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since)
+{
+	return queue->listed->dropped || queue->state->state == QUEUE_BLOCKED ||
+		queue->cursor->confirmed_at >= since;
+}
+
+bool
 outbox_cursors_confirmed(Relay *relay, OutboxTime since)
 {
 	bool		confirmed = true;
 	ListCell   *lc;
 
 	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (!queue->listed->dropped && queue->state->state != QUEUE_BLOCKED)
-			confirmed &= queue->cursor->confirmed_at >= since;
-	}
+		confirmed &= outbox_cursor_confirmed(lfirst(lc), since);
 	if (!confirmed)
 		wanted_since = Max(wanted_since, since);
 	return confirmed;

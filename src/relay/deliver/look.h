@@ -25,9 +25,12 @@
 #include "relay/base/state.h"
 
 /*
- * Has a request that was sent since then found each queue's cursor where it was
- * expected?  If not, looks are sent soon.  Queues that stand still don't count.
+ * Has a request that was sent since then found the queue's cursor where it was
+ * expected?  True as well if the queue stands still.
  */
+extern bool outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since);
+
+/* the same of all queues; if it isn't so, looks are sent soon */
 extern bool outbox_cursors_confirmed(Relay *relay, OutboxTime since);
 
 /* how often an idle cursor is looked at */

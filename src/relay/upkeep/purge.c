@@ -9,7 +9,8 @@
  *
  * Evacuated rows whose messages have been delivered stay for outbox.retention,
  * as rows in staging do; so do messages that were refused first and have been
- * delivered since.
+ * delivered since.  As with staging, a look later than that must have found that
+ * Redis has not lost what they are kept for (look.c).
  *
  * The seq of a dead letter stays in its queue's skip list as long as the
  * message has a row in staging: if a crash loses the dead letter's record, it
@@ -29,6 +30,7 @@
 #include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
+#include "relay/deliver/look.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/script.h"
@@ -137,21 +139,46 @@ purge_evacuated(RelayQueue *queue, OutboxTime now)
 }
 
 /*
- * Delete rows with the reason "applied" that have been kept long enough.  True
- * if there are more.
+ * The ids of the queues at whose cursors there was no look since then.
+ */
+static Datum
+unconfirmed(const Relay *relay, OutboxTime since)
+{
+	uint64	   *ids = palloc((list_length(relay->queues) + 1) * sizeof(uint64));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		const RelayQueue *queue = lfirst(lc);
+
+		if (!outbox_cursor_confirmed(queue, since))
+			ids[n++] = queue->settings->id;
+	}
+	return outbox_int8_array(ids, n);
+}
+
+/*
+ * Delete rows with the reason "applied" that have been kept long enough: for the
+ * retention, then until the next look, whose answer is here when two have been due.
+ * True if there are more.
  */
 static bool
-purge_applied(void)
+purge_applied(const Relay *relay, OutboxTime now)
 {
-	TimestampTz before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 outbox_retention * INT64CONST(-1000));
+	int64		until_look = 2 * (int64) outbox_look_interval_ms();
+	int64		kept = outbox_retention * INT64CONST(1000) + until_look;
+	TimestampTz before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -kept);
 	OutboxParam params[] = {
-		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
+		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)},
+		{"unconfirmed", INT8ARRAYOID,
+		unconfirmed(relay, outbox_in_ms(now, -until_look))}
 	};
 
 	return outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
 						"SELECT ctid FROM outbox.deferred"
 						" WHERE reason = 'applied' AND due_at < $before"
+						" AND queue <> ALL ($unconfirmed)"
 						" ORDER BY due_at LIMIT " ROWS_TEXT
 						" FOR UPDATE SKIP LOCKED))",
 						params, lengthof(params)) == ROWS;
@@ -266,7 +293,7 @@ outbox_purge(Relay *relay, OutboxTime now)
 		return false;
 	outbox_turn_does(OUTBOX_STEP_PURGE);
 	SPI_connect();
-	more = purge_applied();
+	more = purge_applied(relay, now);
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
