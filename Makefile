@@ -73,6 +73,7 @@ OBJS = \
 	src/api/status.o \
 	src/api/triggers.o \
 	src/api/turns.o \
+	src/relay/base/aside.o \
 	src/relay/base/hold.o \
 	src/relay/base/latency.o \
 	src/relay/base/link.o \

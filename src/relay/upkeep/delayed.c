@@ -14,13 +14,19 @@
  * Rows that another session has locked, to take the messages back, are left
  * alone and looked at again soon.
  *
+ * If a row can't be read, those that are due with it are staged one at a time, and
+ * the one that fails is set aside.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/upkeep/delayed.h"
 
 #include <limits.h>
 
+#include "relay/base/aside.h"
 #include "relay/base/hold.h"
+#include "relay/base/queues.h"
+#include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
@@ -31,6 +37,11 @@
 /* rows staged in one transaction, and bytes after which no further one is */
 #define MOVE_ROWS		200
 #define MOVE_BYTES		1048576
+
+/* those that are due, as many as are staged at once */
+#define DUE_ROWS " WHERE reason = 'delayed' AND due_at BETWEEN $from AND $now" \
+	" AND seq <> ALL ($aside) ORDER BY due_at, seq LIMIT $rows" \
+	" FOR UPDATE SKIP LOCKED"
 
 /* how often rows are looked for that no commit has told of */
 #define FULL_LOOK_MS	10000
@@ -48,6 +59,15 @@ static OutboxTime not_before = 0;	/* no attempt before this */
 static TimestampTz none_before = DT_NOBEGIN;
 static OutboxTime full_look_at = 0;
 
+/* rows that can't be read, by their seq */
+static Aside aside = {{"stage delayed messages"}};
+
+/* so many more rows are staged one at a time; the one that is being staged */
+static int	careful = 0;
+static uint64 trying;
+static int32 trying_of;			/* its queue */
+static char trying_to[OUTBOX_OBSTACLE_SIZE];
+
 /*
  * SPI is connected.  While an old snapshot lives, the index keeps entries of all
  * messages that have been staged since: those before none_before are passed over.
@@ -59,13 +79,15 @@ find_next_due(void)
 	bool		full = began >= full_look_at;
 	OutboxParam params[] = {
 		{"from", TIMESTAMPTZOID,
-		TimestampTzGetDatum(full ? DT_NOBEGIN : none_before)}
+		TimestampTzGetDatum(full ? DT_NOBEGIN : none_before)},
+		{"aside", INT8ARRAYOID, outbox_aside_numbers(&aside)}
 	};
 
 	/* a row without a time has been edited by hand; it is never due */
 	due_at = DT_NOEND;
 	if (outbox_query("SELECT due_at FROM outbox.deferred"
 					 " WHERE reason = 'delayed' AND due_at >= $from"
+					 " AND seq <> ALL ($aside)"
 					 " ORDER BY due_at LIMIT 1", params, lengthof(params)) > 0)
 		due_at = outbox_result_int64(0, 1);
 	none_before = due_at;
@@ -106,6 +128,27 @@ listen_to_commits(Relay *relay)
 }
 
 /*
+ * Lock the first row that is due, and remember it for the case that it can't be read.
+ */
+static void
+lock_first(const OutboxParam *params, int nparams)
+{
+	RelayQueue *queue;
+
+	trying = 0;
+	if (outbox_query("SELECT seq, queue, id FROM outbox.deferred" DUE_ROWS,
+					 params, nparams) == 0)
+		return;
+	trying = (uint64) outbox_result_int64(0, 1);
+	trying_of = (int32) outbox_result_int64(0, 2);
+	queue = outbox_find_queue(trying_of);
+	snprintf(trying_to, sizeof(trying_to),
+			 "stage the delayed message %s of queue \"%s\"",
+			 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3),
+			 queue != NULL ? queue->settings->name : "?");
+}
+
+/*
  * True if any was due.
  */
 static bool
@@ -113,19 +156,21 @@ move_rows(TimestampTz now)
 {
 	OutboxParam params[] = {
 		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)},
-		{"from", TIMESTAMPTZOID, TimestampTzGetDatum(none_before)}
+		{"from", TIMESTAMPTZOID, TimestampTzGetDatum(none_before)},
+		{"aside", INT8ARRAYOID, outbox_aside_numbers(&aside)},
+		{"rows", INT8OID, Int64GetDatum(careful > 0 ? 1 : MOVE_ROWS)}
 	};
 	uint64		n;
 
 	SPI_connect();
+	if (careful > 0)
+		lock_first(params, lengthof(params));
 	n = outbox_query("WITH moved AS (DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
 					 "SELECT place FROM (SELECT place,"
 					 " sum(bytes) OVER (ORDER BY due_at, seq) - bytes AS before"
 					 " FROM (SELECT ctid AS place, due_at, seq,"
 					 " octet_length(payload)::bigint AS bytes FROM outbox.deferred"
-					 " WHERE reason = 'delayed' AND due_at BETWEEN $from AND $now"
-					 " ORDER BY due_at, seq LIMIT " CppAsString2(MOVE_ROWS)
-					 " FOR UPDATE SKIP LOCKED) AS due) AS sums"
+					 DUE_ROWS ") AS due) AS sums"
 					 " WHERE before < " CppAsString2(MOVE_BYTES)
 					 ")) RETURNING *)"
 					 " SELECT * FROM moved ORDER BY due_at, seq",
@@ -136,8 +181,11 @@ move_rows(TimestampTz now)
 	return n > 0;
 }
 
-void
-outbox_stage_delayed(Relay *relay, OutboxTime now)
+/*
+ * True if any was due.
+ */
+static bool
+stage_due(TimestampTz now)
 {
 	static const StepLock locks[] = {
 		{OUTBOX_REL_DEFERRED, true},
@@ -145,23 +193,75 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 		{OUTBOX_REL_STAGING_2, true},
 		{OUTBOX_REL_SEQ, true}
 	};
+	bool		moved;
+
+	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+		return false;
+	outbox_turn_does(OUTBOX_STEP_DELAYED);
+	moved = move_rows(now);
+	outbox_end_step();
+	if (careful > 0)
+		careful--;
+	return moved;
+}
+
+/*
+ * In PG_CATCH(): find the row that can't be read, or go on without it.  False if it
+ * is none.
+ */
+static bool
+can_go_on_without(MemoryContext context)
+{
+	RelayQueue *queue;
+
+	if (!outbox_is_error_of_data())
+		return false;
+	if (careful == 0)
+	{
+		/* the error will be met again, and told then */
+		careful = MOVE_ROWS;
+		(void) outbox_end_error(context);
+		return true;
+	}
+	if (trying == 0 || !outbox_set_aside(&aside, trying, trying_to, context))
+		return false;
+	queue = outbox_known_queue(trying_of);
+	if (queue != NULL)
+		outbox_show_error(queue, psprintf("cannot %s: %s", trying_to, aside.mishap.text));
+	return true;
+}
+
+void
+outbox_stage_delayed(Relay *relay, OutboxTime now)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool again;
 	TimestampTz wall;
-	bool		moved = false;
 
 	listen_to_commits(relay);
+	if (outbox_try_aside_again(&aside, now))
+	{
+		due_at = none_before = DT_NOBEGIN;
+		careful = MOVE_ROWS;
+	}
 	if (due_at == DT_NOEND || not_before > now || outbox_is_held())
 		return;
 	wall = GetCurrentTimestamp();
 	if (due_at > wall)
 		return;
 
-	if (outbox_begin_locked_step(locks, lengthof(locks)))
+	PG_TRY();
 	{
-		outbox_turn_does(OUTBOX_STEP_DELAYED);
-		moved = move_rows(wall);
-		outbox_end_step();
+		again = stage_due(wall);
 	}
-	if (moved)
+	PG_CATCH();
+	{
+		if (!can_go_on_without(context))
+			PG_RE_THROW();
+		again = true;
+	}
+	PG_END_TRY();
+	if (again)
 		outbox_want_plan(PLAN_STAGED);
 	else
 		not_before = outbox_in_ms(now, OUTBOX_LOOK_AGAIN_MS);

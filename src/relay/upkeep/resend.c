@@ -19,6 +19,9 @@
  * there.  What is staged again has greater numbers than any message had when the
  * request was begun, and isn't taken for what was asked for.
  *
+ * If a message can't be read, its queue's requests are set aside: they wait, and those
+ * of other queues do not.
+ *
  * If a message has rows in several tables, the one that was written last tells:
  * it is delivered again only if it is not refused, behind a refused one, or a
  * dead letter.
@@ -28,7 +31,9 @@
 #include "relay/upkeep/resend.h"
 
 #include "compat.h"
+#include "relay/base/aside.h"
 #include "relay/base/queues.h"
+#include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
@@ -75,6 +80,9 @@ typedef struct Resend
 static Resend resend;
 static bool requests_wanted = true;
 static bool requests_wait = false;	/* for queues to flow, or for a lock */
+
+/* queues that have a message which can't be read */
+static Aside aside = {{"deliver messages again"}};
 
 void
 outbox_look_for_resend(void)
@@ -163,6 +171,7 @@ find_request(Relay *relay, const OutboxStaging *staging)
 
 		if (queue != NULL && (queue->state->state != QUEUE_FLOWING ||
 							  queue->plan->ticks_behind > 0 ||
+							  outbox_is_aside(&aside, queue->settings->id) ||
 							  !outbox_queue_is_free(queue->settings->id)))
 		{
 			requests_wait = true;
@@ -361,8 +370,8 @@ do_piece(Relay *relay, OutboxStaging *staging)
 		stage_piece(relay, staging);
 }
 
-bool
-outbox_resend_requested(Relay *relay)
+static bool
+do_step(Relay *relay)
 {
 	static const StepLock locks[] = {
 		{OUTBOX_REL_DEFERRED, true},
@@ -376,8 +385,6 @@ outbox_resend_requested(Relay *relay)
 	OutboxStaging staging;
 	bool		ok = false;
 
-	if (!requests_wanted && resend.queue == 0)
-		return false;
 	if (!outbox_begin_locked_step(locks, lengthof(locks)))
 	{
 		requests_wait = true;
@@ -397,4 +404,49 @@ outbox_resend_requested(Relay *relay)
 		requests_wait = true;
 	outbox_end_step();
 	return ok && (requests_wanted || resend.queue != 0);
+}
+
+/*
+ * In PG_CATCH(): leave the queue's requests for later.  What has been passed in this
+ * piece was not staged: they begin anew from what the table says.
+ */
+static bool
+can_go_on_without(MemoryContext context)
+{
+	RelayQueue *queue = outbox_known_queue(resend.queue);
+	char		what[OUTBOX_OBSTACLE_SIZE];
+
+	forget_request();
+	requests_wanted = true;
+	if (queue == NULL || !outbox_is_error_of_data())
+		return false;
+	snprintf(what, sizeof(what), "deliver messages of queue \"%s\" again",
+			 queue->settings->name);
+	if (!outbox_set_aside(&aside, queue->settings->id, what, context))
+		return false;
+	outbox_show_error(queue, psprintf("cannot %s: %s", what, aside.mishap.text));
+	return true;
+}
+
+bool
+outbox_resend_requested(Relay *relay)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool more;
+
+	requests_wanted |= outbox_try_aside_again(&aside, outbox_now());
+	if (!requests_wanted && resend.queue == 0)
+		return false;
+	PG_TRY();
+	{
+		more = do_step(relay);
+	}
+	PG_CATCH();
+	{
+		if (!can_go_on_without(context))
+			PG_RE_THROW();
+		more = true;
+	}
+	PG_END_TRY();
+	return more;
 }
