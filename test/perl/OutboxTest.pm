@@ -6,7 +6,11 @@
 # PostgreSQL node that preloads the extension, does its worst, and lets audit()
 # compare what arrived with the journal, a table that is written in the
 # transactions that enqueue (OutboxTest::Checker).  Nothing here sleeps for a
-# fixed time: eventually{} looks until it sees or the time is up.
+# fixed time: eventually{} looks until it sees or the time is up.  A look that
+# ends with an exception, as a server is away just then, has not seen yet.
+#
+# What is looked at after one thing may lag behind another one: Redis has a message
+# before the relay knows, and counts and states are published once a second.
 #
 # No test may depend on how fast the machine is.  What has to happen before
 # something that takes its time is ordered by causes: delays are hours, and
@@ -136,12 +140,17 @@ sub relay_pid
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'outbox relay' AND datname = '$db'");
 }
 
-# Change settings without a restart.
+# Change settings without a restart.  When this returns, all processes have been
+# told: the postmaster tells them before it lets a new session in.
 sub configure
 {
 	my ($node, %settings) = @_;
-	$node->safe_psql('postgres', "ALTER SYSTEM SET $_ = '$settings{$_}'") for sort keys %settings;
+	my $loaded = 'SELECT pg_conf_load_time()';
+	my $before = $node->safe_psql('postgres',
+		join ';', (map { "ALTER SYSTEM SET $_ = '$settings{$_}'" } sort keys %settings), $loaded);
 	$node->reload;
+	wait_for { my $now = ask($node, 'postgres', $loaded); $now && $now ne $before }
+	  or die "the server has not read its settings again\n";
 	return;
 }
 
@@ -162,7 +171,8 @@ sub another_relay
 	return eventually { my $new = relay_pid($node, $db); $new && $new ne $old } $name;
 }
 
-# The block's value as soon as it is true; nothing when the time is up.
+# The block's value as soon as it is true; nothing when the time is up.  An exception
+# of the block is one of this function's only then.
 sub wait_for (&)
 {
 	my ($true) = @_;
@@ -170,9 +180,14 @@ sub wait_for (&)
 	my $nap = 0.005;
 	while (1)
 	{
-		my $value = $true->();
+		my $value = eval { $true->() };
+		my $exception = $@;
 		return $value if $value;
-		return if time > $deadline;
+		if (time > $deadline)
+		{
+			die $exception if $exception;
+			return;
+		}
 		sleep $nap;
 		$nap = $nap * 1.5 if $nap < 0.1;
 	}
@@ -183,8 +198,10 @@ sub eventually (&$)
 {
 	my ($block, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my $value = &wait_for($block);
+	my $value = eval { &wait_for($block) };
+	my $exception = $@;
 	ok($value, $name) or _explain();
+	die $exception if $exception;
 	return $value;
 }
 

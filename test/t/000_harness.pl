@@ -99,6 +99,17 @@ is(fates('key', 'x1 x2 y1 n1 d1@99'), 'early', 'before its time');
 $fate_body{y1} = 'changed';
 is(fates('key', $all), 'garbled', 'a changed payload');
 
+# Looking: an exception is no answer yet, and the last one is shown when the time is up.
+my $looks = 0;
+eventually { $looks++ < 2 ? die "not yet\n" : 1 } 'a look that ends with an exception is followed by another one';
+is($looks, 3, 'which sees');
+{
+	local $PostgreSQL::Test::Utils::timeout_default = 0.1;
+	ok(!eval { wait_for { die "never\n" }; 1 }, 'when the time is up');
+	is($@, "never\n", 'the exception is shown');
+	is((wait_for { 0 }), undef, 'or nothing');
+}
+
 # The client.
 my $redis = OutboxTest::Redis->start;
 my $bytes = join '', map { chr } 0 .. 255;
