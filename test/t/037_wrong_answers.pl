@@ -39,7 +39,7 @@ for my $command (sort keys %answers)
 		} "$name: status says so";
 		is($node->safe_psql($db, 'SELECT delivered FROM outbox.status'), $n - 1, "$name: nothing counts as delivered");
 		configure($node, 'outbox.redis_url' => $redis->url);
-		eventually { $redis->count('q') == $n } "$name: it arrives when Redis answers";
+		eventually { $redis->count('q') == $n && status($node, $db, 'delivered') == $n } "$name: it arrives when Redis answers";
 		$impostor->stop;
 	}
 }

@@ -32,10 +32,10 @@ sub emptied
 	} "$name: staging is emptied";
 }
 
-sub pause
+sub pause { my ($queue) = @_; sql("SELECT outbox_pause_queue('$queue')"); return is_paused($queue); }
+sub is_paused
 {
 	my ($queue) = @_;
-	sql("SELECT outbox_pause_queue('$queue')");
 	return eventually {
 		ask($node, $db, "SELECT state FROM outbox.queue_status WHERE queue = '$queue'") eq 'paused'
 	} "\"$queue\" is paused";
@@ -108,7 +108,10 @@ emptied('before a large transaction');
 keep();
 sql(q{SELECT put('slow', 'large ' || i) FROM generate_series(1, 5000) AS i});
 eventually { $redis->count('slow') > 300 } 'a large transaction: it has begun to arrive';
-pause('slow');
+$redis->pause;
+sql(q{SELECT outbox_pause_queue('slow')});
+$redis->resume;
+is_paused('slow');
 cmp_ok($redis->count('slow'), '<', 5002, 'and not all of it has');
 emptied('a large transaction');
 
@@ -116,7 +119,9 @@ emptied('a large transaction');
 my $had = $redis->count('slow');
 resume('slow');
 eventually { $redis->count('slow') > $had + 300 } 'a large transaction: resumed, more of it arrives';
+$redis->pause;
 sql(q{UPDATE outbox.deferred SET due_at = now() WHERE reason = 'evacuated'});
+$redis->resume;
 cmp_ok($redis->count('slow'), '<', 5002, 'and not yet all of it');
 $redis->cmd('SET', 'hurry', 1);
 audit($node, $db, $redis, [ 'p', 'q', 'slow' ], 6800, 'a large transaction: the rest comes');

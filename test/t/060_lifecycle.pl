@@ -17,22 +17,19 @@ my $node = new_node('main', redis => $redis);
 my @dbs = ('one', 'two', 'three');
 
 is(relay_pid($node, 'postgres'), '', 'no relay without the extension');
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox launcher'"), 1, 'one launcher');
+eventually { ask($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox launcher'") eq '1' } 'one launcher';
 
 # Three databases deliver to the same stream.
 $node->safe_psql('postgres', "CREATE DATABASE $_") for @dbs;
 install($node, $_, 'q') for @dbs;
 is($node->safe_psql('postgres', "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_stat_activity WHERE backend_type = 'outbox relay'"),
 	'one three two', 'a relay for each, to be seen in pg_stat_activity');
-is(status($node, 'two', 'pid'), relay_pid($node, 'two'), 'the status has the same pid');
+eventually { status($node, 'two', 'pid') eq relay_pid($node, 'two') } 'the status has the same pid';
 
 my @loads = map { load($node, $_, writers => 1, queues => ['q'], max_delay => 0.01) } @dbs;
 eventually { $redis->count('q') > 600 } 'messages flow';
 $_->stop for @loads;
-for my $db (@dbs)
-{
-	eventually { status($node, $db, 'waiting') eq '0' } "nothing waits in $db";
-}
+settle($node, $_, $redis, 'q') for @dbs;
 my %arrived;
 $arrived{ $_->[0] }++ for $redis->arrived('q');
 is(scalar(grep { $_ > 1 } values %arrived), 0, 'no message twice');

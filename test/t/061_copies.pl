@@ -84,7 +84,8 @@ like($err, qr/not held as "restored"/, 'not for a reason that it does not have')
 $node->safe_psql('copy', q{SELECT outbox_release('copy')});
 eventually { $redis->count('settings') == 1 } 'until it is told to';
 eventually { status($node, 'copy', 'state') eq 'running' } 'the state is "running"';
-eventually { status($node, 'copy', 'waiting') eq '0' } 'nothing waits';
+put($node, 'copy', 'q', 'new in the copy');
+eventually { $redis->last_of('q') eq 'new in the copy' } 'new messages follow';
 my @again = grep { /^copied/ } map { $_->[1] } $redis->arrived('q');
 is_deeply(\@again, [ (map { "copied $_" } 1 .. 7) x 2 ], 'then the backlog came from both');
 

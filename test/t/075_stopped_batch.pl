@@ -29,9 +29,10 @@ sub bad { my ($payload) = @_; return $redis->cmd('SET', "bad:$payload", 1); }
 sub good { my ($payload) = @_; return $redis->cmd('DEL', "bad:$payload"); }
 sub stands_still
 {
-	my ($name) = @_;
+	my ($name, $payload) = @_;
+	my $id = $node->safe_psql($db, "SELECT id FROM journal WHERE body = '$payload'");
 	return eventually {
-		ask($node, $db, q{SELECT state FROM outbox.queue_status WHERE queue = 'q'}) eq 'blocked'
+		ask($node, $db, q{SELECT state, why FROM outbox.queue_status WHERE queue = 'q'}) =~ /^blocked\|message $id: /
 	} "$name: the queue stands still";
 }
 
@@ -44,7 +45,7 @@ put($node, $db, 'q', 'quick 1', 'quick 2');
 settle($node, $db, $redis, 'q');
 $late->query_safe('COMMIT');
 $late->quit;
-stands_still('the first of a tick');
+stands_still('the first of a tick', 'late');
 is($redis->count('q'), 3, 'the first of a tick: nothing has come of it');
 good('late');
 audit($node, $db, $redis, ['q'], 4, 'the first of a tick: taken, it comes');
@@ -52,7 +53,7 @@ audit($node, $db, $redis, ['q'], 4, 'the first of a tick: taken, it comes');
 # In the middle of a batch, in the middle of a tick.
 bad('large 400');
 $node->safe_psql($db, q{SELECT put('q', 'large ' || i) FROM generate_series(1, 1000) AS i});
-stands_still('in a batch');
+stands_still('in a batch', 'large 400');
 is($redis->last_of('q'), 'large 399', 'in a batch: what comes before it is there');
 good('large 400');
 audit($node, $db, $redis, ['q'], 1004, 'in a batch: taken, the rest comes');

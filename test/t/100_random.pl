@@ -93,6 +93,7 @@ sub lose
 	return;
 }
 
+my $killed = '';
 my %events = (
 	spoil => [ 12, sub { refuse($redis, one_of(qw(stands letters keyed keyed loose late))) } ],
 	flicker => [ 12, sub { my $q = one_of(qw(letters keyed keyed loose)); refuse($redis, $q); meanwhile(0.05); mend($redis, $q); } ],
@@ -109,7 +110,7 @@ my %events = (
 			  . "', max_attempts => " . (1 + int rand 5) . ", retry_delay => '" . (10 + int rand 50) . " ms')");
 		try_sql("SELECT outbox_alter_queue('loose', on_failure => '" . one_of(qw(retry block dead_letter)) . "')"); } ],
 	end_relay => [ 4, sub { try_sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'outbox relay'}) } ],
-	kill_relay => [ 2, sub { my $pid = relay_pid($node, $db); kill 'KILL', $pid if $pid; } ],
+	kill_relay => [ 2, sub { my $pid = relay_pid($node, $db); kill 'KILL', $killed = $pid if $pid; } ],
 	crash => [ 2, sub { $node->stop('immediate'); meanwhile(0.2); $node->start; } ],
 	kill_redis => [ 2, sub { $redis->kill9; meanwhile(0.5); $redis->start_again; @written = (); } ],
 	lose => [ 6, sub { lose() } ],
@@ -135,7 +136,7 @@ $proxy->plan;
 note(join ', ', map { "$happened{$_} $_" } sort keys %happened);
 
 # Everything is mended, and the waiting for it cut short.
-wait_relay($node, $db);
+another_relay($node, $db, $killed, 'there is a relay');
 mend($redis, @queues);
 $node->safe_psql($db, "SELECT outbox_resume_queue('$_')") for @queues;
 $redis->drop_clients;

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis);
+my $node = new_node('main', redis => $redis, conf => 'outbox.retention = 1h');
 my $db = 'original';
 $node->safe_psql('postgres', "CREATE DATABASE $db");
 install($node, $db, 'changes', 'bulk', 'rows', 'parts');

@@ -9,10 +9,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use OutboxTest;
+use OutboxTest::Gate;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis, conf => "shared_buffers = 256MB\nmax_wal_size = 4GB\n");
+my $node = new_node('main', redis => $redis, conf => gate_conf() . "shared_buffers = 256MB\nmax_wal_size = 4GB\n");
 my $db = 'postgres';
 install($node, $db, 'q1', 'q2', 'beside', 'other');
 
@@ -55,12 +56,13 @@ short_turns
 }
 25_000, $node, $db, 'messages that are delivered again';
 
-# The relay ends again and again.  What was staged again is a message like others,
-# and is delivered once more.
+# The relay ends again and again, and takes its time for each piece.  What was staged
+# again is a message like others, and is delivered once more.
 $redis->cmd('DEL', 'q1');
 my $n = 50_000;
 my $kills = 0;
 my $done = 0;
+set_gate($node, 'sleep 20', 'UPDATE outbox.resend_request SET done');
 resend('q1');
 while ($kills < 4 && wait_for { is_done() || (ask($node, $db, 'SELECT sum(done) FROM outbox.resend_request') || 0) > $done })
 {
@@ -71,6 +73,7 @@ while ($kills < 4 && wait_for { is_done() || (ask($node, $db, 'SELECT sum(done) 
 	another_relay($node, $db, $pid, 'a relay goes on with it');
 	$kills++;
 }
+open_gate($node);
 cmp_ok($kills, '>', 0, "in the middle of it, $kills times");
 eventually { is_done() && $redis->count('q1') >= $n } 'all are delivered again';
 is($redis->cmd('EVAL', <<'EOS', 1, 'q1'), '50000 0', 'each as often as it should, in order');

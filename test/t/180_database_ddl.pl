@@ -80,13 +80,18 @@ sql('CREATE DATABASE plain');
 works($_, 'no extension') for 'CREATE DATABASE c TEMPLATE plain', 'DROP DATABASE c', 'ALTER DATABASE plain RENAME TO p', 'DROP DATABASE p';
 
 # The relay is starting: connected, and not in its slot.
-configure($node, post_auth_delay => 2);
-sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'outbox relay'");
-ok( (wait_for { sql(q{SELECT count(*) FROM pg_locks AS l WHERE classid = 1262 AND objid = (SELECT oid FROM pg_database WHERE datname = 'd')
-	AND granted AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = l.pid)}) > 0 }),
+sql('SET client_min_messages = error');    # a relay may be gone already
+sql('ALTER SYSTEM SET post_auth_delay = 2');
+sql('SELECT pg_reload_conf()');
+ok( (wait_for {
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'outbox relay'");
+	sql(q{SELECT count(*) FROM pg_locks AS l WHERE classid = 1262 AND objid = (SELECT oid FROM pg_database WHERE datname = 'd')
+		AND granted AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = l.pid)}) > 0
+}),
 	'a relay is starting');
 works('CREATE DATABASE c TEMPLATE d', 'starting');
-configure($node, post_auth_delay => 0);
+sql('ALTER SYSTEM RESET post_auth_delay');
+sql('SELECT pg_reload_conf()');
 works('DROP DATABASE c', 'starting');
 wait_relay($node, 'd');
 

@@ -42,14 +42,19 @@ $node->safe_psql($db, "SELECT pg_terminate_backend($relay)");
 another_relay($node, $db, $relay, 'the new launcher knows the relays');
 
 # It is ended while a relay is starting.
-configure($node, post_auth_delay => 3);
 $relay = relay_pid($node, $db);
 $launcher = launcher();
-$admin->query_safe("SELECT pg_terminate_backend($relay)");
-ok((wait_for { $admin->query_safe(q{SELECT count(*) FROM pg_locks AS l WHERE classid = 1262 AND granted
-	AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = l.pid)}) > 0 }), 'a relay is starting');
+$admin->query_safe('SET client_min_messages = error');    # a relay may be gone already
+$admin->query_safe('ALTER SYSTEM SET post_auth_delay = 3');
+$admin->query_safe('SELECT pg_reload_conf()');
+ok((wait_for {
+	$admin->query_safe("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'outbox relay' AND datname = '$db'");
+	$admin->query_safe(q{SELECT count(*) FROM pg_locks AS l WHERE classid = 1262 AND granted
+		AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = l.pid)}) > 0
+}), 'a relay is starting');
 $admin->query_safe("SELECT pg_terminate_backend($launcher)");
-configure($node, post_auth_delay => 0);
+$admin->query_safe('ALTER SYSTEM RESET post_auth_delay');
+$admin->query_safe('SELECT pg_reload_conf()');
 another_launcher($launcher);
 another_relay($node, $db, $relay, 'a relay comes');
 my $since = $node->safe_psql($db, 'SELECT now()');
@@ -60,8 +65,9 @@ is(status($node, $db, 'state'), 'running', 'which the status shows');
 
 # Killed, either of them: the server begins anew.
 $admin->quit;
-for my $victim (launcher(), relay_pid($node, $db))
+for my $find (\&launcher, sub { relay_pid($node, $db) })
 {
+	my $victim = $find->();
 	kill 'KILL', $victim;
 	eventually { ask($node, $db, "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('outbox launcher', 'outbox relay') AND pid <> $victim") eq '3' } 'all come back';
 	put($node, $db, 'q', "after $victim");

@@ -69,10 +69,13 @@ for my $case (@one)
 	is(scalar(() = log_of($node) =~ /WARNING:.*consumers of queue/g), @told + 1, "$name: told once");
 
 	# Others are looked at together, and the one tried now and then.
-	my $reads = $redis->calls('xread');
-	my $t = Time::HiRes::time();
-	wait_for { $redis->calls('xread') >= $reads + 20 };
-	cmp_ok($redis->calls('xread') - $reads, '<=', 12 * (Time::HiRes::time() - $t) + 4, "$name: nothing is read over and over");
+	at_best
+	{
+		my ($reads, $t) = ($redis->calls('xread'), Time::HiRes::time());
+		wait_for { $redis->calls('xread') >= $reads + 20 };
+		($redis->calls('xread') - $reads) / (12 * (Time::HiRes::time() - $t) + 4)
+	}
+	1.01, "$name: nothing is read over and over; reads, of those that may be";
 	$undo->();
 	eventually { why() eq '' } "$name: it is over";
 	reads('w', "$name: over");

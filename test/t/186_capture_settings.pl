@@ -108,8 +108,8 @@ my @entries;
 sub last_has_come
 {
 	@entries = @{ $redis->cmd('XRANGE', 'types', '-', '+') };
-	my %last = @{ $entries[-1][1] // [] };
-	return %last && $last{type} eq 'two.update' && $last{payload} =~ /"by":"end".*"by":/;
+	my %last = @entries ? @{ $entries[-1][1] } : return 0;
+	return $last{type} eq 'two.update' && $last{payload} =~ /"by":"end".*"by":/;
 }
 eventually { last_has_come() } 'all have arrived';
 my (%first, %others, %seen);
