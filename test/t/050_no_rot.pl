@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the outbox developers
 #
-# Promise: no rot (I6).  While a session holds an old snapshot and 300,000
+# Promise: no rot (I6).  While a session holds an old snapshot and 100,000
 # messages pass, no table of ours collects dead rows in proportion to them, the
 # bookkeeping row included, and the staging tables are emptied: TRUNCATE needs
 # no vacuum and no horizon.
@@ -13,7 +13,7 @@ use OutboxTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $messages = $ENV{OUTBOX_TEST_MESSAGES} // 300_000;
+my $messages = $ENV{OUTBOX_TEST_MESSAGES} // 100_000;
 my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis, conf => <<'EOC');
 outbox.retention = 1s

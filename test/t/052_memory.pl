@@ -14,8 +14,9 @@ use OutboxTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $messages = $ENV{OUTBOX_TEST_MESSAGES} // 300_000;
-my $limit = 100;    # MB
+my $messages = $ENV{OUTBOX_TEST_MESSAGES} // 100_000;
+my $bytes = int 150_000_000 / $messages;    # of each of them
+my $limit = 100;                            # MB
 my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis, conf => <<'EOC');
 synchronous_commit = off
@@ -59,7 +60,7 @@ sub last_arrived
 $relay = wait_relay($node, $db);
 $redis->stop_saved;
 my $filler = session($node, $db);
-$filler->{stdin} .= "CALL flood('q', $messages, 100, 500);\n";
+$filler->{stdin} .= "CALL flood('q', $messages, 100, $bytes);\n";
 within_limit(
 	sub { $filler->{run}->pump_nb; (status($node, $db, 'waiting') || 0) >= $messages },
 	"a backlog of $messages messages builds up");
@@ -71,14 +72,14 @@ within_limit(\&last_arrived, 'the backlog is delivered');
 
 # A relay that starts with the backlog: what it has learnt is gone.
 $redis->stop_saved;
-$node->safe_psql($db, "CALL flood('q', $messages, $messages / 300, 500)");
+$node->safe_psql($db, "CALL flood('q', $messages, $messages / 300, $bytes)");
 enqueue_last();
 $node->restart;
 $relay = wait_relay($node, $db);
 $redis->start_again;
 within_limit(\&last_arrived, 'the backlog is delivered by a new relay');
 
-$node->safe_psql($db, "SELECT count(outbox_enqueue('q', repeat('x', 500))) FROM generate_series(1, $messages)");
+$node->safe_psql($db, "SELECT count(outbox_enqueue('q', repeat('x', $bytes))) FROM generate_series(1, $messages)");
 enqueue_last();
 within_limit(\&last_arrived, "one transaction of $messages messages");
 is(relay_pid($node, $db), $relay, 'the relay is the same');

@@ -13,7 +13,7 @@ use OutboxTest::Gate;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $many = 100_000;
+my $many = 20_000;
 my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis, conf => gate_conf());
 my $db = 'postgres';
