@@ -44,8 +44,11 @@ our @EXPORT = qw(
   wait_for eventually seconds at_best frozen let_due session
   put load settle journal audit
   reset_turns longest_turn short_turns
-  kill_hard server_pids gone anonymous_memory log_of
+  kill_hard freeze_server gone anonymous_memory log_of
 );
+
+# pg_ctl would give up after a minute.
+$ENV{PGCTLTIMEOUT} //= $PostgreSQL::Test::Utils::timeout_default;
 
 # A test that is interrupted must still stop its servers.
 $SIG{INT} //= $SIG{TERM} = sub { exit 1 };
@@ -408,6 +411,23 @@ sub audit
 	return scalar @journal;
 }
 
+# Stop all of a server's processes, the postmaster first, so that it makes no more of
+# them.  Returns their pids.
+sub freeze_server
+{
+	my ($node) = @_;
+	my $postmaster = $node->{_pid};
+	kill 'STOP', $postmaster;
+	wait_for { stopped($postmaster) } or die "the postmaster does not stop\n";
+	my @pids = server_pids($node);
+	kill 'STOP', @pids;
+	for my $pid (@pids)
+	{
+		wait_for { stopped($pid) } or die "process $pid does not stop\n";
+	}
+	return @pids;
+}
+
 # All processes of a node, the postmaster first.
 sub server_pids
 {
@@ -429,9 +449,7 @@ sub server_pids
 sub kill_hard
 {
 	my ($node) = @_;
-	kill 'STOP', $node->{_pid};
-	my @pids = server_pids($node);
-	kill 'STOP', @pids;
+	my @pids = freeze_server($node);
 	kill 'KILL', reverse @pids;
 	$node->kill9;
 	wait_for { !grep { !gone($_) } @pids } or die "the server survived being killed\n";

@@ -35,7 +35,7 @@ for my $command (sort keys %answers)
 		put($node, $db, 'q', "put before $name");
 		$n++;
 		eventually {
-			$node->safe_psql($db, 'SELECT why FROM outbox.status') =~ /^unexpected reply to $command/
+			$node->safe_psql($db, 'SELECT why FROM outbox.status') =~ /unexpected reply to $command/
 		} "$name: status says so";
 		is($node->safe_psql($db, 'SELECT delivered FROM outbox.status'), $n - 1, "$name: nothing counts as delivered");
 		configure($node, 'outbox.redis_url' => $redis->url);

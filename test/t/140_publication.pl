@@ -14,7 +14,7 @@ use Test::More;
 
 my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis, streaming => 'logical',
-	conf => "outbox.retention = 1s\nmax_prepared_transactions = 5\n");
+	conf => "outbox.retention = 1s\nmax_prepared_transactions = 5\nautovacuum = off\n");
 my $db = 'postgres';
 my $id = 'aaaaaaaa-0000-7000-8000-00000000000';
 

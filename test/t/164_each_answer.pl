@@ -61,7 +61,7 @@ sub answer
 }
 
 # The reason of a link's trouble is in outbox.status, that of what consumers return in
-# outbox.queue_status.
+# outbox.queue_status.  If it lasts, a message is suspected, and its queue has the reason.
 sub said
 {
 	my ($queue) = @_;
@@ -84,7 +84,7 @@ for my $request (@requests)
 		delete $redis->{own};
 		put($node, $db, $queue, "$name: $type");
 		$queue eq 'r' ? $refused++ : $n++;
-		eventually { said($queue) =~ /unexpected reply|^Protocol error|deep/ } "$name, $type: status says so";
+		eventually { said($queue) =~ /unexpected reply|Protocol error|deep/ } "$name, $type: status says so";
 		unlink $told or die "$told: $!";
 		eventually { status($node, $db, 'state') eq 'running' } "$name, $type: it runs when Redis answers";
 	}

@@ -104,7 +104,7 @@ like(view('count(*)'), qr/^\d+$/, 'turns can be forgotten');
 refuse($redis, 'bad');
 put_many('bad', 20_000);
 eventually { view('count(*)') > 0 } 'and there are others';
-is(view(q{string_agg(DISTINCT clock, ' ')}) =~ /wall/ ? 1 : 0, 1, 'by the clock as well');
+eventually { view(q{string_agg(DISTINCT clock, ' ')}) =~ /wall/ } 'by the clock as well';
 is(view('bool_and(ms > 0 AND at > now() - interval \'1 hour\' AND rows >= 0)'), 't', 'with what they did');
 
 done_testing();

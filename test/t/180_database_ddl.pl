@@ -14,7 +14,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis, conf => "allow_in_place_tablespaces = on\nmax_worker_processes = 16\n");
+my $node = new_node('main', redis => $redis, conf => <<'EOC');
+allow_in_place_tablespaces = on
+max_worker_processes = 16
+# its workers would look like a relay that starts
+autovacuum = off
+EOC
 my $admin = session($node, 'postgres');
 sub sql { return $admin->query_safe($_[0]); }
 

@@ -14,8 +14,9 @@ use Test::More;
 
 my $redis = OutboxTest::Redis->start;
 
-# PostgreSQL's launcher for logical replication, ours, and two.
-my $node = new_node('main', redis => $redis, conf => "max_worker_processes = 4\n");
+# PostgreSQL's launcher for logical replication, ours, and two.  Workers of autovacuum
+# would look like relays that start.
+my $node = new_node('main', redis => $redis, conf => "max_worker_processes = 4\nautovacuum = off\n");
 my @with = map { "db$_" } 1 .. 5;
 my $admin = session($node, 'postgres');
 

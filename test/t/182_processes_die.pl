@@ -12,7 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $redis = OutboxTest::Redis->start;
-my $node = new_node('main', redis => $redis);
+# Workers of autovacuum would look like a relay that starts.
+my $node = new_node('main', redis => $redis, conf => 'autovacuum = off');
 my $db = 'postgres';
 install($node, $db, 'q');
 my $admin = session($node, $db);

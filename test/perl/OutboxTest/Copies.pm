@@ -22,13 +22,8 @@ sub volume
 {
 	my ($node, $name) = @_;
 	my $to = $node->backup_dir . "/$name";
-	my @pids = -e $node->data_dir . '/postmaster.pid' ? server_pids($node) : ();
+	my @pids = -e $node->data_dir . '/postmaster.pid' ? freeze_server($node) : ();
 
-	kill 'STOP', @pids;
-	for my $pid (@pids)
-	{
-		wait_for { OutboxTest::stopped($pid) } or die "process $pid does not stop\n";
-	}
 	system_or_bail('mkdir', '-p', $node->backup_dir);
 	system_or_bail('cp', '-a', $node->data_dir, $to);
 	kill 'CONT', @pids;
