@@ -41,7 +41,8 @@ class Queue:
     deaf: bool = False        # a channel's subscriber was away for a moment
     losses: bool = False      # Redis lost writes, so that a channel may repeat itself
     refused: bool = False     # Redis has refused it something
-    dropped: list = field(default_factory=list)   # (n, n): dropped between these, with what was not, or is no longer, in Redis
+    # (n, n): dropped between these, with what was not, or is no longer, in Redis
+    dropped: list = field(default_factory=list)
     gone: int = 0             # when it was dropped last, anyhow
 
 
@@ -57,7 +58,8 @@ class History:
     writers: list = field(default_factory=list)      # (who, what was going on, came back?)
     tables: list = field(default_factory=list)       # (table, what is wrong, bytes, at most)
     vanished: list = field(default_factory=list)     # (queue, name)
-    given_up: set = field(default_factory=set)       # servers that are lost: their commits may be missing, or in Redis
+    # servers that are lost -> since when (n): their commits may be missing, or in Redis
+    given_up: dict = field(default_factory=dict)
     released: int = 0         # an operator had all sent again that was meant before this
 
 
@@ -85,7 +87,7 @@ def _committed(h, m):
     t = m.transaction
     if m.undone or t.outcome == 'rolled back':
         return False
-    return t.name in h.kept or bool(t.asked & h.given_up) and t.outcome in ('acked', 'unknown')
+    return t.name in h.kept or bool(t.asked & h.given_up.keys()) and t.outcome in ('acked', 'unknown')
 
 
 def _again(h, m):
@@ -139,12 +141,17 @@ def _order(h, queue, names, named):
     seen = set()
     for name in names:
         m = named.get(name)
-        if m is None or m.due or name in seen or m.meant < h.released:
+        if m is None or m.due or name in seen or m.meant < h.released or _elsewhere(h, m):
             continue
         seen.add(name)
         if promise == 'queue' or promise == 'key' and m.key is not None:
             parts.setdefault(m.key if promise == 'key' else None, []).append(m)
     return [fault for part in parts.values() for fault in _in_order(queue, part)]
+
+
+def _elsewhere(h, m):
+    """It was written on a server beside the one that goes on: two have no order."""
+    return m.meant > h.given_up.get(m.transaction.server, m.meant)
 
 
 def _in_order(queue, part):

@@ -66,7 +66,7 @@ def promoted(world, *_):
     _streams(world, [standby])
     world.server.stop('fast')
     if not world.server.is_whole():      # a process had been killed just before
-        world.given_up.add(world.server.label)
+        world.give_up(world.server)
     _give_way(world, standby)
 
 
@@ -81,7 +81,7 @@ def failed_over(world, a, *_):
     standby.reload()
     yield
     _ready(world)
-    world.given_up.add(world.server.label)
+    world.give_up(world.server)
     if a < 0.6:
         world.server.end_of_machine()
     old = world.server
@@ -98,11 +98,11 @@ def twins_promoted(world, *_):
     _ready(world)
     twins = [_standby(world), _standby(world)]
     _streams(world, twins)
-    world.given_up.add(world.server.label)
+    world.give_up(world.server)
     world.server.end_of_machine()
     _give_way(world, twins[0])
     yield
-    world.given_up.add(world.server.label)
+    world.give_up(world.server)
     world.server.end_of_machine()
     world.may_be_held = True
     _give_way(world, twins[1])
@@ -117,7 +117,7 @@ def cloned(world, a, b, _):
     world.idle = a < 0.4
     clone = _backup(world)
     world.others.append(clone)
-    world.given_up.add(clone.label)
+    world.give_up(clone)
     clone.start()
     for queue in ('plain', 'list', 'keyed') if b < 0.7 else ():
         world.put(queue, server=clone)
@@ -136,7 +136,7 @@ def restore_drilled(world, *_):
     drill.configure("restore_command = 'false'\n")
     open(f'{drill.data}/recovery.signal', 'w').close()
     world.others.append(drill)
-    world.given_up.add(drill.label)
+    world.give_up(drill)
     drill.start()
     for queue in ('plain', 'list', 'keyed'):
         world.put(queue, server=drill)
@@ -158,7 +158,7 @@ def set_back(world, a, *_):
     yield
     _ready(world)
     world.server.end_of_machine()
-    world.given_up.add(world.server.label)
+    world.give_up(world.server)
     world.may_be_held = True
     world.server.set_back('old')
     if a * 4 % 1 < 0.7 and world.redis.up:

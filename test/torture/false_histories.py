@@ -86,13 +86,15 @@ FALSE = [
     ('twice, much later', 'duplicate', put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 b.1')),
     ('twice to a listener, and Redis has lost nothing', 'duplicate', put('told', 'a.5 c.6 a.5')),
     ('twice, and a failover lost that the queue had been dropped before', 'duplicate', lambda h: (
-        h.given_up.add('other'), setattr(h.queues['q'], 'gone', 13), put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 c.1')(h))),
+        h.given_up.update(other=19), setattr(h.queues['q'], 'gone', 13), put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 c.1')(h))),
     ('a dead letter twice', 'duplicate', lambda h: h.dead.append('a.4')),
     ('delivered and a dead letter', 'both', put('dead', 'a.4')),
     ('order within a transaction', 'order', put('q', 'b.1 a.2 a.1 c.1 c.2 u.1')),
     ('before one that had been committed', 'order', put('q', 'b.1 a.1 c.1 a.2 c.2 u.1')),
     ('a whole transaction too early', 'order', put('q', 'a.1 a.2 c.1 c.2 b.1 u.1')),
     ('an unknown one too early', 'order', put('q', 'b.1 a.1 a.2 u.1 c.1 c.2')),
+    ('before one that had been committed, on a server that was lost later', 'order', lambda h: (
+        h.given_up.update(old=19), put('q', 'b.1 a.1 c.1 a.2 c.2 u.1')(h))),
     ('the order of a key', 'order', put('k', 'c.4 c.3 a.3')),
     ('before its time', 'early', lambda h: h.arrived.update(later=[Arrival('c.5', 'c.5 body', 99.9)])),
     ('an open transaction delays another\'s', 'stalled', lambda h: h.probes.append(('stalled', 'open', False))),
@@ -114,9 +116,11 @@ TRUE = [
     ('a channel repeats what Redis has lost', lambda h: (put('told', 'a.5 c.6 a.5 c.6')(h),
                                                          setattr(h.queues['told'], 'losses', True))),
     ('of commits that a failover lost some are there', lambda h: (
-        h.given_up.add('old'), h.kept.discard('c'), put('k', 'c.4 a.3')(h))),
+        h.given_up.update(old=19), h.kept.discard('c'), put('k', 'c.4 a.3')(h))),
+    ('a lost server delivered what it wrote beside the new one', lambda h: (
+        h.given_up.update(old=12), put('q', 'b.1 a.1 c.1 c.2 a.2 u.1')(h))),
     ('a failover has lost that the queue was dropped', lambda h: (
-        h.given_up.add('other'), setattr(h.queues['q'], 'gone', 13), put('q', 'b.1 a.1 a.2 b.1 a.1 a.2 c.1 c.2 u.1')(h))),
+        h.given_up.update(other=19), setattr(h.queues['q'], 'gone', 13), put('q', 'b.1 a.1 a.2 b.1 a.1 a.2 c.1 c.2 u.1')(h))),
     ('what an operator has sent again', lambda h: (setattr(h, 'released', 50), put('q', 'b.1 a.1 a.2 c.1 c.2 u.1 a.1 c.1')(h))),
 ]
 

@@ -11,6 +11,7 @@ prints schedules and does nothing else.  What a failed round leaves stays in
 DIRECTORY.
 """
 import argparse
+import faulthandler
 import os
 import random
 import shutil
@@ -130,6 +131,8 @@ def main():
     options = parser.parse_args()
     chosen = events_of(options.events)
 
+    # whoever hangs, where?
+    faulthandler.dump_traceback_later(3 * options.seconds + 600, exit=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f'torture: SEED={options.seed} SECONDS={options.seconds} EVENTS={options.events}', flush=True)
     template = f'{options.directory}/template'

@@ -71,7 +71,7 @@ class World:
         self.active = {}                  # event that is going on -> what it disturbs
         self.queues = {name: Queue(order, channel=name == 'told') for name, (_, order) in QUEUES.items()}
         self.probes, self.waits, self.tables = [], [], []
-        self.given_up = set()             # labels of servers that are lost, or were never the one
+        self.given_up = {}                # labels of servers that are lost, or were never the one -> since when
         self.released = 0
         self.may_be_held = False          # an operator may have to decide
         self.idle = False                 # writers pause
@@ -106,6 +106,9 @@ class World:
         """Name and port of another server."""
         self.servers += 1
         return f'server{self.servers}', 5432 + self.servers
+
+    def give_up(self, server):
+        self.given_up[server.label] = self.journal.note(f'=== {server.label} is given up')
 
     def say(self, text):
         self.journal.note(f'=== {text}')
