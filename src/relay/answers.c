@@ -275,10 +275,11 @@ outbox_take_answers(Relay *relay, Link *link)
 {
 	OutboxTime	begin = outbox_now();
 	OutboxStep	step = OUTBOX_STEPS;
+	bool		more = false;
 	Request    *request;
 	OutboxReply *reply;
 
-	while (outbox_next_answer(link, &request, &reply))
+	while (!more && outbox_next_answer(link, &request, &reply))
 	{
 		if (step_of(request->kind) != step)
 			outbox_turn_does(step = step_of(request->kind));
@@ -293,9 +294,7 @@ outbox_take_answers(Relay *relay, Link *link)
 			return;
 		}
 		outbox_answer_done(link, request, reply);
-		if (outbox_now() - begin < OUTBOX_PIECE_US)
-			continue;
-		outbox_link_has_more(link);
-		break;
+		more = outbox_now() - begin >= OUTBOX_PIECE_US;
 	}
+	outbox_link_has_more(link, more);
 }

@@ -242,7 +242,6 @@ outbox_link_io(Link *link)
 	uint64		received = outbox_connection_received(conn);
 
 	link->socket_ready = false;
-	link->more_answers = false;
 	if (!outbox_connection_io(conn))
 	{
 		outbox_link_cut(link, outbox_connection_error(conn));
@@ -263,9 +262,9 @@ outbox_link_socket_is_ready(Link *link)
 }
 
 void
-outbox_link_has_more(Link *link)
+outbox_link_has_more(Link *link, bool more)
 {
-	link->more_answers = true;
+	link->more_answers = more;
 }
 
 StringInfo

@@ -181,7 +181,7 @@ extern bool outbox_link_io(Link *link);
 extern void outbox_link_socket_is_ready(Link *link);
 
 /* there are more answers than a turn has time for */
-extern void outbox_link_has_more(Link *link);
+extern void outbox_link_has_more(Link *link, bool more);
 
 /* where a command is to be written */
 extern StringInfo outbox_link_out(Link *link);
