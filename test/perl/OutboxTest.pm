@@ -64,11 +64,11 @@ sub short_turns (&$$$$);
 my (%writers, $last);    # pid => file that ends it; what diagnostics look at
 
 # A started node.  redis: a server, or url: an URL; conf: further settings;
-# streaming: allow standbys.
+# streaming: allow standbys; install_path: of another PostgreSQL.
 sub new_node
 {
 	my ($name, %opt) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, $opt{install_path} ? (install_path => $opt{install_path}) : ());
 	my $url = $opt{url} // $opt{redis}->url;
 
 	# The locale of the environment must not decide the encoding; and a test
