@@ -16,8 +16,10 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 my @dbs = ('one', 'two', 'three');
 
-is(relay_pid($node, 'postgres'), '', 'no relay without the extension');
 eventually { ask($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox launcher'") eq '1' } 'one launcher';
+
+# A relay has to look whether there is one.
+eventually { ask($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outbox relay'") eq '0' } 'no relay without the extension';
 
 # Three databases deliver to the same stream.
 $node->safe_psql('postgres', "CREATE DATABASE $_") for @dbs;
@@ -45,7 +47,7 @@ is(scalar keys %before, 3, 'three cursors');
 my $old = relay_pid($node, 'one');
 $node->safe_psql('one', 'DROP TABLE journal CASCADE; DROP FUNCTION put; DROP PROCEDURE writer, commits, flood; DROP EXTENSION outbox');
 eventually { gone($old) && relay_pid($node, 'one') eq '' } 'DROP EXTENSION ends the relay';
-is(scalar(grep { relay_pid($node, $_) } @dbs), 2, 'the others have theirs');
+eventually { 2 == grep { relay_pid($node, $_) } @dbs } 'the others have theirs';
 is($node->safe_psql('one', "SELECT count(*) FROM pg_namespace WHERE nspname = 'outbox'"), 0, 'nothing is left in the database');
 $redis->cmd('DEL', 'q');
 install($node, 'one', 'q');
@@ -58,7 +60,7 @@ $node->safe_psql('two', 'BEGIN; DROP EXTENSION outbox CASCADE; ROLLBACK');
 put($node, 'two', 'q', 'after a drop that was rolled back');
 settle($node, 'two', $redis, 'q');
 is(scalar(grep { $_->[1] =~ /^after a drop/ } $redis->arrived('q')), 1, 'a DROP EXTENSION that is rolled back stops nothing for long');
-is(relay_pid($node, 'postgres'), '', 'a CREATE EXTENSION that is rolled back starts nothing');
+eventually { relay_pid($node, 'postgres') eq '' } 'a CREATE EXTENSION that is rolled back starts nothing for long';
 
 # Enqueue in the transaction that creates the extension and the queue.
 $node->safe_psql('postgres', <<'EOC');
