@@ -106,6 +106,7 @@ OBJS = \
 	src/relay/deliver/sent.o \
 	src/relay/deliver/skip.o \
 	src/relay/deliver/skip_batch.o \
+	src/relay/deliver/skip_list.o \
 	src/relay/deliver/suspect.o \
 	src/relay/deliver/tell.o \
 	src/relay/deliver/tick.o \

@@ -32,6 +32,7 @@
 #include "relay/deliver/lost_messages.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
+#include "relay/deliver/reconcile.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/suspect.h"
@@ -60,6 +61,7 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 	outbox_totals_init(queue);
 	outbox_scripts_init(queue);
 	outbox_loss_init(queue);
+	outbox_reconcile_init(queue);
 	outbox_plan_init(queue);
 	outbox_queue_state_init(queue);
 	outbox_held_init(queue);
@@ -78,6 +80,7 @@ remove_queue(Relay *relay, RelayQueue *queue)
 	outbox_plan_free(queue);
 	outbox_cursor_free(queue);
 	outbox_loss_free(queue);
+	outbox_reconcile_end(queue);
 	outbox_evacuation_free(queue);
 	outbox_backlog_free(queue);
 	outbox_purge_free(queue);

@@ -54,6 +54,8 @@
 #include "relay/deliver/batch_buffer.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/look.h"
+#include "relay/deliver/read_cursor.h"
+#include "relay/deliver/reconcile.h"
 #include "relay/deliver/reused.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/script.h"
@@ -473,6 +475,8 @@ turn(Relay *relay, OutboxTime now)
 			outbox_run_link(relay, lfirst(lc), now);
 	if (outbox_reused_is_wanted())
 		looked = outbox_look_for_reused(relay);
+	if (outbox_any_reconciled())
+		looked |= outbox_go_on_reconciling(relay);
 	outbox_publish_waiting(relay);
 	attempt(&delayed, stage_delayed, relay, now);
 	attempt(&consumers, read_consumers, relay, now);

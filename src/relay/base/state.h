@@ -51,6 +51,7 @@ typedef struct RelayQueue
 	const struct QueueLoss *loss;	/* lost_messages.h */
 	const struct QueueScripts *scripts; /* script.h */
 	const struct QueueHeld *held;	/* held.h */
+	const struct QueueReconcile *reconcile; /* reconcile.h */
 	const struct QueueSuspect *suspect; /* suspect.h */
 	const struct QueueSkipping *skipping;	/* skip_batch.h */
 

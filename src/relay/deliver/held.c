@@ -189,28 +189,26 @@ outbox_forget_held(RelayQueue *queue)
 }
 
 void
-outbox_read_held(RelayQueue *queue)
+outbox_hold_hash(RelayQueue *queue, uint64 hash)
+{
+	mine(queue)->count++;
+	hold_key(queue, hash, 1);
+}
+
+void
+outbox_hold_keyless(RelayQueue *queue, int64 n)
+{
+	mine(queue)->count += n;
+}
+
+void
+outbox_held_was_read(RelayQueue *queue)
 {
 	QueueHeld  *held = mine(queue);
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)}
 	};
-	uint64		n;
 
-	outbox_forget_held(queue);
-	n = outbox_query("SELECT count(*), " OUTBOX_KEY_HASH("key") ", key IS NULL"
-					 " FROM outbox.deferred WHERE queue = $queue"
-					 " AND reason IN " OUTBOX_REASONS_SKIPPED " GROUP BY 2, 3",
-					 params, lengthof(params));
-	for (uint64 i = 0; i < n; i++)
-	{
-		int64		count = outbox_result_int64(i, 1);
-		bool		isnull;
-
-		held->count += count;
-		if (!DatumGetBool(outbox_result(i, 3, &isnull)))
-			hold_key(queue, (uint64) outbox_result_int64(i, 2), count);
-	}
 	if (held->count > 0)
 		held->retry_at = 0;
 	held->evacuated =

@@ -63,8 +63,12 @@ extern void outbox_note_evacuated(RelayQueue *queue, bool evacuated);
 /* forget which messages and keys are held: the tables have to be read */
 extern void outbox_forget_held(RelayQueue *queue);
 
-/* SQL: read which messages and keys are held, and whether rows are evacuated */
-extern void outbox_read_held(RelayQueue *queue);
+/* a skipped message whose key has this hash; skipped messages without a key */
+extern void outbox_hold_hash(RelayQueue *queue, uint64 hash);
+extern void outbox_hold_keyless(RelayQueue *queue, int64 n);
+
+/* SQL: all that is held was told by these two; read whether rows are evacuated */
+extern void outbox_held_was_read(RelayQueue *queue);
 
 /* SQL: read when the next skipped message is due */
 extern void outbox_find_next_retry(RelayQueue *queue);

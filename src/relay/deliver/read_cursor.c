@@ -45,6 +45,7 @@
 #include "access/xlog.h"
 #include "redis/resp.h"
 #include "relay/base/hold.h"
+#include "relay/base/mishap.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/base/standby.h"
@@ -167,9 +168,9 @@ outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now)
  */
 static void
 send_takeover(const Relay *relay, RelayQueue *queue,
-			  const StoredCursor *cursor, const OutboxPosition *pos,
-			  int ndrop, const uint64 *drop)
+			  const ReconcileResult *result, const OutboxPosition *pos)
 {
+	const StoredCursor *cursor = &result->cursor;
 	StringInfoData text;
 	StringInfoData seqs;
 	Request    *request;
@@ -178,8 +179,8 @@ send_takeover(const Relay *relay, RelayQueue *queue,
 	initStringInfo(&seqs);
 	outbox_position_print(&text, pos->lsn, pos->prev, pos->cur,
 						  queue->link->token);
-	for (int i = 0; i < ndrop; i++)
-		outbox_resp_number(&seqs, drop[i]);
+	for (int i = 0; i < result->ndrop; i++)
+		outbox_resp_number(&seqs, result->drop[i]);
 	outbox_call_script(queue, &(ScriptCall) {
 		.mode = SCRIPT_MOVE,
 		.expect_text = cursor->text,
@@ -188,7 +189,7 @@ send_takeover(const Relay *relay, RelayQueue *queue,
 		.to_text = text.data,
 		.to_seq = pos->seq,
 		.line = relay->line,
-		.nargs = ndrop,
+		.nargs = result->ndrop,
 		.args = &seqs
 	});
 	request = outbox_expect_answer(queue->link, REQUEST_TAKEOVER, queue);
@@ -283,6 +284,79 @@ read_position(Relay *relay, const StoredCursor *cursor, OutboxPosition *pos)
 }
 
 /*
+ * Make the tables agree with the cursor; when they do, continue from its position
+ * after a takeover.
+ */
+static void
+reconcile(Relay *relay, RelayQueue *queue)
+{
+	const ReconcileResult *result;
+	OutboxPosition pos;
+
+	if (!outbox_reconcile_some(queue, &result))
+	{
+		outbox_reconcile_end(queue);
+		outbox_block_queue(relay, queue, 0,
+						   "outbox.deferred or outbox.dead_letter is locked");
+		return;
+	}
+	if (result == NULL)
+		return;
+	pos = result->pos;
+	pos.lsn = GetXLogInsertRecPtr();
+	outbox_flush_wal(pos.lsn);
+	outbox_rest_on(pos.lsn);
+	send_takeover(relay, queue, result, &pos);
+	outbox_reconcile_end(queue);
+}
+
+static void
+reconcile_or_block(Relay *relay, RelayQueue *queue)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		reconcile(relay, queue);
+	}
+	PG_CATCH();
+	{
+		outbox_block_queue(relay, queue, 0, outbox_end_error(context));
+		outbox_reconcile_end(queue);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * The cursor is asked for again when the queue has left that state meanwhile.
+ */
+bool
+outbox_go_on_reconciling(Relay *relay)
+{
+	ListCell   *lc;
+
+	if (outbox_is_held())
+		return false;
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->reconcile->rec == NULL)
+			continue;
+		if (queue->state->state != QUEUE_ASKED || queue->requests->inflight > 0 ||
+			queue->listed->dropped)
+		{
+			outbox_reconcile_end(queue);
+			continue;
+		}
+		outbox_turn_does(OUTBOX_STEP_RECONCILE);
+		reconcile_or_block(relay, queue);
+		break;
+	}
+	return outbox_any_reconciled();
+}
+
+/*
  * Make the tables agree with the cursor, and continue from its position after a
  * takeover.  left: where our history left the cursor's; 0: nowhere.
  */
@@ -290,9 +364,6 @@ static void
 go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 	  OutboxPosition *pos, XLogRecPtr left)
 {
-	int			ndrop;
-	uint64	   *drop;
-
 	if (!cursor->may_move)
 	{
 		outbox_queue_is_unknown(queue);
@@ -311,16 +382,8 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 		}
 		clip_position(relay, pos, first, then);
 	}
-	if (!outbox_reconcile(queue, cursor, pos, left, &ndrop, &drop))
-	{
-		outbox_block_queue(relay, queue, 0,
-						   "outbox.deferred or outbox.dead_letter is locked");
-		return;
-	}
-	pos->lsn = GetXLogInsertRecPtr();
-	outbox_flush_wal(pos->lsn);
-	outbox_rest_on(pos->lsn);
-	send_takeover(relay, queue, cursor, pos, ndrop, drop);
+	outbox_reconcile_begin(queue, cursor, pos, left);
+	reconcile(relay, queue);
 }
 
 /*
@@ -410,8 +473,7 @@ read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 
 	memset(cursor, 0, sizeof(StoredCursor));
 	cursor->text = cursor->seq = cursor->line = "";
-	cursor->skips = palloc((n / 2 + 1) * sizeof(uint64));
-	cursor->errors = palloc((n / 2 + 1) * sizeof(char *));
+	cursor->skips = palloc((n / 2 + 1) * sizeof(Skip));
 	for (size_t i = 0; i + 1 < n; i += 2)
 	{
 		const char *field = outbox_reply_element_string(reply, i);
@@ -426,10 +488,8 @@ read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 		else if (strcmp(field, "count") == 0)
 			cursor->applied = strtoull(value, NULL, 10);
 		else if (field[0] == 's' && field[1] >= '0' && field[1] <= '9')
-		{
-			cursor->skips[cursor->nskips] = strtoull(field + 1, NULL, 10);
-			cursor->errors[cursor->nskips++] = value;
-		}
+			cursor->skips[cursor->nskips++] =
+				(Skip) {strtoull(field + 1, NULL, 10), value};
 	}
 }
 

@@ -33,4 +33,7 @@ extern void outbox_cursor_answer(Relay *relay, const Request *request,
 extern void outbox_takeover_answer(Relay *relay, const Request *request,
 								   const OutboxReply *reply);
 
+/* go on with what was too much for one turn; true if there is more */
+extern bool outbox_go_on_reconciling(Relay *relay);
+
 #endif							/* OUTBOX_RELAY_READ_CURSOR_H */

@@ -21,6 +21,7 @@
 #include "outbox.h"
 
 #include "relay/base/state.h"
+#include "relay/deliver/skip_list.h"
 #include "store/position.h"
 
 /* a queue's cursor, as it is in Redis */
@@ -32,18 +33,44 @@ typedef struct StoredCursor
 	bool		may_move;		/* the standby had what that rests on */
 	uint64		applied;		/* messages since the cursor began */
 	int			nskips;
-	uint64	   *skips;			/* seqs */
-	const char **errors;		/* why each was skipped; "": behind another
-								 * one */
+	Skip	   *skips;
 } StoredCursor;
 
+typedef struct ReconcileResult
+{
+	StoredCursor cursor;		/* as it was read, without the line */
+	OutboxPosition pos;
+	int			ndrop;			/* seqs to be taken out of the skip list */
+	uint64	   *drop;
+} ReconcileResult;
+
+typedef struct Reconciliation Reconciliation;
+
+typedef struct QueueReconcile
+{
+	Reconciliation *rec;		/* what is under way; NULL: nothing */
+} QueueReconcile;
+
+extern void outbox_reconcile_init(RelayQueue *queue);
+
 /*
- * left: where our history left that of the cursor, whose position has been
- * clipped then; or 0.  *drop becomes the seqs that have to be taken out of the skip
- * list.  False if a table is locked.
+ * Begin with a cursor that was read.  left: where our history left that of the cursor,
+ * whose position has been clipped then; or 0.
  */
-extern bool outbox_reconcile(RelayQueue *queue, const StoredCursor *cursor,
-							 const OutboxPosition *pos, XLogRecPtr left,
-							 int *ndrop, uint64 **drop);
+extern void outbox_reconcile_begin(RelayQueue *queue, const StoredCursor *cursor,
+								   const OutboxPosition *pos, XLogRecPtr left);
+
+/*
+ * Do some of it.  False if a table is locked.  When all is done, *result is not NULL,
+ * and true until the end.
+ */
+extern bool outbox_reconcile_some(RelayQueue *queue,
+								  const ReconcileResult **result);
+
+/* it is over, or given up */
+extern void outbox_reconcile_end(RelayQueue *queue);
+
+/* is one under way, of whatever queue? */
+extern bool outbox_any_reconciled(void);
 
 #endif							/* OUTBOX_RELAY_RECONCILE_H */
