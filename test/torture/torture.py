@@ -29,8 +29,6 @@ from schedule import EVENTS, schedule
 from world import World
 
 ROUND = 25    # seconds of events
-# What may not hold yet is switched on by name (EVENTS=default,NAME).
-NOT_YET = {'twins_promoted', 'cloned', 'restore_drilled', 'set_back'}
 
 
 class Round:
@@ -53,7 +51,7 @@ class Round:
 def events_of(text):
     """Groups, names, and names to be left out: "default,cloned,-late"."""
     chosen = set()
-    groups = {'all': set(EVENTS), 'default': set(EVENTS) - NOT_YET, 'copies': COPIES}
+    groups = {'default': set(EVENTS), 'copies': COPIES}
     for word in text.split(','):
         if word in groups:
             chosen |= groups[word]
