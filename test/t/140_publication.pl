@@ -2,7 +2,7 @@
 #
 # Promise: a publication FOR ALL TABLES, made before or after the extension, breaks
 # neither callers nor the relay (I2, I3), and carries nothing of staging: no row, and
-# no TRUNCATE when a table is emptied.
+# no TRUNCATE when a table is emptied.  What is held in a copy or a dump is released there.
 
 use strict;
 use warnings;
@@ -75,5 +75,28 @@ my $published = "FROM pg_logical_slot_peek_binary_changes('published', NULL, NUL
 cmp_ok(sql("SELECT count(*) $published WHERE encode(data, 'escape') ~ 'outbox.*deferred'"), '>', 0, 'deferred messages are published');
 is(sql("SELECT count(*) $published WHERE encode(data, 'escape') ~ 'staging_'"), 0, 'but no staging table');
 is(sql("SELECT count(*) $published WHERE get_byte(data, 0) = ascii('T')"), 0, 'and no TRUNCATE');
+
+# What is held is released, in a copy of the database and in a restored dump.
+put($node, $db, 'p', 'kept');
+settle($node, $db, $redis, 'p');
+sql("SELECT outbox_pause_queue('p')");
+put($node, $db, 'p', 'waits');
+my $dump = $node->basedir . '/dump';
+command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr($db) ], 'a dump');
+$node->safe_psql('template1', "CREATE DATABASE copy TEMPLATE $db");
+$node->safe_psql('template1', 'CREATE DATABASE restored TEMPLATE template0');
+command_ok([ 'pg_restore', '-d', $node->connstr('restored'), $dump ], 'is restored');
+for my $of ('copy', 'restored')
+{
+	eventually { status($node, $of, 'state') eq 'held' } "$of: held";
+	is($node->safe_psql($of, 'SELECT puballtables FROM pg_publication'), 't', "$of: all tables are published");
+	my $count = $redis->count('p');
+	$node->safe_psql($of, "SELECT outbox_release('$of')");
+	eventually { status($node, $of, 'state') eq 'running' } "$of: released";
+	$node->safe_psql($of, q{SELECT outbox_resume_queue('p')});
+	eventually { $redis->count('p') > $count && $redis->last_of('p') eq 'waits' } "$of: delivers";
+	is($node->safe_psql($of, "SELECT outbox_cancel('${id}3')"), 't', "$of: what was delayed is delayed still, and can be taken back");
+}
+is(log_of($node) =~ /PANIC|replica identity/ ? $& : '', '', 'nothing has failed');
 
 done_testing();
