@@ -37,7 +37,7 @@ short_turns
 	$stuck += $n;
 	put_many('bad', $n);
 	put($node, $db, 'b', "beside $n");
-	eventually { $redis->count('b') == ($n == 120_000 ? 1 : 2) } "the other queue flows beside $n";
+	eventually { $redis->count('b') == ($n == 40_000 ? 1 : 2) } "the other queue flows beside $n";
 	eventually
 	{
 		ask($node, $db, q{SELECT waiting FROM outbox.queue_status WHERE queue = 'bad'}) eq $stuck
@@ -46,9 +46,9 @@ short_turns
 	my $tries = 'SELECT sum(failed) FROM outbox.queue_status';
 	my $failed = ask($node, $db, $tries);
 	eventually { ask($node, $db, $tries) > $failed + 1 } 'it is tried again';
-	is(view("count(*) FILTER (WHERE rows > $stuck / 2)"), 0, 'no turn goes through half of them') if $n > 120_000;
+	is(view("count(*) FILTER (WHERE rows > $stuck / 2)"), 0, 'no turn goes through half of them') if $n > 40_000;
 }
-120_000, $node, $db, 'rows of a queue that stands still';
+40_000, $node, $db, 'rows of a queue that stands still';
 
 # It goes on where it stood.
 mend($redis, 'bad');
