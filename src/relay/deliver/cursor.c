@@ -126,6 +126,12 @@ outbox_cursor_is_at(const RelayQueue *queue, const OutboxPosition *pos)
 }
 
 void
+outbox_cursor_is_asked_for(RelayQueue *queue)
+{
+	mine(queue)->asked_at = outbox_now();
+}
+
+void
 outbox_cursor_was_read(RelayQueue *queue, const Request *request)
 {
 	const OutboxPosition *pos = &request->to;

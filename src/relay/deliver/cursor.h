@@ -41,6 +41,7 @@ typedef struct QueueCursor
 
 	/* a request that was sent then has found the cursor where it was expected */
 	OutboxTime	confirmed_at;
+	OutboxTime	asked_at;		/* when it was to be read last, if it could be */
 	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not
 								 * known */
 
@@ -59,6 +60,9 @@ extern void outbox_cursor_was_known(RelayQueue *queue,
 /* what is known of the cursor before it is read; false: nothing */
 extern bool outbox_cursor_known(const RelayQueue *queue, OutboxPosition *pos,
 								uint64 *applied);
+
+/* the cursor is asked for now, or would be if the queue had no fault */
+extern void outbox_cursor_is_asked_for(RelayQueue *queue);
 
 /* the cursor is ours: it has the request's position and count of messages */
 extern void outbox_cursor_was_read(RelayQueue *queue, const Request *request);

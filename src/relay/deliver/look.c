@@ -87,11 +87,17 @@ write_record(void)
 	return end;
 }
 
+/*
+ * A blocked queue has no looks: its cursor is read at each try.  If the queue is
+ * blocked after that, there was nothing to find, or nothing can be known.
+ */
 bool
 outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since)
 {
-	return queue->listed->dropped || queue->state->state == QUEUE_BLOCKED ||
-		queue->cursor->confirmed_at >= since;
+	const QueueCursor *cursor = queue->cursor;
+
+	return queue->listed->dropped || cursor->confirmed_at >= since ||
+		(queue->state->state == QUEUE_BLOCKED && cursor->asked_at >= since);
 }
 
 bool

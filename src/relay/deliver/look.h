@@ -26,7 +26,7 @@
 
 /*
  * Has a request that was sent since then found the queue's cursor where it was
- * expected?  True as well if the queue stands still.
+ * expected?  True as well if the queue is blocked and its cursor was asked for since.
  */
 extern bool outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since);
 

@@ -97,6 +97,7 @@ ask_for_cursor(Relay *relay, RelayQueue *queue, bool may_move)
 	const char *fault = option_fault(settings);
 	Request    *request;
 
+	outbox_cursor_is_asked_for(queue);
 	if (fault != NULL)
 	{
 		outbox_block_queue(relay, queue, 0, fault);
