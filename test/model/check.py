@@ -120,6 +120,11 @@ class Check:
         queue = key[1]
         mover = self.world.by_name[have.movers[-1]]
         theirs = {value for what, value in mover.wal if what == "row"}
+        # what both have moved since may be the same to the letter
+        records = {id(record) for record in server.wal}
+        lost = theirs - set(server.history) | {
+            record[1] for record in mover.wal
+            if record[0] == "row" and id(record) not in records}
         delivered = set(self.world.redis.lists[queue])
         ours = server.every_row()
         self.excuse("delivered by a history that was lost, and now comes back",
@@ -127,8 +132,7 @@ class Check:
                      if row.queue == queue and not cursor.covers(row) and
                      row in delivered and row not in theirs})
         self.excuse("a failover lost the move of a delayed or dead message",
-                    {row.id for row in
-                     (theirs & delivered) - set(server.history)} &
+                    {row.id for row in lost & delivered} &
                     {row.id for row in ours + server.rows_in_progress()})
         self.excuse("a failover lost the end of a prepared transaction",
                     {row.id for row in ours + server.rows_in_progress()
