@@ -62,7 +62,9 @@ OBJS = \
 	src/api/enqueue.o \
 	src/api/forward.o \
 	src/api/forward_sql.o \
+	src/api/payload.o \
 	src/api/queue_changed.o \
+	src/api/queue_checks.o \
 	src/api/queue_drop.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
@@ -70,6 +72,7 @@ OBJS = \
 	src/api/replicated.o \
 	src/api/restore.o \
 	src/api/row_json.o \
+	src/api/settings.o \
 	src/api/status.o \
 	src/api/triggers.o \
 	src/api/turns.o \

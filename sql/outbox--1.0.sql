@@ -41,6 +41,10 @@ CREATE TABLE outbox.queue (
     created_at  timestamptz NOT NULL DEFAULT now(),
     options     jsonb,
     consumer_retry boolean NOT NULL DEFAULT false,
+    payload_type text NOT NULL DEFAULT 'json',
+    fields      text[],
+    server      text,
+    partitions  integer NOT NULL DEFAULT 1,
     CONSTRAINT queue_pkey PRIMARY KEY (id),
     CONSTRAINT queue_name_key UNIQUE (name),
     CONSTRAINT queue_target_check CHECK
@@ -53,6 +57,9 @@ CREATE TABLE outbox.queue (
     CONSTRAINT queue_retry_max_delay_check CHECK (retry_max_delay >= '0'),
     CONSTRAINT queue_expires_after_check CHECK (expires_after > '0'),
     CONSTRAINT queue_options_check CHECK (jsonb_typeof(options) = 'object'),
+    CONSTRAINT queue_payload_type_check CHECK (payload_type IN ('json', 'text', 'bytea')),
+    CONSTRAINT queue_fields_check CHECK (fields <@ '{enqueued_at, queue}'),
+    CONSTRAINT queue_partitions_check CHECK (partitions BETWEEN 1 AND 1024),
     CONSTRAINT queue_consumer_retry_check CHECK
         (NOT consumer_retry OR (target = 'stream' AND on_failure <> 'block'))
 );
@@ -94,6 +101,14 @@ COMMENT ON COLUMN outbox.queue.options IS
 'for asynq: defaults of the tasks options; for commands: the commands; for function: the source of the function; else null';
 COMMENT ON COLUMN outbox.queue.consumer_retry IS
 'for stream: consumers may return messages in the streams <redis_key>:retry and <redis_key>:dead';
+COMMENT ON COLUMN outbox.queue.payload_type IS
+'what payloads are: json, text or bytea; outbox_enqueue() checks them';
+COMMENT ON COLUMN outbox.queue.fields IS
+'for stream, list and publish: what a message says beside itself, enqueued_at (milliseconds since 1970) and queue (its name); or null';
+COMMENT ON COLUMN outbox.queue.server IS
+'for a later version: name of the server that the queue is delivered to; null for that of outbox.redis_url';
+COMMENT ON COLUMN outbox.queue.partitions IS
+'for a later version: the number of streams, lists or channels that the queue is spread over';
 COMMENT ON INDEX outbox.queue_consumer_key IS
 'consumers of a stream return messages to one queue only';
 
@@ -150,7 +165,7 @@ COMMENT ON COLUMN outbox.staging_1.queue IS
 COMMENT ON COLUMN outbox.staging_1.attempts IS
 'how often Redis has refused the message or a consumer has returned it';
 COMMENT ON COLUMN outbox.staging_1.kind IS
-'type of the payload when it was enqueued: b for bytea, j for jsonb, t for text';
+'the queue''s payload type when the message was enqueued: b for bytea, j for json, t for text';
 COMMENT ON COLUMN outbox.staging_1.type IS
 'the message''s type, or null';
 COMMENT ON COLUMN outbox.staging_1.key IS
@@ -607,14 +622,16 @@ CREATE FUNCTION @extschema@.outbox_create_queue(
     retry_max_delay interval DEFAULT '10 minutes',
     expires_after interval DEFAULT NULL,
     options jsonb DEFAULT NULL,
-    consumer_retry boolean DEFAULT false)
+    consumer_retry boolean DEFAULT false,
+    settings jsonb DEFAULT NULL,
+    if_not_exists boolean DEFAULT false)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_create_queue';
-REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean) IS
-'create a queue; redis_key defaults to the queue''s name';
+REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean, jsonb, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean, jsonb, boolean) IS
+'create a queue; redis_key defaults to the queue''s name; settings are payload_type (json, text or bytea) and fields (an array of enqueued_at and queue)';
 
 CREATE FUNCTION @extschema@.outbox_alter_queue(
     name text,
@@ -626,13 +643,14 @@ CREATE FUNCTION @extschema@.outbox_alter_queue(
     expires_after interval DEFAULT NULL,
     maxlen bigint DEFAULT NULL,
     options jsonb DEFAULT NULL,
-    consumer_retry boolean DEFAULT NULL)
+    consumer_retry boolean DEFAULT NULL,
+    settings jsonb DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_alter_queue';
-REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean) IS
+REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean, jsonb) IS
 'change settings of a queue; null leaves a setting as it is; expires_after 0, maxlen 0 and options {} mean none';
 
 CREATE FUNCTION @extschema@.outbox_pause_queue(
@@ -667,7 +685,11 @@ COMMENT ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) IS
 'drop a queue; with force even if it has waiting messages or dead letters, which are lost';
 
 /*
- * Enqueue: jsonb, text (the type of an untyped literal) and bytea.
+ * Enqueue. The payload may have one of four types: a literal, an untyped
+ * parameter, varchar and name are text; other types are an error. What it has to
+ * be is the queue's payload type. Drivers that describe a statement before they
+ * send its parameters see jsonb for outbox_enqueue_json() and so encode their own
+ * objects.
  */
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
@@ -685,6 +707,23 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
     AS 'MODULE_PATHNAME', 'outbox_enqueue_jsonb';
 REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
+'enqueue a message, which is delivered if this transaction commits, and not before delay or deliver_at; returns the message''s id';
+
+CREATE FUNCTION @extschema@.outbox_enqueue(
+    queue text,
+    payload json,
+    type text DEFAULT NULL,
+    key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    id uuid DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    deliver_at timestamptz DEFAULT NULL,
+    options jsonb DEFAULT NULL)
+    RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_enqueue_json';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, json, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, json, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
 'enqueue a message, which is delivered if this transaction commits, and not before delay or deliver_at; returns the message''s id';
 
 CREATE FUNCTION @extschema@.outbox_enqueue(
@@ -720,6 +759,23 @@ CREATE FUNCTION @extschema@.outbox_enqueue(
 REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_enqueue(text, bytea, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
 'enqueue a message, which is delivered if this transaction commits, and not before delay or deliver_at; returns the message''s id';
+
+CREATE FUNCTION @extschema@.outbox_enqueue_json(
+    queue text,
+    payload jsonb,
+    type text DEFAULT NULL,
+    key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    id uuid DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    deliver_at timestamptz DEFAULT NULL,
+    options jsonb DEFAULT NULL)
+    RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_enqueue_jsonb';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue_json(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue_json(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
+'outbox_enqueue() for drivers that encode objects as jsonb if they are told that it is one';
 
 CREATE FUNCTION @extschema@.outbox_cancel(
     id uuid)
@@ -1359,7 +1415,7 @@ COMMENT ON COLUMN outbox.dead_letters.key IS
 COMMENT ON COLUMN outbox.dead_letters.payload IS
 'the payload as Redis would have got it';
 COMMENT ON COLUMN outbox.dead_letters.payload_text IS
-'the payload as text, if it was enqueued as text or jsonb; else null';
+'the payload as text, unless the queue''s payload type was bytea';
 COMMENT ON COLUMN outbox.dead_letters.headers IS
 'an object of strings, or null';
 COMMENT ON COLUMN outbox.dead_letters.why IS

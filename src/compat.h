@@ -157,6 +157,17 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* 17: a JSON lexer may be the caller's, and is freed by a function */
+#if PG_VERSION_NUM >= 170000
+#define outbox_json_lex(data, len) \
+	makeJsonLexContextCstringLen(NULL, data, len, PG_UTF8, false)
+#define outbox_json_lex_free(lex) freeJsonLexContext(lex)
+#else
+#define outbox_json_lex(data, len) \
+	makeJsonLexContextCstringLen(data, len, PG_UTF8, false)
+#define outbox_json_lex_free(lex) pfree(lex)
+#endif
+
 /* 18: base64 functions take unsigned bytes */
 #if PG_VERSION_NUM >= 180000
 #define outbox_b64_encode(src, len, dst, size) \

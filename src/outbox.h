@@ -60,10 +60,10 @@
 #define OUTBOX_TABLE_DEAD_LETTER (OUTBOX_STAGING_TABLES + 1)
 #define OUTBOX_TABLES			(OUTBOX_STAGING_TABLES + 2)
 
-/* the payload's type at enqueue, the column "kind" of staging */
-#define OUTBOX_KIND_BYTEA	'b'
-#define OUTBOX_KIND_JSONB	'j'
-#define OUTBOX_KIND_TEXT	't'
+/* what a queue's payloads are; of a staged one, the column "kind" */
+#define OUTBOX_PAYLOAD_BYTEA	'b'
+#define OUTBOX_PAYLOAD_JSON		'j'
+#define OUTBOX_PAYLOAD_TEXT		't'
 
 /* why a row is in outbox.deferred, by the first letter of its reason */
 #define OUTBOX_DELAYED		'd' /* staged at due_at */
@@ -103,6 +103,10 @@ typedef enum OutboxFormat
 	OUTBOX_FORMAT_RAW			/* the payload's bytes */
 } OutboxFormat;
 
+/* what a message says on request beside itself */
+#define OUTBOX_FIELD_ENQUEUED_AT	1
+#define OUTBOX_FIELD_QUEUE			2
+
 /* what happens to a message that Redis refuses */
 typedef enum OutboxOnFailure
 {
@@ -118,6 +122,8 @@ typedef struct OutboxQueue
 	char	   *name;
 	OutboxTarget target;
 	OutboxFormat format;
+	char		payload_type;	/* OUTBOX_PAYLOAD_... */
+	int			fields;			/* OUTBOX_FIELD_..., added up */
 	char	   *redis_key;
 	int64		maxlen;			/* 0: no limit */
 	OutboxOnFailure on_failure;

@@ -72,8 +72,9 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 		" maxlen:int8 on_failure:text! max_attempts:int4! retry_delay:interval!"
 		" retry_backoff:float8! retry_max_delay:interval!"
 		" expires_after:interval paused_at:timestamptz created_at:timestamptz!"
-		" options:jsonb consumer_retry:bool!",
-		"queue_pkey queue_name_key queue_consumer_key", "queue_changed", 10
+		" options:jsonb consumer_retry:bool! payload_type:text! fields:_text"
+		" server:text partitions:int4!",
+		"queue_pkey queue_name_key queue_consumer_key", "queue_changed", 13
 	},
 	[OUTBOX_REL_DEFERRED] = {
 		STAGING_COLUMNS " reason:text! due_at:timestamptz",

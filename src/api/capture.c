@@ -389,7 +389,7 @@ enqueue_change(CaptureState *state, Operation operation,
 	int			level = 0;
 
 	PreventCommandIfReadOnly("outbox_enqueue()");
-	msg.kind = OUTBOX_KIND_JSONB;
+	msg.kind = OUTBOX_PAYLOAD_JSON;
 	msg.type = state->type[operation];
 	if (state->needs_settings)
 		level = set_settings();

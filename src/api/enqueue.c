@@ -12,8 +12,8 @@
  * So all text must have a form in UTF-8, sizes are limited, and headers must be
  * an object of strings.
  *
- * The payload is staged as the bytes that Redis will get.  Type, key and
- * headers stay in the server's encoding, to be readable in the tables.
+ * The payload is staged as the bytes that Redis will get, see payload.c.  Type,
+ * key and headers stay in the server's encoding, to be readable in the tables.
  *
  * A delayed message is inserted into outbox.deferred, and the relay stages it
  * when it is due.  A message that is due already is staged at once.
@@ -26,6 +26,8 @@
 #include "api/enqueue.h"
 
 #include "access/xact.h"
+#include "api/payload.h"
+#include "catalog/pg_type.h"
 #include "convert.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -62,6 +64,7 @@ enum
 };
 
 PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
+PG_FUNCTION_INFO_V1(outbox_enqueue_json);
 PG_FUNCTION_INFO_V1(outbox_enqueue_jsonb);
 PG_FUNCTION_INFO_V1(outbox_enqueue_text);
 
@@ -181,6 +184,8 @@ prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 
 	msg->queue = queue->id;
 	msg->options = outbox_message_options(queue, msg, msg->options, due);
+	if (msg->payload == NULL)
+		msg->payload = cstring_to_text("");
 	check_size(msg);
 	if (memcmp(&msg->id, &nil, sizeof(nil)) == 0)
 		make_uuid_v7(&msg->id);
@@ -210,28 +215,21 @@ queue_argument(FunctionCallInfo fcinfo)
 	return outbox_queue_use(text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUEUE)));
 }
 
+/*
+ * Returns the payload's bytes; NULL for a null, which a task of asynq may have.
+ */
 static struct varlena *
-payload_argument(FunctionCallInfo fcinfo, char kind)
+payload_argument(FunctionCallInfo fcinfo, const OutboxQueue *queue, Oid type)
 {
-	if (PG_ARGISNULL(ARG_PAYLOAD))
+	if (!PG_ARGISNULL(ARG_PAYLOAD))
+		return outbox_payload_bytes(queue, type, PG_GETARG_DATUM(ARG_PAYLOAD));
+	if (queue->target != OUTBOX_TARGET_ASYNQ ||
+		queue->payload_type != OUTBOX_PAYLOAD_BYTEA)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("payload must not be null"),
 				 errhint("An empty payload is ''.")));
-
-	if (kind == OUTBOX_KIND_BYTEA)
-		return PG_GETARG_BYTEA_PP(ARG_PAYLOAD);
-	if (kind == OUTBOX_KIND_TEXT)
-		return outbox_text_to_utf8(PG_GETARG_TEXT_PP(ARG_PAYLOAD));
-	else
-	{
-		Jsonb	   *jsonb = PG_GETARG_JSONB_P(ARG_PAYLOAD);
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		(void) JsonbToCString(&buf, &jsonb->root, VARSIZE(jsonb));
-		return outbox_text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
-	}
+	return NULL;
 }
 
 static TimestampTz
@@ -278,7 +276,7 @@ options_argument(FunctionCallInfo fcinfo)
 }
 
 static Datum
-enqueue(FunctionCallInfo fcinfo, char kind)
+enqueue(FunctionCallInfo fcinfo, Oid type)
 {
 	OutboxMessage msg = {0};
 	const OutboxQueue *queue;
@@ -290,8 +288,8 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 	PreventCommandIfParallelMode("outbox_enqueue()");
 
 	queue = queue_argument(fcinfo);
-	msg.kind = kind;
-	msg.payload = payload_argument(fcinfo, kind);
+	msg.kind = queue->payload_type;
+	msg.payload = payload_argument(fcinfo, queue, type);
 	msg.type = optional_text(fcinfo, ARG_TYPE);
 	msg.key = optional_text(fcinfo, ARG_KEY);
 	if (!PG_ARGISNULL(ARG_HEADERS))
@@ -326,17 +324,23 @@ enqueue(FunctionCallInfo fcinfo, char kind)
 Datum
 outbox_enqueue_bytea(PG_FUNCTION_ARGS)
 {
-	return enqueue(fcinfo, OUTBOX_KIND_BYTEA);
+	return enqueue(fcinfo, BYTEAOID);
+}
+
+Datum
+outbox_enqueue_json(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, JSONOID);
 }
 
 Datum
 outbox_enqueue_jsonb(PG_FUNCTION_ARGS)
 {
-	return enqueue(fcinfo, OUTBOX_KIND_JSONB);
+	return enqueue(fcinfo, JSONBOID);
 }
 
 Datum
 outbox_enqueue_text(PG_FUNCTION_ARGS)
 {
-	return enqueue(fcinfo, OUTBOX_KIND_TEXT);
+	return enqueue(fcinfo, TEXTOID);
 }

@@ -271,7 +271,7 @@ outbox_forward_watermill_row(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("outbox_enqueue()");
 	envelope = read_envelope(data);
 	queue = destination(envelope);
-	msg.kind = OUTBOX_KIND_BYTEA;
+	msg.kind = queue->payload_type;
 	read_id(envelope, &msg.id);
 	msg.payload = read_payload(envelope);
 	msg.headers = read_metadata(envelope);

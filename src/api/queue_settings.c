@@ -10,24 +10,17 @@
  * These functions write outbox.queue, and its trigger tells sessions and relay.
  * So they take effect at commit, and a rollback undoes them.
  *
- * Wrong settings are refused here, with hints.  The table's constraints refuse
- * them, too, if somebody writes the table by other means.
- *
  * outbox_alter_queue() leaves settings alone for which null is given.  So
  * "none" has other values: 0 for expires_after and maxlen, {} for options.
  *
  *-------------------------------------------------------------------------
  */
-#include "queue/queue.h"
+#include "api/queue_checks.h"
 
 #include "api/args.h"
-#include "convert.h"
-#include "mb/pg_wchar.h"
+#include "api/settings.h"
 #include "miscadmin.h"
-#include "server_commands.h"
 #include "store/query.h"
-#include "targets/commands.h"
-#include "targets/options.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -72,7 +65,16 @@ enum
 	CREATE_POLICY,
 	CREATE_OPTIONS = CREATE_POLICY + POLICY_ARGS,
 	CREATE_CONSUMER_RETRY,
-	CREATE_ARGS
+	CREATE_SETTINGS,
+	CREATE_IF_NOT_EXISTS
+};
+
+/* columns of a new queue: the arguments, then what is in the settings */
+enum
+{
+	COLUMN_PAYLOAD_TYPE = CREATE_CONSUMER_RETRY + 1,
+	COLUMN_FIELDS,
+	COLUMNS
 };
 
 /* arguments of outbox_alter_queue() */
@@ -83,6 +85,15 @@ enum
 	ALTER_MAXLEN = ALTER_POLICY + POLICY_ARGS,
 	ALTER_OPTIONS,
 	ALTER_CONSUMER_RETRY,
+	ALTER_SETTINGS,
+
+	/*
+	 * parameters of the statement: the arguments, then what is in the
+	 * settings
+	 */
+	ALTER_PAYLOAD_TYPE = ALTER_SETTINGS,
+	ALTER_HAS_FIELDS,
+	ALTER_FIELDS,
 	ALTER_ARGS
 };
 
@@ -91,164 +102,10 @@ PG_FUNCTION_INFO_V1(outbox_alter_queue);
 PG_FUNCTION_INFO_V1(outbox_pause_queue);
 PG_FUNCTION_INFO_V1(outbox_resume_queue);
 
-static void
-check_name(const char *what, const char *value)
-{
-	int			len = pg_mbstrlen(value);
-
-	if (len < 1 || len > OUTBOX_MAX_QUEUE_NAME)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must have 1 to %d characters", what,
-						OUTBOX_MAX_QUEUE_NAME)));
-
-	/* Redis gets it as UTF-8 */
-	outbox_check_utf8(value, strlen(value));
-}
-
-static void
-check_redis_key(const char *redis_key)
-{
-	if (redis_key[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("redis_key must not be empty")));
-	outbox_check_utf8(redis_key, strlen(redis_key));
-}
-
-static const OutboxTargetInfo *
-check_target(const char *target, const char *format)
-{
-	const OutboxTargetInfo *info = outbox_target_info(target);
-
-	if (info == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown target \"%s\"", target),
-				 errhint("Targets are stream, list, publish, asynq, watermill, commands and function.")));
-	if (format != NULL && !info->formats)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("target \"%s\" has no formats", target),
-				 errhint("Leave the format out.")));
-	if (format != NULL && strcmp(format, "json") != 0 &&
-		strcmp(format, "raw") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown format \"%s\"", format),
-				 errhint("Formats are \"json\" and \"raw\".")));
-	return info;
-}
-
-static void
-check_maxlen(const OutboxTargetInfo *target, int64 maxlen)
-{
-	if (!target->maxlen)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("target \"%s\" has no maximum length", target->name),
-				 errhint("Only a stream (target stream or watermill) can be trimmed with maxlen.")));
-	if (maxlen < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("maxlen must be greater than zero")));
-}
-
-/*
- * Has the Redis at hand these commands?  If the relay could not ask it, that is
- * left to the first message.
- */
-static void
-check_commands(const struct varlena *options)
-{
-	const char *error;
-	const char *hint;
-	const OutboxTemplate *template = outbox_template_compile(options, &error, &hint);
-
-	for (int i = 0; i < outbox_template_length(template); i++)
-	{
-		int			nargs;
-		const char *name = outbox_template_command(template, i, &nargs);
-		OutboxServerCommand command;
-
-		switch (outbox_find_server_command(MyDatabaseId, name, &command))
-		{
-			case OUTBOX_COMMANDS_NOT_KNOWN:
-				return;
-			case OUTBOX_COMMAND_MISSING:
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("unknown command \"%s\"", name),
-						 errdetail("The Redis that \"outbox.redis_url\" names does not have it.")));
-				break;
-			case OUTBOX_COMMAND_FOUND:
-				if (command.noscript)
-					ereport(ERROR,
-							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							 errmsg("command \"%s\" cannot be one of a queue's commands", name),
-							 errdetail("Commands run in a script, and Redis does not let scripts call it.")));
-				if (command.arity >= 0 ? nargs != command.arity : nargs < -command.arity)
-					ereport(ERROR,
-							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							 errmsg("wrong number of arguments for command \"%s\"", name)));
-				break;
-		}
-	}
-}
-
-static void
-check_options(OutboxTarget target, const struct varlena *options)
-{
-	outbox_check_queue_options(target, options);
-	if (target == OUTBOX_TARGET_COMMANDS)
-		check_commands(options);
-}
-
 static struct varlena *
 options_arg(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : (struct varlena *) PG_GETARG_JSONB_P(n);
-}
-
-static void
-check_on_failure(const char *on_failure)
-{
-	if (strcmp(on_failure, "block") != 0 && strcmp(on_failure, "retry") != 0 &&
-		strcmp(on_failure, "dead_letter") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown on_failure \"%s\"", on_failure),
-				 errhint("It is \"block\", \"retry\" or \"dead_letter\".")));
-}
-
-static void
-check_max_attempts(int max_attempts)
-{
-	if (max_attempts < 1 || max_attempts > 1000)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_attempts must be from 1 to 1000"),
-				 errhint("To try a message until it goes through, use on_failure => 'block'.")));
-}
-
-static void
-check_backoff(double backoff)
-{
-	/* written so that NaN is refused, too */
-	if (!(backoff >= 1 && backoff <= 100))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("retry_backoff must be from 1 to 100"),
-				 errhint("1 keeps the delay the same, 2 doubles it with each attempt.")));
-}
-
-static void
-check_delay(const char *name, const Interval *delay)
-{
-	if (outbox_interval_us(delay) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be negative", name)));
 }
 
 /*
@@ -264,16 +121,16 @@ check_policy(FunctionCallInfo fcinfo, int first)
 		switch (i)
 		{
 			case POLICY_ON_FAILURE:
-				check_on_failure(outbox_text_arg(fcinfo, first + i));
+				outbox_check_on_failure(outbox_text_arg(fcinfo, first + i));
 				break;
 			case POLICY_MAX_ATTEMPTS:
-				check_max_attempts(PG_GETARG_INT32(first + i));
+				outbox_check_max_attempts(PG_GETARG_INT32(first + i));
 				break;
 			case POLICY_RETRY_BACKOFF:
-				check_backoff(PG_GETARG_FLOAT8(first + i));
+				outbox_check_backoff(PG_GETARG_FLOAT8(first + i));
 				break;
 			default:
-				check_delay(policy_names[i], PG_GETARG_INTERVAL_P(first + i));
+				outbox_check_delay(policy_names[i], PG_GETARG_INTERVAL_P(first + i));
 				break;
 		}
 	}
@@ -353,17 +210,16 @@ check_consumer_retry(const char *name, const OutboxTargetInfo *target,
 						redis_key)));
 }
 
+/*
+ * Fill in the row of a new queue, with its defaults.
+ */
 static void
-insert_queue(FunctionCallInfo fcinfo, const OutboxTargetInfo *target)
+new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, char *nulls)
 {
-	Oid			types[CREATE_ARGS] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		values[CREATE_ARGS];
-	char		nulls[CREATE_ARGS];
+	OutboxSettings settings = outbox_read_settings(options_arg(fcinfo, CREATE_SETTINGS));
+	bool		raw;
 
-	memcpy(types + CREATE_POLICY, policy_types, sizeof(policy_types));
-	types[CREATE_OPTIONS] = JSONBOID;
-	types[CREATE_CONSUMER_RETRY] = BOOLOID;
-	get_args(fcinfo, CREATE_ARGS, values, nulls);
+	get_args(fcinfo, COLUMN_PAYLOAD_TYPE, values, nulls);
 	if (PG_ARGISNULL(CREATE_REDIS_KEY))
 	{
 		values[CREATE_REDIS_KEY] = values[CREATE_NAME];
@@ -374,18 +230,97 @@ insert_queue(FunctionCallInfo fcinfo, const OutboxTargetInfo *target)
 		values[CREATE_FORMAT] = CStringGetTextDatum("json");
 		nulls[CREATE_FORMAT] = ' ';
 	}
-	execute("INSERT INTO outbox.queue (name, target, redis_key, format, maxlen,"
-			" on_failure, max_attempts, retry_delay, retry_backoff,"
-			" retry_max_delay, expires_after, options, consumer_retry)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-			" nullif($12, '{}'), $13)",
-			CREATE_ARGS, types, values, nulls);
+	raw = target->formats &&
+		strcmp(TextDatumGetCString(values[CREATE_FORMAT]), "raw") == 0;
+	values[COLUMN_PAYLOAD_TYPE] =
+		CStringGetTextDatum(settings.payload_type != NULL ? settings.payload_type :
+							raw ? "bytea" : target->payload_type);
+	nulls[COLUMN_PAYLOAD_TYPE] = ' ';
+	outbox_check_fields(target, raw, settings.fields);
+	values[COLUMN_FIELDS] = outbox_fields_array(settings.fields);
+	nulls[COLUMN_FIELDS] = settings.fields == 0 ? 'n' : ' ';
+}
+
+#define NEW_COLUMNS "name, target, redis_key, format, maxlen, on_failure," \
+	" max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after," \
+	" options, consumer_retry, payload_type, fields"
+#define NEW_VALUES "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11," \
+	" nullif($12, '{}'), $13, $14, $15"
+
+/*
+ * Returns the settings that a queue which is there already does not have, for a
+ * message; NULL if there are none.
+ */
+static char *
+what_differs(Oid *types, Datum *values, const char *nulls)
+{
+	OutboxCaller caller;
+	MemoryContext context = CurrentMemoryContext;
+	char	   *names = NULL;
+
+	outbox_connect(&caller);
+	SPI_execute_with_args("SELECT string_agg(n.key, ', ' ORDER BY n.key)"
+						  " FROM (VALUES (" NEW_VALUES ")) AS v (" NEW_COLUMNS "),"
+						  " outbox.queue AS q, jsonb_each(to_jsonb(v)) AS n"
+						  " WHERE q.name = $1 AND n.value IS DISTINCT FROM to_jsonb(q) -> n.key",
+						  COLUMNS, types, values, nulls, true, 0);
+	if (SPI_processed == 1)
+	{
+		char	   *found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		if (found != NULL)
+			names = MemoryContextStrdup(context, found);
+	}
+	outbox_finish(&caller);
+	return names;
+}
+
+static void
+queue_exists(FunctionCallInfo fcinfo, const char *name, Oid *types, Datum *values,
+			 const char *nulls)
+{
+	char	   *differs = PG_GETARG_BOOL(CREATE_IF_NOT_EXISTS) ?
+	what_differs(types, values, nulls) : NULL;
+
+	if (!PG_GETARG_BOOL(CREATE_IF_NOT_EXISTS) || differs != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("queue \"%s\" already exists", name),
+				 differs == NULL ? 0 : errdetail("It has another %s.", differs),
+				 differs == NULL ? 0 : errhint("Change it with outbox_alter_queue().")));
+	ereport(NOTICE,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("queue \"%s\" already exists, skipping", name)));
+}
+
+/*
+ * Insert the row.  Another transaction may insert it at the same time, and then
+ * it is there already.
+ */
+static void
+insert_queue(FunctionCallInfo fcinfo, const char *name, const OutboxTargetInfo *target)
+{
+	Oid			types[COLUMNS] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	Datum		values[COLUMNS];
+	char		nulls[COLUMNS];
+
+	memcpy(types + CREATE_POLICY, policy_types, sizeof(policy_types));
+	types[CREATE_OPTIONS] = JSONBOID;
+	types[CREATE_CONSUMER_RETRY] = BOOLOID;
+	types[COLUMN_PAYLOAD_TYPE] = TEXTOID;
+	types[COLUMN_FIELDS] = TEXTARRAYOID;
+	new_row(fcinfo, target, values, nulls);
+	if (outbox_queue_find(name) != NULL ||
+		execute("INSERT INTO outbox.queue (" NEW_COLUMNS ") VALUES (" NEW_VALUES ")"
+				" ON CONFLICT (name) DO NOTHING",
+				COLUMNS, types, values, nulls) == 0)
+		queue_exists(fcinfo, name, types, values, nulls);
 }
 
 /*
  * outbox_create_queue(name, target, redis_key, format, maxlen, on_failure,
  * max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after,
- * options, consumer_retry)
+ * options, consumer_retry, settings, if_not_exists)
  */
 Datum
 outbox_create_queue(PG_FUNCTION_ARGS)
@@ -395,25 +330,22 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 	const OutboxTargetInfo *info;
 
 	PreventCommandIfReadOnly("outbox_create_queue()");
-	check_name("queue name", name);
-	info = check_target(target, outbox_text_arg(fcinfo, CREATE_FORMAT));
+	outbox_check_name("queue name", name);
+	info = outbox_check_target(target, outbox_text_arg(fcinfo, CREATE_FORMAT));
 	if (!PG_ARGISNULL(CREATE_MAXLEN))
-		check_maxlen(info, PG_GETARG_INT64(CREATE_MAXLEN));
+		outbox_check_maxlen(info, PG_GETARG_INT64(CREATE_MAXLEN));
 	if (!PG_ARGISNULL(CREATE_REDIS_KEY))
-		check_redis_key(outbox_text_arg(fcinfo, CREATE_REDIS_KEY));
+		outbox_check_redis_key(outbox_text_arg(fcinfo, CREATE_REDIS_KEY));
 	check_new_policy(fcinfo);
-	check_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
+	outbox_check_new_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
 	outbox_need_arg(fcinfo, CREATE_CONSUMER_RETRY, "consumer_retry");
 	if (PG_GETARG_BOOL(CREATE_CONSUMER_RETRY))
 		check_consumer_retry(name, info, PG_ARGISNULL(CREATE_REDIS_KEY) ? name :
 							 outbox_text_arg(fcinfo, CREATE_REDIS_KEY),
 							 strcmp(outbox_text_arg(fcinfo, CREATE_POLICY + POLICY_ON_FAILURE),
 									"block") == 0);
-	if (outbox_queue_find(name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("queue \"%s\" already exists", name)));
-	insert_queue(fcinfo, info);
+	outbox_need_arg(fcinfo, CREATE_IF_NOT_EXISTS, "if_not_exists");
+	insert_queue(fcinfo, name, info);
 	PG_RETURN_VOID();
 }
 
@@ -428,13 +360,14 @@ queue_is_gone(const char *name)
 /*
  * outbox_alter_queue(name, on_failure, max_attempts, retry_delay,
  * retry_backoff, retry_max_delay, expires_after, maxlen, options,
- * consumer_retry)
+ * consumer_retry, settings)
  */
 Datum
 outbox_alter_queue(PG_FUNCTION_ARGS)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, ALTER_NAME, "queue name");
 	const OutboxQueue *queue;
+	OutboxSettings settings;
 	Oid			types[ALTER_ARGS] = {TEXTOID};
 	Datum		values[ALTER_ARGS];
 	char		nulls[ALTER_ARGS];
@@ -443,11 +376,11 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 	queue = outbox_queue_find_or_error(name);
 	check_policy(fcinfo, ALTER_POLICY);
 	if (!PG_ARGISNULL(ALTER_MAXLEN) && PG_GETARG_INT64(ALTER_MAXLEN) != 0)
-		check_maxlen(&outbox_targets[queue->target],
-					 PG_GETARG_INT64(ALTER_MAXLEN));
+		outbox_check_maxlen(&outbox_targets[queue->target],
+							PG_GETARG_INT64(ALTER_MAXLEN));
 
 	if (!PG_ARGISNULL(ALTER_OPTIONS))
-		check_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
+		outbox_check_new_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
 	if (PG_ARGISNULL(ALTER_CONSUMER_RETRY) ? queue->consumer_retry :
 		PG_GETARG_BOOL(ALTER_CONSUMER_RETRY))
 		check_consumer_retry(name, &outbox_targets[queue->target], pstrdup(queue->redis_key),
@@ -456,11 +389,25 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 							 strcmp(outbox_text_arg(fcinfo, ALTER_POLICY + POLICY_ON_FAILURE),
 									"block") == 0);
 
+	settings = outbox_read_settings(options_arg(fcinfo, ALTER_SETTINGS));
+	outbox_check_fields(&outbox_targets[queue->target], queue->format == OUTBOX_FORMAT_RAW,
+						settings.fields);
+
 	memcpy(types + ALTER_POLICY, policy_types, sizeof(policy_types));
 	types[ALTER_MAXLEN] = INT8OID;
 	types[ALTER_OPTIONS] = JSONBOID;
 	types[ALTER_CONSUMER_RETRY] = BOOLOID;
-	get_args(fcinfo, ALTER_ARGS, values, nulls);
+	types[ALTER_PAYLOAD_TYPE] = TEXTOID;
+	types[ALTER_HAS_FIELDS] = BOOLOID;
+	types[ALTER_FIELDS] = TEXTARRAYOID;
+	get_args(fcinfo, ALTER_SETTINGS, values, nulls);
+	nulls[ALTER_PAYLOAD_TYPE] = settings.payload_type == NULL ? 'n' : ' ';
+	if (settings.payload_type != NULL)
+		values[ALTER_PAYLOAD_TYPE] = CStringGetTextDatum(settings.payload_type);
+	values[ALTER_HAS_FIELDS] = BoolGetDatum(settings.has_fields);
+	nulls[ALTER_HAS_FIELDS] = ' ';
+	values[ALTER_FIELDS] = outbox_fields_array(settings.fields);
+	nulls[ALTER_FIELDS] = settings.fields == 0 ? 'n' : ' ';
 	if (execute("UPDATE outbox.queue SET"
 				" on_failure = coalesce($2, on_failure),"
 				" max_attempts = coalesce($3, max_attempts),"
@@ -470,7 +417,9 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 				" expires_after = nullif(coalesce($7, expires_after), '0'),"
 				" maxlen = nullif(coalesce($8, maxlen), 0),"
 				" options = nullif(coalesce($9, options), '{}'),"
-				" consumer_retry = coalesce($10, consumer_retry)"
+				" consumer_retry = coalesce($10, consumer_retry),"
+				" payload_type = coalesce($11, payload_type),"
+				" fields = CASE WHEN $12 THEN $13 ELSE fields END"
 				" WHERE name = $1",
 				ALTER_ARGS, types, values, nulls) == 0)
 		queue_is_gone(name);

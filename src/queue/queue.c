@@ -27,10 +27,12 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -56,10 +58,14 @@ enum
 	Anum_queue_paused_at,
 	Anum_queue_created_at,
 	Anum_queue_options,
-	Anum_queue_consumer_retry
+	Anum_queue_consumer_retry,
+	Anum_queue_payload_type,
+	Anum_queue_fields,
+	Anum_queue_server,
+	Anum_queue_partitions
 };
 
-#define Natts_queue Anum_queue_consumer_retry
+#define Natts_queue Anum_queue_partitions
 
 #define NAME_BYTES (OUTBOX_MAX_QUEUE_NAME * MAX_MULTIBYTE_CHAR_LEN + 1)
 
@@ -74,13 +80,37 @@ static MemoryContext cache_context = NULL;
 static uint64 cache_epoch = 0;
 
 const OutboxTargetInfo outbox_targets[] = {
-	[OUTBOX_TARGET_STREAM] = {"stream", OUTBOX_TARGET_STREAM, false, true},
-	[OUTBOX_TARGET_LIST] = {"list", OUTBOX_TARGET_LIST, true, false},
-	[OUTBOX_TARGET_PUBLISH] = {"publish", OUTBOX_TARGET_PUBLISH, true, false},
-	[OUTBOX_TARGET_ASYNQ] = {"asynq", OUTBOX_TARGET_ASYNQ, false, false},
-	[OUTBOX_TARGET_WATERMILL] = {"watermill", OUTBOX_TARGET_WATERMILL, false, true},
-	[OUTBOX_TARGET_COMMANDS] = {"commands", OUTBOX_TARGET_COMMANDS, false, false},
-	[OUTBOX_TARGET_FUNCTION] = {"function", OUTBOX_TARGET_FUNCTION, false, false}
+	[OUTBOX_TARGET_STREAM] = {
+		"stream", OUTBOX_TARGET_STREAM, false, true, true, "json"
+	},
+	[OUTBOX_TARGET_LIST] = {
+		"list", OUTBOX_TARGET_LIST, true, false, true, "json"
+	},
+	[OUTBOX_TARGET_PUBLISH] = {
+		"publish", OUTBOX_TARGET_PUBLISH, true, false, true, "json"
+	},
+	[OUTBOX_TARGET_ASYNQ] = {
+		"asynq", OUTBOX_TARGET_ASYNQ, false, false, false, "bytea"
+	},
+	[OUTBOX_TARGET_WATERMILL] = {
+		"watermill", OUTBOX_TARGET_WATERMILL, false, true, false, "bytea"
+	},
+	[OUTBOX_TARGET_COMMANDS] = {
+		"commands", OUTBOX_TARGET_COMMANDS, false, false, false, "text"
+	},
+	[OUTBOX_TARGET_FUNCTION] = {
+		"function", OUTBOX_TARGET_FUNCTION, false, false, false, "bytea"
+	}
+};
+
+static const struct
+{
+	const char *name;
+	char		letter;
+}			payload_types[] = {
+	{"json", OUTBOX_PAYLOAD_JSON},
+	{"text", OUTBOX_PAYLOAD_TEXT},
+	{"bytea", OUTBOX_PAYLOAD_BYTEA}
 };
 
 /* some 36,000 years: the sum of any time and this does not overflow */
@@ -93,6 +123,22 @@ outbox_target_info(const char *name)
 		if (strcmp(outbox_targets[i].name, name) == 0)
 			return &outbox_targets[i];
 	return NULL;
+}
+
+char
+outbox_payload_type(const char *name)
+{
+	for (int i = 0; i < lengthof(payload_types); i++)
+		if (strcmp(payload_types[i].name, name) == 0)
+			return payload_types[i].letter;
+	return 0;
+}
+
+int
+outbox_field(const char *name)
+{
+	return strcmp(name, "enqueued_at") == 0 ? OUTBOX_FIELD_ENQUEUED_AT :
+		strcmp(name, "queue") == 0 ? OUTBOX_FIELD_QUEUE : 0;
 }
 
 /*
@@ -115,6 +161,25 @@ static int64
 interval_column(Datum value)
 {
 	return outbox_interval_us(DatumGetIntervalP(value));
+}
+
+/*
+ * Returns the bits of an array of fields' names; others are passed over.
+ */
+static int
+fields_column(Datum value)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
+	int			fields = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			fields |= outbox_field(TextDatumGetCString(names[i]));
+	return fields;
 }
 
 static void
@@ -170,6 +235,10 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 				   "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
 	queue->options = nulls[Anum_queue_options - 1] ? NULL :
 		PG_DETOAST_DATUM_COPY(values[Anum_queue_options - 1]);
+	queue->payload_type =
+		outbox_payload_type(TextDatumGetCString(values[Anum_queue_payload_type - 1]));
+	queue->fields = nulls[Anum_queue_fields - 1] ? 0 :
+		fields_column(values[Anum_queue_fields - 1]);
 	queue->consumer_retry = DatumGetBool(values[Anum_queue_consumer_retry - 1]);
 	queue->template = NULL;
 	read_policy(values, nulls, queue);

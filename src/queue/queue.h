@@ -32,6 +32,8 @@ typedef struct OutboxTargetInfo
 	OutboxTarget target;
 	bool		formats;
 	bool		maxlen;
+	bool		fields;			/* what it sends is outbox's own format */
+	const char *payload_type;	/* the default; that of format raw is bytea */
 } OutboxTargetInfo;
 
 /* by OutboxTarget */
@@ -39,6 +41,12 @@ extern const OutboxTargetInfo outbox_targets[];
 
 /* returns a target, or NULL if there is none with this name */
 extern const OutboxTargetInfo *outbox_target_info(const char *name);
+
+/* returns OUTBOX_PAYLOAD_..., or 0 if there is no type with this name */
+extern char outbox_payload_type(const char *name);
+
+/* returns OUTBOX_FIELD_..., or 0 if there is no field with this name */
+extern int	outbox_field(const char *name);
 
 /* returns microseconds; a month has thirty days, and very long is cut off */
 extern int64 outbox_interval_us(const Interval *interval);

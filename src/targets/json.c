@@ -7,10 +7,11 @@
  *
  * Design notes
  *
- *		{"id":"...","type":"...","key":"...","payload":...,"headers":{...}}
+ *		{"id":"...","type":"...","key":"...","payload":...,"headers":{...},
+ *		 "enqueued_at":...,"queue":"..."}
  *
- * Absent members are left out.  A jsonb payload is nested, a text payload is a
- * string, a bytea payload is base64 (RFC 4648, one line, padded) and called
+ * Absent members are left out.  A payload of type json is nested, one of type text
+ * is a string, one of type bytea is base64 (RFC 4648, one line, padded) and called
  * "payload_base64".  Everything is UTF-8.
  *
  *-------------------------------------------------------------------------
@@ -59,11 +60,11 @@ append_payload(StringInfo out, const OutboxMessage *msg)
 
 	switch (msg->kind)
 	{
-		case OUTBOX_KIND_JSONB:
+		case OUTBOX_PAYLOAD_JSON:
 			appendStringInfoString(out, ",\"payload\":");
 			appendBinaryStringInfo(out, payload.data, payload.len);
 			break;
-		case OUTBOX_KIND_TEXT:
+		case OUTBOX_PAYLOAD_TEXT:
 			append_member(out, "payload", payload);
 			break;
 		default:
@@ -75,7 +76,8 @@ append_payload(StringInfo out, const OutboxMessage *msg)
 }
 
 void
-outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg)
+outbox_encode_json(OutboxArgs *args, const OutboxQueue *queue,
+				   const OutboxMessage *msg)
 {
 	StringInfoData out;
 	char		id[OUTBOX_UUID_TEXT_LEN + 1];
@@ -95,6 +97,11 @@ outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg)
 		appendStringInfoString(&out, ",\"headers\":");
 		appendBinaryStringInfo(&out, bytes.data, bytes.len);
 	}
+	if ((queue->fields & OUTBOX_FIELD_ENQUEUED_AT) != 0)
+		appendStringInfo(&out, ",\"enqueued_at\":" INT64_FORMAT,
+						 outbox_unix_us(msg->enqueued_at) / 1000);
+	if ((queue->fields & OUTBOX_FIELD_QUEUE) != 0)
+		append_member(&out, "queue", outbox_utf8_bytes(queue->name, strlen(queue->name)));
 	appendStringInfoChar(&out, '}');
 	outbox_add_arg(args, out.data, out.len);
 }

@@ -22,6 +22,7 @@
 #include "targets/message_args.h"
 
 /* append the object, one argument */
-extern void outbox_encode_json(OutboxArgs *args, const OutboxMessage *msg);
+extern void outbox_encode_json(OutboxArgs *args, const OutboxQueue *queue,
+							   const OutboxMessage *msg);
 
 #endif							/* OUTBOX_JSON_H */

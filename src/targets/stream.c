@@ -15,6 +15,8 @@
  *		payload		the bytes
  *		attempt		if consumers may return messages: 1 for the first attempt
  *		error		... why the attempt before has failed
+ *		enqueued_at	on request: milliseconds since 1970
+ *		queue		on request: the queue's name
  *		h:<name>	one for each header
  *
  * For Watermill (watermill-redisstream 1.4, its default marshaller) the fields
@@ -63,7 +65,7 @@ find_shape(const OutboxQueue *queue, const OutboxMessage *msg)
 		return SHAPE_GENERAL;
 	if (queue->target == OUTBOX_TARGET_WATERMILL)
 		return SHAPE_WATERMILL;
-	if (msg->headers != NULL || queue->consumer_retry)
+	if (msg->headers != NULL || queue->consumer_retry || queue->fields != 0)
 		return SHAPE_GENERAL;
 	return SHAPE_PLAIN | (msg->type != NULL ? SHAPE_TYPE : 0) |
 		(msg->key != NULL ? SHAPE_KEY : 0);
@@ -140,6 +142,8 @@ begin_general(OutboxArgs *args, const OutboxQueue *queue,
 	int			fields = queue->target == OUTBOX_TARGET_WATERMILL ? 3 :
 	2 + (msg->type != NULL) + (msg->key != NULL) +
 	queue->consumer_retry + has_error +
+	((queue->fields & OUTBOX_FIELD_ENQUEUED_AT) != 0) +
+	((queue->fields & OUTBOX_FIELD_QUEUE) != 0) +
 	(headers != NULL ? JB_ROOT_COUNT(headers) : 0);
 
 	outbox_add_number(args, (queue->maxlen > 0 ? 3 : 0) + 1 + 2 * fields);
@@ -266,6 +270,13 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 	}
 	if (has_error)
 		add_value(args, shape, "error", error);
+	if ((queue->fields & OUTBOX_FIELD_ENQUEUED_AT) != 0)
+	{
+		outbox_add_arg(args, "enqueued_at", strlen("enqueued_at"));
+		outbox_add_number(args, outbox_unix_us(msg->enqueued_at) / 1000);
+	}
+	if ((queue->fields & OUTBOX_FIELD_QUEUE) != 0)
+		add_value(args, shape, "queue", outbox_utf8_bytes(queue->name, strlen(queue->name)));
 	if (headers != NULL)
 		add_headers(args, headers);
 }

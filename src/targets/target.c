@@ -61,7 +61,7 @@ encode_value(OutboxArgs *args, const OutboxQueue *queue, const OutboxMessage *ms
 		outbox_add_arg(args, VARDATA_ANY(msg->payload),
 					   VARSIZE_ANY_EXHDR(msg->payload));
 	else
-		outbox_encode_json(args, msg);
+		outbox_encode_json(args, queue, msg);
 }
 
 /*

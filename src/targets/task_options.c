@@ -386,7 +386,8 @@ outbox_complete_task_options(const OutboxQueue *queue, const OutboxMessage *msg,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"unique_key\" needs the option \"unique_ttl\""),
 				 errhint("It says how long the task's lock lives, if the task is not done before.")));
-	if (task.unique_ttl > 0 && task.unique_key.len == 0)
+	/* asynq's lock of a task without payload has no key */
+	if (task.unique_ttl > 0 && task.unique_key.len == 0 && msg->payload != NULL)
 		task.unique_key = payload_key(msg);
 	if (due > LATEST_TIME)
 		ereport(ERROR,

@@ -203,7 +203,7 @@ set_payload(ConsumerEntry *entry, OutboxBytes bytes)
 {
 	OutboxMessage *msg = &entry->msg;
 
-	msg->kind = server_text(bytes) != NULL ? OUTBOX_KIND_TEXT : OUTBOX_KIND_BYTEA;
+	msg->kind = server_text(bytes) != NULL ? OUTBOX_PAYLOAD_TEXT : OUTBOX_PAYLOAD_BYTEA;
 	msg->payload = (struct varlena *) cstring_to_text_with_len(bytes.data, (int) bytes.len);
 }
 

@@ -1,0 +1,190 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue_checks.c
+ *	  What the settings of a queue may be.
+ *
+ * Copyright (c) 2026, the outbox developers
+ *
+ * Design notes
+ *
+ * Wrong settings are refused here, with hints.  The constraints of outbox.queue
+ * refuse them, too, if somebody writes the table by other means.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/queue_checks.h"
+
+#include "convert.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "server_commands.h"
+#include "targets/commands.h"
+#include "targets/options.h"
+
+void
+outbox_check_name(const char *what, const char *value)
+{
+	int			len = pg_mbstrlen(value);
+
+	if (len < 1 || len > OUTBOX_MAX_QUEUE_NAME)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have 1 to %d characters", what,
+						OUTBOX_MAX_QUEUE_NAME)));
+
+	/* Redis gets it as UTF-8 */
+	outbox_check_utf8(value, strlen(value));
+}
+
+void
+outbox_check_redis_key(const char *redis_key)
+{
+	if (redis_key[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("redis_key must not be empty")));
+	outbox_check_utf8(redis_key, strlen(redis_key));
+}
+
+const OutboxTargetInfo *
+outbox_check_target(const char *target, const char *format)
+{
+	const OutboxTargetInfo *info = outbox_target_info(target);
+
+	if (info == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown target \"%s\"", target),
+				 errhint("Targets are stream, list, publish, asynq, watermill, commands and function.")));
+	if (format != NULL && !info->formats)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("target \"%s\" has no formats", target),
+				 errhint("Leave the format out.")));
+	if (format != NULL && strcmp(format, "json") != 0 &&
+		strcmp(format, "raw") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown format \"%s\"", format),
+				 errhint("Formats are \"json\" and \"raw\".")));
+	return info;
+}
+
+void
+outbox_check_maxlen(const OutboxTargetInfo *target, int64 maxlen)
+{
+	if (!target->maxlen)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("target \"%s\" has no maximum length", target->name),
+				 errhint("Only a stream (target stream or watermill) can be trimmed with maxlen.")));
+	if (maxlen < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("maxlen must be greater than zero")));
+}
+
+/*
+ * Has the Redis at hand these commands?  If the relay could not ask it, that is
+ * left to the first message.
+ */
+static void
+check_commands(const struct varlena *options)
+{
+	const char *error;
+	const char *hint;
+	const OutboxTemplate *template = outbox_template_compile(options, &error, &hint);
+
+	for (int i = 0; i < outbox_template_length(template); i++)
+	{
+		int			nargs;
+		const char *name = outbox_template_command(template, i, &nargs);
+		OutboxServerCommand command;
+
+		switch (outbox_find_server_command(MyDatabaseId, name, &command))
+		{
+			case OUTBOX_COMMANDS_NOT_KNOWN:
+				return;
+			case OUTBOX_COMMAND_MISSING:
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("unknown command \"%s\"", name),
+						 errdetail("The Redis that \"outbox.redis_url\" names does not have it.")));
+				break;
+			case OUTBOX_COMMAND_FOUND:
+				if (command.noscript)
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("command \"%s\" cannot be one of a queue's commands", name),
+							 errdetail("Commands run in a script, and Redis does not let scripts call it.")));
+				if (command.arity >= 0 ? nargs != command.arity : nargs < -command.arity)
+					ereport(ERROR,
+							(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							 errmsg("wrong number of arguments for command \"%s\"", name)));
+				break;
+		}
+	}
+}
+
+void
+outbox_check_new_options(OutboxTarget target, const struct varlena *options)
+{
+	outbox_check_queue_options(target, options);
+	if (target == OUTBOX_TARGET_COMMANDS)
+		check_commands(options);
+}
+
+void
+outbox_check_on_failure(const char *on_failure)
+{
+	if (strcmp(on_failure, "block") != 0 && strcmp(on_failure, "retry") != 0 &&
+		strcmp(on_failure, "dead_letter") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown on_failure \"%s\"", on_failure),
+				 errhint("It is \"block\", \"retry\" or \"dead_letter\".")));
+}
+
+void
+outbox_check_max_attempts(int max_attempts)
+{
+	if (max_attempts < 1 || max_attempts > 1000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_attempts must be from 1 to 1000"),
+				 errhint("To try a message until it goes through, use on_failure => 'block'.")));
+}
+
+void
+outbox_check_backoff(double backoff)
+{
+	/* written so that NaN is refused, too */
+	if (!(backoff >= 1 && backoff <= 100))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("retry_backoff must be from 1 to 100"),
+				 errhint("1 keeps the delay the same, 2 doubles it with each attempt.")));
+}
+
+void
+outbox_check_delay(const char *name, const Interval *delay)
+{
+	if (outbox_interval_us(delay) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be negative", name)));
+}
+
+/*
+ * Only what is in outbox's own format can say more of a message.
+ */
+void
+outbox_check_fields(const OutboxTargetInfo *target, bool raw, int fields)
+{
+	if (fields != 0 && (!target->fields || raw))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 raw ? errmsg("format \"raw\" has no fields") :
+				 errmsg("target \"%s\" has no fields", target->name),
+				 errhint("Leave the setting \"fields\" out.")));
+}
