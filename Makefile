@@ -62,6 +62,7 @@ OBJS = \
 	src/api/enqueue.o \
 	src/api/forward.o \
 	src/api/forward_sql.o \
+	src/api/message_id.o \
 	src/api/payload.o \
 	src/api/queue_changed.o \
 	src/api/queue_checks.o \

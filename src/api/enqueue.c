@@ -18,14 +18,12 @@
  * A delayed message is inserted into outbox.deferred, and the relay stages it
  * when it is due.  A message that is due already is staged at once.
  *
- * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 12 bits of
- * the fraction of one, the rest random.
- *
  *-------------------------------------------------------------------------
  */
 #include "api/enqueue.h"
 
 #include "access/xact.h"
+#include "api/message_id.h"
 #include "api/payload.h"
 #include "catalog/pg_type.h"
 #include "convert.h"
@@ -67,43 +65,6 @@ PG_FUNCTION_INFO_V1(outbox_enqueue_bytea);
 PG_FUNCTION_INFO_V1(outbox_enqueue_json);
 PG_FUNCTION_INFO_V1(outbox_enqueue_jsonb);
 PG_FUNCTION_INFO_V1(outbox_enqueue_text);
-
-/*
- * Write eight random bytes.  They are drawn in advance, since a call for few
- * bytes costs as much as a call for many.
- */
-static void
-take_random(unsigned char *dst)
-{
-	static unsigned char pool[64 * 8];
-	static int	left = 0;
-
-	if (left == 0)
-	{
-		if (!pg_strong_random(pool, sizeof(pool)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
-		left = sizeof(pool);
-	}
-	left -= 8;
-	memcpy(dst, pool + left, 8);
-}
-
-static void
-make_uuid_v7(pg_uuid_t *uuid)
-{
-	uint64		now = outbox_unix_us(GetCurrentTimestamp());
-	uint64		ms = now / 1000;
-	uint32		fraction = (now % 1000) * 4096 / 1000;
-
-	take_random(&uuid->data[8]);
-	for (int i = 0; i < 6; i++)
-		uuid->data[i] = (unsigned char) (ms >> (40 - 8 * i));
-	uuid->data[6] = 0x70 | (fraction >> 8);
-	uuid->data[7] = fraction & 0xff;
-	uuid->data[8] = 0x80 | (uuid->data[8] & 0x3f);
-}
 
 static void
 headers_error(const char *detail)
@@ -180,15 +141,12 @@ check_size(const OutboxMessage *msg)
 static void
 prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 {
-	static const pg_uuid_t nil = {{0}};
-
 	msg->queue = queue->id;
 	msg->options = outbox_message_options(queue, msg, msg->options, due);
 	if (msg->payload == NULL)
 		msg->payload = cstring_to_text("");
 	check_size(msg);
-	if (memcmp(&msg->id, &nil, sizeof(nil)) == 0)
-		make_uuid_v7(&msg->id);
+	outbox_identify_message(queue, msg);
 }
 
 static void

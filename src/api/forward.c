@@ -17,8 +17,9 @@
  * A row that is no envelope, or whose destination has no queue, could never be
  * delivered.  So it is refused, and its transaction fails.
  *
- * Consumers know a message by its id.  An id in outbox is a UUID, so the UUID in
- * the envelope must be one, in the spelling in which it will arrive.
+ * Consumers know a message by its id, and get it as it was.  If it is a UUID as
+ * PostgreSQL shows one, it is the id in outbox, too; a ULID, for example, goes
+ * along as an option of the message.
  *
  * The JSON parser's errors quote the text, and payloads do not belong in logs.
  * The parser touches nothing but memory, so its errors can be caught here.
@@ -33,6 +34,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "targets/options.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -185,19 +187,18 @@ is_uuid(const char *s)
 }
 
 static void
-read_id(Jsonb *envelope, pg_uuid_t *id)
+read_id(Jsonb *envelope, OutboxMessage *msg)
 {
 	char	   *uuid = string_member(envelope, "uuid");
 
 	if (uuid == NULL)
 		not_an_envelope("It has no \"uuid\".");
-	if (!is_uuid(uuid))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("message UUID \"%s\" is not a UUID", uuid),
-				 errdetail("It becomes the id of a message in outbox."),
-				 errhint("Use watermill.NewUUID() for message UUIDs; ULIDs and short UUIDs cannot be forwarded.")));
-	*id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(uuid)));
+	if (uuid[0] == '\0')
+		not_an_envelope("Its \"uuid\" is empty.");
+	if (is_uuid(uuid))
+		msg->id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(uuid)));
+	else
+		msg->options = outbox_message_id_option(uuid);
 }
 
 static struct varlena *
@@ -272,7 +273,7 @@ outbox_forward_watermill_row(PG_FUNCTION_ARGS)
 	envelope = read_envelope(data);
 	queue = destination(envelope);
 	msg.kind = queue->payload_type;
-	read_id(envelope, &msg.id);
+	read_id(envelope, &msg);
 	msg.payload = read_payload(envelope);
 	msg.headers = read_metadata(envelope);
 	outbox_enqueue_message(queue, &msg);

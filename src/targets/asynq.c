@@ -116,13 +116,13 @@ lock_name(const OutboxQueue *queue, OutboxBytes type, OutboxBytes key)
 
 static void
 append_task(StringInfo out, const OutboxQueue *queue, const OutboxMessage *msg,
-			const char *id, const OutboxTaskOptions *task, OutboxBytes type,
+			OutboxBytes id, const OutboxTaskOptions *task, OutboxBytes type,
 			OutboxBytes lock, OutboxBytes group)
 {
 	append_bytes(out, 1, type);
 	append_bytes(out, 2, (OutboxBytes) {VARDATA_ANY(msg->payload),
 										VARSIZE_ANY_EXHDR(msg->payload)});
-	append_bytes(out, 3, (OutboxBytes) {id, OUTBOX_UUID_TEXT_LEN});
+	append_bytes(out, 3, id);
 	append_bytes(out, 4, (OutboxBytes) {queue->redis_key, strlen(queue->redis_key)});
 	append_integer(out, 5, task->max_retry);
 	append_integer(out, 8, task->timeout);
@@ -144,7 +144,8 @@ outbox_encode_asynq(OutboxArgs *args, const OutboxQueue *queue,
 	OutboxBytes type = {"", 0};
 	OutboxBytes group;
 	OutboxBytes lock = {"", 0};
-	char		id[OUTBOX_UUID_TEXT_LEN + 1];
+	char		uuid[OUTBOX_UUID_TEXT_LEN + 1];
+	OutboxBytes id;
 	const char *state;
 	StringInfoData encoded;
 
@@ -155,14 +156,16 @@ outbox_encode_asynq(OutboxArgs *args, const OutboxQueue *queue,
 	if (task.unique_ttl > 0)
 		lock = lock_name(queue, type, outbox_utf8_bytes(task.unique_key.data,
 														task.unique_key.len));
-	outbox_uuid_text(&msg->id, id);
+	outbox_uuid_text(&msg->id, uuid);
+	id = task.message_id.len == 0 ? (OutboxBytes) {uuid, OUTBOX_UUID_TEXT_LEN} :
+		outbox_utf8_bytes(task.message_id.data, task.message_id.len);
 	initStringInfo(&encoded);
 	append_task(&encoded, queue, msg, id, &task, type, lock, group);
 	state = task.process_at > now_s ? "scheduled" :
 		group.len > 0 ? "aggregating" : "pending";
 
 	outbox_add_arg(args, state, strlen(state));
-	outbox_add_arg(args, id, OUTBOX_UUID_TEXT_LEN);
+	outbox_add_arg(args, id.data, id.len);
 	outbox_add_arg(args, encoded.data, encoded.len);
 	if (state[0] == 'p')
 		outbox_add_number(args, now * 1000);

@@ -80,3 +80,22 @@ outbox_header(const OutboxMessage *msg, OutboxBytes name)
 		return (OutboxBytes) {NULL, 0};
 	return (OutboxBytes) {v->val.string.val, v->val.string.len};
 }
+
+OutboxBytes
+outbox_text_option(const struct varlena *options, const char *name)
+{
+	OutboxBytes none = {NULL, 0};
+	Jsonb	   *jsonb;
+	JsonbValue	key = {.type = jbvString};
+	JsonbValue *v;
+
+	if (options == NULL)
+		return none;
+	jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	v = findJsonbValueFromContainer(&jsonb->root, JB_FOBJECT, &key);
+	if (v == NULL || v->type != jbvString)
+		return none;
+	return (OutboxBytes) {v->val.string.val, v->val.string.len};
+}

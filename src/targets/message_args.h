@@ -51,4 +51,11 @@ extern OutboxBytes outbox_headers_json(const OutboxMessage *msg);
 /* returns one header, in the server's encoding; data NULL if there is none */
 extern OutboxBytes outbox_header(const OutboxMessage *msg, OutboxBytes name);
 
+/* the option of asynq's and Watermill's messages that is their id there */
+#define OUTBOX_OPTION_MESSAGE_ID "message_id"
+
+/* returns an option that is a string, in the server's encoding; len 0 for none */
+extern OutboxBytes outbox_text_option(const struct varlena *options,
+									  const char *name);
+
 #endif							/* OUTBOX_MESSAGE_ARGS_H */

@@ -10,8 +10,8 @@
  * Like everything that can be refused, options are checked while somebody can
  * be told: when a queue is created or altered, and when a message is enqueued.
  *
- * Only asynq's messages have options, and they are staged complete, see
- * task_options.c.
+ * Options of asynq's messages are staged complete, see task_options.c.  Messages
+ * of Watermill may have an id that is no UUID, see OUTBOX_OPTION_MESSAGE_ID.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +23,8 @@
 #include "targets/message_args.h"
 #include "targets/stream.h"
 #include "targets/task_options.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 
 static void
@@ -42,25 +44,6 @@ is_empty(const struct varlena *options)
 {
 	return options == NULL ||
 		JB_ROOT_COUNT((Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options))) == 0;
-}
-
-OutboxBytes
-outbox_text_option(const struct varlena *options, const char *name)
-{
-	OutboxBytes none = {NULL, 0};
-	Jsonb	   *jsonb;
-	JsonbValue	key = {.type = jbvString};
-	JsonbValue *v;
-
-	if (options == NULL)
-		return none;
-	jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(options));
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	v = findJsonbValueFromContainer(&jsonb->root, JB_FOBJECT, &key);
-	if (v == NULL || v->type != jbvString)
-		return none;
-	return (OutboxBytes) {v->val.string.val, v->val.string.len};
 }
 
 /*
@@ -160,6 +143,38 @@ check_metadata(const OutboxMessage *msg)
 }
 
 struct varlena *
+outbox_message_id_option(const char *id)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"%s\": ", OUTBOX_OPTION_MESSAGE_ID);
+	escape_json(&json, id);
+	appendStringInfoChar(&json, '}');
+	return (struct varlena *)
+		DatumGetPointer(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
+}
+
+/*
+ * A Watermill message has an id at most.
+ */
+static struct varlena *
+watermill_options(const struct varlena *given)
+{
+	OutboxBytes id = outbox_text_option(given, OUTBOX_OPTION_MESSAGE_ID);
+
+	if (is_empty(given))
+		return NULL;
+	if (JB_ROOT_COUNT((Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(given))) != 1 || id.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a message of target \"watermill\" has the option \"%s\" only, a string that is not empty",
+						OUTBOX_OPTION_MESSAGE_ID)));
+	outbox_check_utf8(id.data, id.len);
+	return (struct varlena *) PG_DETOAST_DATUM(PointerGetDatum(given));
+}
+
+struct varlena *
 outbox_message_options(const OutboxQueue *queue, const OutboxMessage *msg,
 					   const struct varlena *given, TimestampTz due)
 {
@@ -167,9 +182,12 @@ outbox_message_options(const OutboxQueue *queue, const OutboxMessage *msg,
 		check_is_object(given);
 	if (queue->target == OUTBOX_TARGET_ASYNQ)
 		return outbox_complete_task_options(queue, msg, given, due);
+	if (queue->target == OUTBOX_TARGET_WATERMILL)
+	{
+		check_metadata(msg);
+		return watermill_options(given);
+	}
 	if (!is_empty(given))
 		no_options(queue->target, "messages");
-	if (queue->target == OUTBOX_TARGET_WATERMILL)
-		check_metadata(msg);
 	return NULL;
 }

@@ -7,16 +7,19 @@
  *
  * Purpose: check the options of queues and messages, and complete those of
  *	  messages.
- * Process: backend; outbox_text_option() the relay, too.
+ * Process: backend.
  * Transaction: the caller's.
  * Memory: results are palloc'ed in the current context, or point into the
  *	  options.
- * Errors: INVALID_PARAMETER_VALUE; those of jsonb and of types.  None from
- *	  outbox_text_option().
+ * Errors: INVALID_PARAMETER_VALUE; those of jsonb and of types.
  * Locks: none.
  *
- * Options are one jsonb object, or NULL for no options.  A queue's are kept as
- * they were given:
+ * Options are one jsonb object, or NULL for no options.  A message's:
+ *
+ *		asynq		those of its task, see task_options.h
+ *		watermill	{"message_id": "..."}
+ *
+ * A queue's are kept as they were given:
  *
  *		asynq		defaults of its tasks, see task_options.h
  *		commands	{"commands": [[...], ...]}, see commands.h
@@ -45,8 +48,7 @@ extern struct varlena *outbox_message_options(const OutboxQueue *queue,
 											  const struct varlena *given,
 											  TimestampTz due);
 
-/* returns an option that is a string; len 0 if there is none */
-extern OutboxBytes outbox_text_option(const struct varlena *options,
-									  const char *name);
+/* returns options with that id and nothing else */
+extern struct varlena *outbox_message_id_option(const char *id);
 
 #endif							/* OUTBOX_OPTIONS_H */

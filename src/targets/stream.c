@@ -251,7 +251,10 @@ encode_entry(OutboxArgs *args, const OutboxQueue *queue,
 	outbox_uuid_text(&msg->id, id);
 	if (queue->target == OUTBOX_TARGET_WATERMILL)
 	{
-		add_value(args, shape, OUTBOX_WATERMILL_UUID,
+		OutboxBytes given = outbox_text_option(msg->options, OUTBOX_OPTION_MESSAGE_ID);
+
+		add_value(args, shape, OUTBOX_WATERMILL_UUID, given.len > 0 ?
+				  outbox_utf8_bytes(given.data, given.len) :
 				  (OutboxBytes) {id, OUTBOX_UUID_TEXT_LEN});
 		add_value(args, shape, "metadata", encode_metadata(headers));
 		add_value(args, shape, "payload", payload);

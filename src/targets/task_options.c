@@ -78,6 +78,7 @@ static const TaskOption task_options[] = {
 	OPTION(unique_ttl, OPTION_SECONDS, LONGEST_SECONDS),
 	OPTION(unique_key, OPTION_TEXT, 0),
 	OPTION(group, OPTION_TEXT, 0),
+	OPTION(message_id, OPTION_TEXT, 0),
 	/* delay and deliver_at set it */
 	OPTION(process_at, OPTION_STAGED_TIME, LATEST_SECONDS)
 };
@@ -254,7 +255,7 @@ find_option(const JsonbValue *name, bool strict)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("target \"asynq\" has no option \"%s\"", string_value(name)),
-				 errhint("Options are max_retry, timeout, deadline, retention, unique_ttl, unique_key and group.")));
+				 errhint("Options are max_retry, timeout, deadline, retention, unique_ttl, unique_key, group and message_id.")));
 	return NULL;
 }
 
@@ -336,11 +337,12 @@ outbox_check_task_defaults(const struct varlena *options)
 	OutboxTaskOptions task = {0};
 
 	read_options(options, true, &task);
-	if (task.deadline != 0 || task.unique_key.len > 0)
+	if (task.deadline != 0 || task.unique_key.len > 0 || task.message_id.len > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" is for messages, not for queues",
-						task.deadline != 0 ? "deadline" : "unique_key")));
+						task.deadline != 0 ? "deadline" :
+						task.unique_key.len > 0 ? "unique_key" : "message_id")));
 }
 
 static void

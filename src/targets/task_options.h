@@ -38,6 +38,7 @@ typedef struct OutboxTaskOptions
 	int64		process_at;		/* since 1970; 0: now */
 	OutboxBytes unique_key;		/* follows the type in the lock's name */
 	OutboxBytes group;			/* len 0: none */
+	OutboxBytes message_id;		/* the task's id; len 0: that of the message */
 } OutboxTaskOptions;
 
 /* an error unless a queue can have these options as its tasks' defaults */

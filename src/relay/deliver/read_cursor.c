@@ -66,7 +66,7 @@
 #include "relay/deliver/suspect.h"
 #include "relay/deliver/tick.h"
 #include "targets/function_source.h"
-#include "targets/options.h"
+#include "targets/message_args.h"
 #include "utils/memutils.h"
 
 /*

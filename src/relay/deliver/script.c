@@ -23,7 +23,7 @@
 
 #include "redis/resp.h"
 #include "relay/deliver/scripts.h"
-#include "targets/options.h"
+#include "targets/message_args.h"
 #include "targets/target.h"
 
 static const char *const scripts[OUTBOX_SCRIPTS] = {
