@@ -60,6 +60,7 @@ OBJS = \
 	src/api/dead_letters.o \
 	src/api/dumped.o \
 	src/api/enqueue.o \
+	src/api/enqueue_many.o \
 	src/api/forward.o \
 	src/api/forward_sql.o \
 	src/api/message_id.o \

@@ -777,6 +777,23 @@ REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue_json(text, jsonb, text, text, 
 COMMENT ON FUNCTION @extschema@.outbox_enqueue_json(text, jsonb, text, text, jsonb, uuid, interval, timestamptz, jsonb) IS
 'outbox_enqueue() for drivers that encode objects as jsonb if they are told that it is one';
 
+CREATE FUNCTION @extschema@.outbox_enqueue_many(
+    queue text,
+    payloads jsonb,
+    types text[] DEFAULT NULL,
+    keys text[] DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    ids uuid[] DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    deliver_at timestamptz DEFAULT NULL,
+    options jsonb DEFAULT NULL)
+    RETURNS uuid[]
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_enqueue_many';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue_many(text, jsonb, text[], text[], jsonb, uuid[], interval, timestamptz, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enqueue_many(text, jsonb, text[], text[], jsonb, uuid[], interval, timestamptz, jsonb) IS
+'enqueue a message for each element of an array of payloads, in their order; headers and options are for all, or an array with one for each; returns the messages'' ids';
+
 CREATE FUNCTION @extschema@.outbox_cancel(
     id uuid)
     RETURNS boolean

@@ -397,7 +397,7 @@ enqueue_change(CaptureState *state, Operation operation,
 	msg.key = make_key(state->capture, new != NULL ? new : old);
 	if (state->needs_settings)
 		AtEOXact_GUC(true, level);
-	outbox_enqueue_message(outbox_queue_use(state->queue), &msg);
+	outbox_enqueue_message(outbox_queue_use(state->queue), &msg, 0);
 }
 
 static void

@@ -23,6 +23,7 @@
 #include "api/enqueue.h"
 
 #include "access/xact.h"
+#include "api/args.h"
 #include "api/message_id.h"
 #include "api/payload.h"
 #include "catalog/pg_type.h"
@@ -149,28 +150,37 @@ prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 	outbox_identify_message(queue, msg);
 }
 
-static void
-stage(OutboxMessage *msg)
+void
+outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 {
-	outbox_staging_insert(msg);
-	outbox_wake_at_commit();
+	prepare(queue, msg, due);
+	/* asynq has a schedule of its own */
+	if (due == 0 || queue->target == OUTBOX_TARGET_ASYNQ)
+	{
+		outbox_staging_insert(msg);
+		outbox_wake_at_commit();
+	}
+	else
+	{
+		outbox_staging_identify(msg);
+		outbox_defer(msg, OUTBOX_DELAYED, due);
+		outbox_wake_when_due(due);
+	}
 }
 
 void
-outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg)
+outbox_check_can_enqueue(const char *function)
 {
-	prepare(queue, msg, 0);
-	stage(msg);
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
 }
 
-static const OutboxQueue *
-queue_argument(FunctionCallInfo fcinfo)
+bool
+outbox_takes_null(const OutboxQueue *queue)
 {
-	if (PG_ARGISNULL(ARG_QUEUE))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("queue must not be null")));
-	return outbox_queue_use(text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUEUE)));
+	return queue->target == OUTBOX_TARGET_ASYNQ &&
+		queue->payload_type == OUTBOX_PAYLOAD_BYTEA;
 }
 
 /*
@@ -181,8 +191,7 @@ payload_argument(FunctionCallInfo fcinfo, const OutboxQueue *queue, Oid type)
 {
 	if (!PG_ARGISNULL(ARG_PAYLOAD))
 		return outbox_payload_bytes(queue, type, PG_GETARG_DATUM(ARG_PAYLOAD));
-	if (queue->target != OUTBOX_TARGET_ASYNQ ||
-		queue->payload_type != OUTBOX_PAYLOAD_BYTEA)
+	if (!outbox_takes_null(queue))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("payload must not be null"),
@@ -202,27 +211,27 @@ delayed_by(Interval *delay, TimestampTz now)
 												   IntervalPGetDatum(delay)));
 }
 
-/*
- * Returns the time at which the message is due; 0 for now.
- */
-static TimestampTz
-due_argument(FunctionCallInfo fcinfo)
+TimestampTz
+outbox_due_argument(FunctionCallInfo fcinfo, int delay, int deliver_at)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now;
 	TimestampTz due;
 
-	if (!PG_ARGISNULL(ARG_DELAY) && !PG_ARGISNULL(ARG_DELIVER_AT))
+	if (PG_ARGISNULL(delay) && PG_ARGISNULL(deliver_at))
+		return 0;
+	if (!PG_ARGISNULL(delay) && !PG_ARGISNULL(deliver_at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("delay and deliver_at must not both be given"),
 				 errhint("Leave one of them out.")));
-	due = PG_ARGISNULL(ARG_DELAY) ? PG_GETARG_TIMESTAMPTZ(ARG_DELIVER_AT) :
-		delayed_by(PG_GETARG_INTERVAL_P(ARG_DELAY), now);
+	now = GetCurrentTimestamp();
+	due = PG_ARGISNULL(delay) ? PG_GETARG_TIMESTAMPTZ(deliver_at) :
+		delayed_by(PG_GETARG_INTERVAL_P(delay), now);
 	if (TIMESTAMP_NOT_FINITE(due))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must be finite",
-						PG_ARGISNULL(ARG_DELAY) ? "deliver_at" : "delay")));
+						PG_ARGISNULL(delay) ? "deliver_at" : "delay")));
 	return due > now ? due : 0;
 }
 
@@ -238,14 +247,10 @@ enqueue(FunctionCallInfo fcinfo, Oid type)
 {
 	OutboxMessage msg = {0};
 	const OutboxQueue *queue;
-	TimestampTz due = 0;
 	pg_uuid_t  *id;
 
-	PreventCommandDuringRecovery("outbox_enqueue()");
-	PreventCommandIfReadOnly("outbox_enqueue()");
-	PreventCommandIfParallelMode("outbox_enqueue()");
-
-	queue = queue_argument(fcinfo);
+	outbox_check_can_enqueue("outbox_enqueue()");
+	queue = outbox_queue_use(outbox_needed_text_arg(fcinfo, ARG_QUEUE, "queue"));
 	msg.kind = queue->payload_type;
 	msg.payload = payload_argument(fcinfo, queue, type);
 	msg.type = optional_text(fcinfo, ARG_TYPE);
@@ -260,19 +265,8 @@ enqueue(FunctionCallInfo fcinfo, Oid type)
 	msg.options = options_argument(fcinfo);
 	if (!PG_ARGISNULL(ARG_ID))
 		msg.id = *PG_GETARG_UUID_P(ARG_ID);
-	if (!PG_ARGISNULL(ARG_DELAY) || !PG_ARGISNULL(ARG_DELIVER_AT))
-		due = due_argument(fcinfo);
-
-	prepare(queue, &msg, due);
-	/* asynq has a schedule of its own */
-	if (due == 0 || queue->target == OUTBOX_TARGET_ASYNQ)
-		stage(&msg);
-	else
-	{
-		outbox_staging_identify(&msg);
-		outbox_defer(&msg, OUTBOX_DELAYED, due);
-		outbox_wake_when_due(due);
-	}
+	outbox_enqueue_message(queue, &msg,
+						   outbox_due_argument(fcinfo, ARG_DELAY, ARG_DELIVER_AT));
 
 	id = palloc(sizeof(pg_uuid_t));
 	*id = msg.id;

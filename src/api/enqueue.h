@@ -21,17 +21,33 @@
 
 #include "outbox.h"
 
+#include "fmgr.h"
 #include "utils/jsonb.h"
 
 /* an error unless this is an object of strings that have a form in UTF-8 */
 extern void outbox_check_headers(Jsonb *headers);
 
+/* an error if nothing can be written here */
+extern void outbox_check_can_enqueue(const char *function);
+
+/*
+ * Returns the time at which a message is due, of the arguments for a delay and a
+ * time; 0 for now.
+ */
+extern TimestampTz outbox_due_argument(FunctionCallInfo fcinfo, int delay,
+									   int deliver_at);
+
+/* may a payload be null? */
+extern bool outbox_takes_null(const OutboxQueue *queue);
+
 /*
  * Complete the message's options and check its size, give it an id if it has
- * none (the nil UUID), stage it and have the relay woken at commit.  The caller
- * has filled in kind, payload, type, key and headers, whose text must have a
- * form in UTF-8, and the options as they were given.
+ * none (the nil UUID), stage it or defer it until it is due, and have the relay
+ * woken.  The caller has filled in kind, payload, type, key and headers, whose
+ * text must have a form in UTF-8, and the options as they were given.  due is 0
+ * for now.
  */
-extern void outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg);
+extern void outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg,
+								   TimestampTz due);
 
 #endif							/* OUTBOX_ENQUEUE_H */

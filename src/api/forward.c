@@ -276,7 +276,7 @@ outbox_forward_watermill_row(PG_FUNCTION_ARGS)
 	read_id(envelope, &msg);
 	msg.payload = read_payload(envelope);
 	msg.headers = read_metadata(envelope);
-	outbox_enqueue_message(queue, &msg);
+	outbox_enqueue_message(queue, &msg, 0);
 	error_context_stack = context.previous;
 	return PointerGetDatum(NULL);
 }

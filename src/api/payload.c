@@ -189,3 +189,18 @@ outbox_payload_bytes(const OutboxQueue *queue, Oid type, Datum value)
 			return bytea_bytes(queue, type, value);
 	}
 }
+
+struct varlena *
+outbox_payload_of_element(const OutboxQueue *queue, JsonbValue *element)
+{
+	if (element->type == jbvNull && queue->payload_type != OUTBOX_PAYLOAD_JSON)
+		return NULL;
+	if (element->type == jbvString && queue->payload_type != OUTBOX_PAYLOAD_JSON)
+	{
+		text	   *t = cstring_to_text_with_len(element->val.string.val,
+												 element->val.string.len);
+
+		return outbox_payload_bytes(queue, TEXTOID, PointerGetDatum(t));
+	}
+	return print_jsonb(JsonbValueToJsonb(element));
+}

@@ -21,11 +21,17 @@
 
 #include "outbox.h"
 
+#include "utils/jsonb.h"
+
 /*
  * Returns the bytes to be staged for a value of SQL type jsonb, json, text or
  * bytea, which is not null.
  */
 extern struct varlena *outbox_payload_bytes(const OutboxQueue *queue, Oid type,
 											Datum value);
+
+/* the same for a value in a document; NULL for a null */
+extern struct varlena *outbox_payload_of_element(const OutboxQueue *queue,
+												 JsonbValue *element);
 
 #endif							/* OUTBOX_PAYLOAD_H */
