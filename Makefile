@@ -139,10 +139,10 @@ OBJS = \
 	src/relay/relay.o \
 	src/relay/wait.o
 
-REGRESS = surface policies options jobs consumer_retry deferred dead_letters \
-	capture forward_watermill errors privileges drop
+REGRESS = surface payloads settings policies options jobs consumer_retry deferred \
+	dead_letters capture forward_watermill errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
-ISOLATION = late_committer interleaved savepoints queues dead_letters
+ISOLATION = late_committer interleaved savepoints queues if_not_exists dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
 	--load-extension=outbox
 TAP_TESTS ?= 1

@@ -5,7 +5,7 @@ FROM outbox.queue WHERE name LIKE 'r\_%' ORDER BY id;
 SELECT count(*) FROM outbox.queue;
 
 -- dropped queues are forgotten by sessions that have used them
-SELECT outbox_enqueue('r_stream', 'x');
+SELECT outbox_enqueue('r_stream', '{}');
 
 -- a queue without messages needs no force
 SELECT outbox_create_queue('r_stream');
@@ -27,7 +27,7 @@ SET client_min_messages = warning;
 SELECT n.nspname, count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
 WHERE proname LIKE 'outbox\_%' GROUP BY 1;
 SELECT messaging.outbox_create_queue('r_stream');
-SELECT messaging.outbox_enqueue('r_stream', 'x') IS NOT NULL AS ok;
+SELECT messaging.outbox_enqueue('r_stream', '{}') IS NOT NULL AS ok;
 -- triggers find their functions there
 CREATE TABLE captured (id int PRIMARY KEY);
 SELECT messaging.outbox_capture('captured', 'r_stream', operations => '{insert}');

@@ -1,7 +1,7 @@
 -- A topic table of watermill-sql whose envelopes are opened and enqueued.
 SET client_min_messages = warning;
 SELECT outbox_create_queue('r_lottery', 'watermill');
-SELECT outbox_create_queue('r_forwarded', 'list');
+SELECT outbox_create_queue('r_forwarded', 'list', settings => '{"payload_type": "bytea"}');
 CREATE VIEW forwarded AS
     SELECT q.name AS queue, s.kind, s.id, s.type, s.key, s.headers, s.payload
     FROM (SELECT * FROM outbox.staging_1 UNION ALL
@@ -56,6 +56,17 @@ EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-40
 EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","metadata":{"a":1}}', '{}');
 EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","metadata":[]}', '{}');
 EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","metadata":"x"}', '{}');
+-- what isn't of the queue's payload type: "secret", nothing, and what is
+SELECT outbox_alter_queue('r_forwarded', settings => '{"payload_type": "json"}');
+EXECUTE publish ('x', '{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000009","payload":"c2VjcmV0"}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000009","payload":""}', '{}');
+BEGIN;
+EXECUTE publish ('x', '{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000009","payload":"eyJ3aW5uZXIiOiAgImFsaWNlIn0="}', '{}');
+SELECT kind, convert_from(payload, 'UTF8') AS payload FROM forwarded WHERE id::text LIKE '%9';
+ROLLBACK;
+SELECT outbox_alter_queue('r_forwarded', settings => '{"payload_type": "text"}');
+EXECUTE publish ('x', '{"destination_topic":"r_forwarded","uuid":"00000000-0000-4000-8000-000000000009","payload":"c2VjcmV0"}', '{}');
+SELECT outbox_alter_queue('r_forwarded', settings => '{"payload_type": "bytea"}');
 -- nothing of a payload that can't be read is told
 EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"secret\u0000","metadata":{}}', '{}');
 SELECT count(*) FROM forwarded;

@@ -78,8 +78,8 @@ SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', deliver_a
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"group": " "}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"group": 5}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_asynq', 'x', type => 't', options => '{"unique_key": "k"}')$$);
-SELECT * FROM try($$SELECT outbox_enqueue('o_stream', 'x', options => '{"max_retry": 1}')$$);
-SELECT * FROM try($$SELECT outbox_enqueue('o_stream', 'x', options => '{}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('o_stream', '{}', options => '{"max_retry": 1}')$$);
+SELECT * FROM try($$SELECT outbox_enqueue('o_stream', '{}', options => '{}')$$);
 SELECT * FROM try($$SELECT outbox_enqueue('o_water', 'x', headers => '{"_watermill_message_uuid": "x"}')$$);
 -- queues
 SELECT * FROM try($$SELECT outbox_create_queue('o_x', options => '{"a": 1}')$$);

@@ -6,7 +6,7 @@ CREATE ROLE regress_outbox_nobody;
 CREATE ROLE regress_outbox_monitor IN ROLE pg_monitor;
 
 SET ROLE regress_outbox_nobody;
-SELECT outbox_enqueue('r_stream', 'x');
+SELECT outbox_enqueue('r_stream', '{}');
 SELECT outbox_create_queue('r_mine');
 SELECT outbox_drop_queue('r_stream');
 SELECT outbox_release('copy');
@@ -31,8 +31,8 @@ RESET ROLE;
 GRANT EXECUTE ON FUNCTION outbox_enqueue(text, text, text, text, jsonb, uuid,
     interval, timestamptz, jsonb) TO regress_outbox_producer;
 SET ROLE regress_outbox_producer;
-SELECT outbox_enqueue('r_stream', 'by a producer') IS NOT NULL AS ok;
-SELECT outbox_enqueue('r_stream', 'by a producer, later', delay => '1 hour') AS id \gset
+SELECT outbox_enqueue('r_stream', '"by a producer"') IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_stream', '"by a producer, later"', delay => '1 hour') AS id \gset
 SELECT outbox_cancel(:'id');
 SELECT outbox_enqueue('r_stream', '{}'::jsonb);
 SELECT count(*) FROM outbox.staging_1;
@@ -46,7 +46,7 @@ RESET ROLE;
 -- it is there, and the producer is who it was
 SELECT reason FROM outbox.deferred WHERE id = :'id';
 SET ROLE regress_outbox_producer;
-SELECT outbox_enqueue('r_stream', 'x', delay => '1 hour') AS id2 \gset
+SELECT outbox_enqueue('r_stream', '{}', delay => '1 hour') AS id2 \gset
 SELECT current_user;
 RESET ROLE;
 
@@ -56,7 +56,7 @@ SET ROLE regress_outbox_producer;
 BEGIN;
 SAVEPOINT s;
 \set VERBOSITY terse
-SELECT outbox_enqueue('r_stream', 'x', delay => '1 hour');
+SELECT outbox_enqueue('r_stream', '{}', delay => '1 hour');
 \set VERBOSITY default
 ROLLBACK TO s;
 SELECT current_user;
@@ -77,7 +77,8 @@ GRANT EXECUTE ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
     outbox_replay_queue(text, bigint), outbox_discard(uuid),
     outbox_resend(text, timestamptz), outbox_pause_queue(text),
     outbox_resume_queue(text),
-    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean)
+    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean,
+        jsonb)
     TO regress_outbox_producer;
 INSERT INTO outbox.dead_letter
     SELECT xid, seq, enqueued_at, 'aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', lsn, queue, 1, kind,
@@ -99,13 +100,14 @@ REVOKE ALL ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
     outbox_replay_queue(text, bigint), outbox_discard(uuid),
     outbox_resend(text, timestamptz), outbox_pause_queue(text),
     outbox_resume_queue(text),
-    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean)
+    outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean,
+        jsonb)
     FROM regress_outbox_producer;
 
 -- a function with its owner's rights lends them
 CREATE FUNCTION enqueue_for_me() RETURNS boolean
 LANGUAGE sql SECURITY DEFINER AS
-$$ SELECT outbox_enqueue('r_stream', 'by a definer') IS NOT NULL $$;
+$$ SELECT outbox_enqueue('r_stream', '"by a definer"') IS NOT NULL $$;
 SET ROLE regress_outbox_nobody;
 SELECT enqueue_for_me();
 RESET ROLE;
@@ -113,7 +115,8 @@ DROP FUNCTION enqueue_for_me();
 
 -- creating queues can be granted without more
 GRANT EXECUTE ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
-    text, integer, interval, double precision, interval, interval, jsonb, boolean)
+    text, integer, interval, double precision, interval, interval, jsonb, boolean,
+    jsonb, boolean)
     TO regress_outbox_producer;
 SET ROLE regress_outbox_producer;
 SELECT outbox_create_queue('r_granted');
@@ -130,7 +133,8 @@ SELECT count(*) FROM outbox.dead_letters;
 RESET ROLE;
 
 REVOKE ALL ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
-    text, integer, interval, double precision, interval, interval, jsonb, boolean),
+    text, integer, interval, double precision, interval, interval, jsonb, boolean,
+    jsonb, boolean),
     outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb)
     FROM regress_outbox_producer;
 DROP ROLE regress_outbox_producer;

@@ -12,7 +12,11 @@ SELECT outbox_create_queue('r_trimmed', maxlen => 1000, redis_key => 'r:trimmed'
 SELECT outbox_create_queue('r_list', 'list');
 SELECT outbox_create_queue('r_raw', target => 'list', format => 'raw');
 SELECT outbox_create_queue('r_channel', 'publish', redis_key => 'r.channel');
-SELECT name, target, redis_key, format, maxlen FROM outbox.queue ORDER BY id;
+SELECT outbox_create_queue('r_text', 'list', settings => '{"payload_type": "text"}');
+SELECT name, target, redis_key, format, maxlen, payload_type FROM outbox.queue ORDER BY id;
+
+-- four functions to enqueue, and one that has no other of its name
+SELECT oid::regprocedure FROM pg_proc WHERE proname LIKE 'outbox\_enqueue%' ORDER BY oid::regprocedure::text COLLATE "C";
 
 -- what was staged, in order
 CREATE VIEW staged AS
@@ -27,14 +31,16 @@ CREATE VIEW staged AS
 -- three kinds of payload; an untyped literal is text
 SELECT pg_typeof(outbox_enqueue('r_stream', '{"a":  1}'));
 SELECT outbox_enqueue('r_stream', '{"a":  1}'::jsonb) IS NOT NULL AS ok;
-SELECT outbox_enqueue('r_stream', '\x00ff'::bytea) IS NOT NULL AS ok;
-SELECT outbox_enqueue('r_stream', '') IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_stream', '{"a":  1}'::json) IS NOT NULL AS ok;
+SELECT outbox_enqueue_json('r_stream', '{"a":  1}') IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_raw', '\x00ff'::bytea) IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_text', '') IS NOT NULL AS ok;
 
 -- all arguments, by name and by place; a given id is returned
-SELECT outbox_enqueue('r_list', 'hello', type => 'greet', key => 'alice',
+SELECT outbox_enqueue('r_text', 'hello', type => 'greet', key => 'alice',
                       headers => '{"traceparent": "00-1", "x": ""}',
                       id => '11111111-1111-7111-8111-111111111111');
-SELECT outbox_enqueue('r_list', 'hello', 'greet', 'bob', '{}',
+SELECT outbox_enqueue('r_text', 'hello', 'greet', 'bob', '{}',
                       '22222222-2222-7222-8222-222222222222');
 SELECT queue, kind, type, key, headers, convert_from(payload, 'UTF8') AS payload,
        attempts
@@ -48,6 +54,8 @@ SELECT substr(id::text, 15, 1) AS version,
            / 1000.0 - extract(epoch FROM clock_timestamp())) < 600 AS near_now
 FROM staged WHERE queue = 'r_stream' LIMIT 1;
 
+SELECT outbox_alter_queue('r_raw', settings => '{"payload_type": "text"}');
+
 -- one transaction: one xid, ascending numbers, in order of enqueue
 BEGIN;
 SELECT count(outbox_enqueue('r_raw', 'n' || i)) FROM generate_series(1, 3) AS i;
@@ -59,7 +67,7 @@ SELECT outbox_enqueue('r_raw', 'in a savepoint') IS NOT NULL AS ok;
 RELEASE s;
 SELECT bool_and(xid = pg_current_xact_id()) AS top_xid,
        string_agg(convert_from(payload, 'UTF8'), ' ' ORDER BY seq) AS payloads
-FROM staged WHERE queue = 'r_raw';
+FROM staged WHERE queue = 'r_raw' AND kind = 't';
 COMMIT;
 
 -- rolled back: never existed
@@ -83,10 +91,10 @@ INSERT INTO users VALUES ('carol'), ('alice');
 DO $$
 BEGIN
     BEGIN
-        PERFORM outbox_enqueue('r_channel', 'caught');
+        PERFORM outbox_enqueue('r_channel', '"caught"');
         RAISE EXCEPTION 'no';
     EXCEPTION WHEN OTHERS THEN
-        PERFORM outbox_enqueue('r_channel', 'handled');
+        PERFORM outbox_enqueue('r_channel', '"handled"');
     END;
 END $$;
 SELECT type, convert_from(payload, 'UTF8') AS payload
@@ -95,12 +103,12 @@ FROM staged WHERE queue = 'r_channel';
 -- a queue made in this transaction can be used in it, and goes with it
 BEGIN;
 SELECT outbox_create_queue('r_new');
-SELECT outbox_enqueue('r_new', 'x') IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_new', '{}') IS NOT NULL AS ok;
 ROLLBACK;
-SELECT outbox_enqueue('r_new', 'x');
+SELECT outbox_enqueue('r_new', '{}');
 
 -- a large payload, stored out of line
-SELECT outbox_enqueue('r_stream', repeat('0123456789', 60000)) IS NOT NULL AS ok;
+SELECT outbox_enqueue('r_text', repeat('0123456789', 60000)) IS NOT NULL AS ok;
 SELECT length(payload), md5(payload) = md5(repeat('0123456789', 60000)) AS same
 FROM staged WHERE length(payload) > 1000;
 

@@ -385,11 +385,11 @@ static void
 enqueue_change(CaptureState *state, Operation operation,
 			   TupleTableSlot *old, TupleTableSlot *new)
 {
+	const OutboxQueue *queue;
 	OutboxMessage msg = {0};
 	int			level = 0;
 
 	PreventCommandIfReadOnly("outbox_enqueue()");
-	msg.kind = OUTBOX_PAYLOAD_JSON;
 	msg.type = state->type[operation];
 	if (state->needs_settings)
 		level = set_settings();
@@ -397,7 +397,9 @@ enqueue_change(CaptureState *state, Operation operation,
 	msg.key = make_key(state->capture, new != NULL ? new : old);
 	if (state->needs_settings)
 		AtEOXact_GUC(true, level);
-	outbox_enqueue_message(outbox_queue_use(state->queue), &msg, 0);
+	queue = outbox_queue_use(state->queue);
+	msg.kind = queue->payload_type;
+	outbox_enqueue_message(queue, &msg, 0);
 }
 
 static void

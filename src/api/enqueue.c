@@ -195,6 +195,8 @@ payload_argument(FunctionCallInfo fcinfo, const OutboxQueue *queue, Oid type)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("payload must not be null"),
+				 queue->payload_type == OUTBOX_PAYLOAD_JSON ?
+				 errhint("JSON's null is 'null'::jsonb.") :
 				 errhint("An empty payload is ''.")));
 	return NULL;
 }

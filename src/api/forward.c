@@ -28,6 +28,7 @@
  */
 #include "api/enqueue.h"
 
+#include "api/payload.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -274,7 +275,8 @@ outbox_forward_watermill_row(PG_FUNCTION_ARGS)
 	queue = destination(envelope);
 	msg.kind = queue->payload_type;
 	read_id(envelope, &msg);
-	msg.payload = read_payload(envelope);
+	msg.payload = outbox_payload_bytes(queue, BYTEAOID,
+									   PointerGetDatum(read_payload(envelope)));
 	msg.headers = read_metadata(envelope);
 	outbox_enqueue_message(queue, &msg, 0);
 	error_context_stack = context.previous;

@@ -86,6 +86,7 @@ static struct varlena *
 decode_hex_or_error(const OutboxQueue *queue, const struct varlena *text)
 {
 	struct varlena *bytes = decode_hex(text);
+	bool		is_json = queue->payload_type == OUTBOX_PAYLOAD_JSON;
 
 	if (bytes == NULL)
 		ereport(ERROR,
@@ -93,7 +94,8 @@ decode_hex_or_error(const OutboxQueue *queue, const struct varlena *text)
 				 errmsg("payload begins with \\x and is not hexadecimal"),
 				 errdetail("Queue \"%s\" has payloads of type %s, and text that begins with \\x stands for bytes there.",
 						   queue->name,
-						   queue->payload_type == OUTBOX_PAYLOAD_JSON ? "json" : "bytea"),
+						   is_json ? "json" : "bytea"),
+				 is_json ? errhint("Send a document as jsonb, json, text or bytea.") :
 				 errhint("For the text itself, cast it: convert_to(..., 'UTF8').")));
 	return bytes;
 }
@@ -119,7 +121,7 @@ check_json(const OutboxQueue *queue, const struct varlena *bytes)
 	JsonLexContext *lex;
 
 	if (!pg_verify_mbstr(PG_UTF8, data, len, true))
-		not_json(queue, "The bytes are not UTF-8.");
+		not_json(queue, "The bytes are no text in UTF-8.");
 	lex = outbox_json_lex(data, len);
 	if (pg_parse_json(lex, &nullSemAction) != JSON_SUCCESS)
 		not_json(queue, psprintf("What begins at byte %d is wrong.",

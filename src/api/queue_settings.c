@@ -249,7 +249,8 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 
 /*
  * Returns the settings that a queue which is there already does not have, for a
- * message; NULL if there are none.
+ * message; NULL if there are none.  The queue may have been created after this
+ * statement began, so it is looked for with a snapshot of its own.
  */
 static char *
 what_differs(Oid *types, Datum *values, const char *nulls)
@@ -263,7 +264,7 @@ what_differs(Oid *types, Datum *values, const char *nulls)
 						  " FROM (VALUES (" NEW_VALUES ")) AS v (" NEW_COLUMNS "),"
 						  " outbox.queue AS q, jsonb_each(to_jsonb(v)) AS n"
 						  " WHERE q.name = $1 AND n.value IS DISTINCT FROM to_jsonb(q) -> n.key",
-						  COLUMNS, types, values, nulls, true, 0);
+						  COLUMNS, types, values, nulls, false, 0);
 	if (SPI_processed == 1)
 	{
 		char	   *found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -286,7 +287,7 @@ queue_exists(FunctionCallInfo fcinfo, const char *name, Oid *types, Datum *value
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("queue \"%s\" already exists", name),
-				 differs == NULL ? 0 : errdetail("It has another %s.", differs),
+				 differs == NULL ? 0 : errdetail("It differs in %s.", differs),
 				 differs == NULL ? 0 : errhint("Change it with outbox_alter_queue().")));
 	ereport(NOTICE,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
