@@ -21,14 +21,16 @@ SELECT has_schema('outbox');
 
 -- Functions.
 SELECT has_function('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'])
-	FROM unnest(ARRAY['jsonb', 'text', 'bytea']) p;
+	FROM unnest(ARRAY['jsonb', 'json', 'text', 'bytea']) p;
 SELECT function_returns('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'], 'uuid')
-	FROM unnest(ARRAY['jsonb', 'text', 'bytea']) p;
+	FROM unnest(ARRAY['jsonb', 'json', 'text', 'bytea']) p;
+SELECT is(count(*), 4::bigint, 'and no other function of this name') FROM pg_proc WHERE proname = 'outbox_enqueue';
 SELECT function_returns(f, args, returns) FROM (VALUES
+	('outbox_enqueue_json', ARRAY['text', 'jsonb', 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'], 'uuid'),
 	('outbox_create_queue', ARRAY['text', 'text', 'text', 'text', 'bigint',
-		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'jsonb', 'boolean'], 'void'),
+		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'jsonb', 'boolean', 'jsonb', 'boolean'], 'void'),
 	('outbox_alter_queue', ARRAY['text',
-		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'bigint', 'jsonb', 'boolean'], 'void'),
+		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'bigint', 'jsonb', 'boolean', 'jsonb'], 'void'),
 	('outbox_pause_queue', ARRAY['text'], 'void'),
 	('outbox_resume_queue', ARRAY['text'], 'void'),
 	('outbox_drop_queue', ARRAY['text', 'boolean'], 'void'),
@@ -57,13 +59,15 @@ SELECT results_eq(
 	  ORDER BY 2$$,
 	$$VALUES
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload bytea, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload json, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
+	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{name,force}', 'name text, force boolean DEFAULT false'),
-	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,options,consumer_retry}',
-		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT false'),
-	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen,options,consumer_retry}',
-		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT NULL::boolean'),
+	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,options,consumer_retry,settings,if_not_exists}',
+		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT false, settings jsonb DEFAULT NULL::jsonb, if_not_exists boolean DEFAULT false'),
+	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen,options,consumer_retry,settings}',
+		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT NULL::boolean, settings jsonb DEFAULT NULL::jsonb'),
 	  ('{name}', 'name text'), ('{name}', 'name text'),
 	  ('{table_name,queue,columns,key,condition,operations}',
 		'table_name regclass, queue text, columns text[] DEFAULT NULL::text[], key text[] DEFAULT NULL::text[], condition text DEFAULT NULL::text, operations text[] DEFAULT ''{insert,update,delete}''::text[]'),
@@ -119,7 +123,7 @@ SELECT columns_are('outbox', 'dead_letter', ARRAY['xid', 'seq', 'enqueued_at', '
 		'skipped', 'gone_at']);
 SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key', 'format', 'maxlen',
 		'on_failure', 'max_attempts', 'retry_delay', 'retry_backoff', 'retry_max_delay', 'expires_after',
-		'paused_at', 'created_at', 'options', 'consumer_retry']);
+		'paused_at', 'created_at', 'options', 'consumer_retry', 'payload_type', 'fields', 'server', 'partitions']);
 SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired',
 		'cursor_key', 'cursor_pos', 'cursor_seq', 'cursor_count']);
 SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since', 'upto', 'done']);
