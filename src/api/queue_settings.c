@@ -250,7 +250,8 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 /*
  * Returns the settings that a queue which is there already does not have, for a
  * message; NULL if there are none.  The queue may have been created after this
- * statement began, so it is looked for with a snapshot of its own.
+ * statement began, so it is looked for with a snapshot of its own; a transaction
+ * that must not see it cannot tell.
  */
 static char *
 what_differs(Oid *types, Datum *values, const char *nulls)
@@ -258,20 +259,22 @@ what_differs(Oid *types, Datum *values, const char *nulls)
 	OutboxCaller caller;
 	MemoryContext context = CurrentMemoryContext;
 	char	   *names = NULL;
+	char	   *found;
 
 	outbox_connect(&caller);
-	SPI_execute_with_args("SELECT string_agg(n.key, ', ' ORDER BY n.key)"
+	SPI_execute_with_args("SELECT (SELECT string_agg(n.key, ', ' ORDER BY n.key)"
+						  " FROM jsonb_each(to_jsonb(v)) AS n"
+						  " WHERE n.value IS DISTINCT FROM to_jsonb(q) -> n.key)"
 						  " FROM (VALUES (" NEW_VALUES ")) AS v (" NEW_COLUMNS "),"
-						  " outbox.queue AS q, jsonb_each(to_jsonb(v)) AS n"
-						  " WHERE q.name = $1 AND n.value IS DISTINCT FROM to_jsonb(q) -> n.key",
+						  " outbox.queue AS q WHERE q.name = $1",
 						  COLUMNS, types, values, nulls, false, 0);
-	if (SPI_processed == 1)
-	{
-		char	   *found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-
-		if (found != NULL)
-			names = MemoryContextStrdup(context, found);
-	}
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (found != NULL)
+		names = MemoryContextStrdup(context, found);
 	outbox_finish(&caller);
 	return names;
 }
