@@ -90,13 +90,13 @@ EOC
 	return $node;
 }
 
-# Extension, journal, procedures that write much, and queues (streams of the same name) in a database.
+# Extension, journal, procedures that write much, and queues (streams of the same name, of text) in a database.
 sub install
 {
 	my ($node, $db, @queues) = @_;
 	$node->safe_psql($db, 'CREATE EXTENSION outbox');
 	run_sql($node, $db, 'journal.sql');
-	$node->safe_psql($db, join '', map { "SELECT outbox_create_queue('$_');" } @queues);
+	$node->safe_psql($db, join '', map { "SELECT create_queue('$_');" } @queues);
 	wait_relay($node, $db);
 	$last = [ $node, $db ];
 	return;

@@ -2,7 +2,8 @@
 #
 # Promise: what arrives is what was enqueued, byte by byte: the fields of a
 # stream entry and their order, the JSON object and the raw bytes of lists and
-# channels, text as UTF-8 whatever the database's encoding, bytea untouched.
+# channels, text as UTF-8 whatever the database's encoding, bytea untouched; and
+# what is one document arrives as one, however it was passed.
 
 use strict;
 use warnings;
@@ -17,11 +18,16 @@ my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'stream');
 $node->safe_psql($db, <<'EOC');
+SELECT outbox_alter_queue('stream', settings => '{"payload_type": "bytea"}');
 SELECT outbox_create_queue('list', 'list');
+SELECT outbox_create_queue('words', 'list', settings => '{"payload_type": "text"}');
+SELECT outbox_create_queue('bytes', 'list', settings => '{"payload_type": "bytea"}');
+SELECT outbox_create_queue('more', 'list', settings => '{"fields": ["queue", "enqueued_at"]}');
+SELECT outbox_create_queue('more entries', settings => '{"fields": ["queue", "enqueued_at"]}');
 SELECT outbox_create_queue('raw list', 'list', redis_key => 'some:{other}:key', format => 'raw');
-SELECT outbox_create_queue('channel', 'publish', redis_key => 'news');
+SELECT outbox_create_queue('channel', 'publish', redis_key => 'news', settings => '{"payload_type": "text"}');
 SELECT outbox_create_queue('raw channel', 'publish', redis_key => 'raw news', format => 'raw');
-SELECT outbox_create_queue('short', 'stream', maxlen => 200);
+SELECT outbox_create_queue('short', 'stream', maxlen => 200, settings => '{"payload_type": "text"}');
 SELECT outbox_create_queue('a name with "quotes" and ünï', 'stream', redis_key => E'key\nwith {tag} \u00fc');
 EOC
 
@@ -74,18 +80,32 @@ eventually { ($redis->entries('stream'))[-1][1][1] eq $given } 'and is the one t
 is(item('list', 'list', q('{"user":"alice","n":[1,2]}'::jsonb, type => 'verify', key => 'alice', headers => '{"a":"1","b":"2"}')),
 	qq({"id":"$id","type":"verify","key":"alice","payload":{"n": [1, 2], "user": "alice"},"headers":{"a": "1", "b": "2"}}),
 	'JSON, everything');
-is(item('list', 'list', q('text')), qq({"id":"$id","payload":"text"}), 'JSON, the least');
-is(item('list', 'list', q(E'\u00e9 "\\\\"\n\t')), qq({"id":"$id","payload":"\xc3\xa9 \\"\\\\\\"\\n\\t"}), 'JSON, a string to be escaped');
-is(item('list', 'list', q('\x00ff10'::bytea)), qq({"id":"$id","payload_base64":"AP8Q"}), 'JSON, bytes');
-is(item('list', 'list', q('\x00'::bytea)), qq({"id":"$id","payload_base64":"AA=="}), 'JSON, one byte');
-is(item('list', 'list', q(''::bytea)), qq({"id":"$id","payload_base64":""}), 'JSON, no bytes');
-like(item('list', 'list', q(decode(repeat('00', 3000), 'hex'))), qr/^\{"id":"$id","payload_base64":"A{4000}"\}$/, 'JSON, base64 in one line');
+my $document = q('{"b" :1.0, "b":100000000000000000000, "a":"é\u0000"}');
+is(item('list', 'list', $_), qq({"id":"$id","payload":) . $document =~ s/'//gr . '}', "JSON, a document as $_")
+  for $document, "${document}::json", "${document}::text", "convert_to($document, 'UTF8')", "convert_to($document, 'UTF8')::text";
+is(item('words', 'words', "${document}::json"), qq({"id":"$id","payload":) . $document =~ s/'//gr =~ s/(["\\])/\\$1/gr =~ s/(.*)/"$1"}/r, 'JSON, a document as text');
+is(item('bytes', 'bytes', q('[1]'::jsonb)), qq({"id":"$id","payload_base64":"WzFd"}), 'JSON, a document as bytes');
+is(item('words', 'words', q('text')), qq({"id":"$id","payload":"text"}), 'JSON, the least');
+is(item('words', 'words', q(E'\u00e9 "\\\\"\n\t')), qq({"id":"$id","payload":"\xc3\xa9 \\"\\\\\\"\\n\\t"}), 'JSON, a string to be escaped');
+is(item('bytes', 'bytes', q('\x00ff10'::bytea)), qq({"id":"$id","payload_base64":"AP8Q"}), 'JSON, bytes');
+is(item('bytes', 'bytes', q('\x00'::bytea)), qq({"id":"$id","payload_base64":"AA=="}), 'JSON, one byte');
+is(item('bytes', 'bytes', q(''::bytea)), qq({"id":"$id","payload_base64":""}), 'JSON, no bytes');
+like(item('bytes', 'bytes', q(decode(repeat('00', 3000), 'hex'))), qr/^\{"id":"$id","payload_base64":"A{4000}"\}$/, 'JSON, base64 in one line');
 is(item('raw list', 'some:{other}:key', "'\\x$hex'::bytea, type => 't', key => 'k', headers => '{\"a\":\"b\"}'"),
 	$bytes, 'raw is the payload only');
 
 $node->safe_psql($db, "SELECT outbox_enqueue('raw list', i::text) FROM generate_series(1, 500) i");
 eventually { $redis->cmd('LLEN', 'some:{other}:key') == 500 } 'a list of many';
 is_deeply($redis->cmd('LRANGE', 'some:{other}:key', 0, -1), [ 1 .. 500 ], 'a list is in order');
+
+# Fields on request: when, in milliseconds, and by which queue.
+my ($at) = item('more', 'more', q('{}', headers => '{"a": "b"}')) =~ /^\{"id":"$id","payload":\{\},"headers":\{"a": "b"\},"enqueued_at":(\d{13}),"queue":"more"\}$/;
+cmp_ok(abs($at / 1000 - time), '<', 600, 'JSON, with fields');
+$node->safe_psql($db, "SELECT outbox_enqueue('more entries', '{}', headers => '{\"a\": \"b\"}', id => '$id')");
+eventually { $redis->count('more entries') == 1 } 'an entry with fields';
+my @entry = @{ ($redis->entries('more entries'))[0][1] };
+cmp_ok(abs($entry[5] / 1000 - time), '<', 600, 'when it was enqueued');
+is_deeply([ @entry[ 0 .. 4, 6 .. 9 ] ], [ id => $id, payload => '{}', 'enqueued_at', queue => 'more entries', 'h:a' => 'b' ], 'its fields, in this order');
 
 # Channels.
 my $subscriber = $redis->client;
@@ -103,7 +123,7 @@ my $length = $redis->count('short');
 ok($length >= 200 && $length <= 400, "and about as many as it should ($length)");
 
 # Queue and key names are bytes to Redis as well.
-$node->safe_psql($db, q{SELECT outbox_enqueue('a name with "quotes" and ünï', 'x')});
+$node->safe_psql($db, q{SELECT outbox_enqueue('a name with "quotes" and ünï', '{}')});
 eventually { $redis->count("key\nwith {tag} \xc3\xbc") == 1 } 'a key with a line feed, a tag and UTF-8';
 
 # Where the cursors are: beside the data, in its slot.
@@ -115,15 +135,25 @@ is(scalar(grep { /^some:\{other\}:key:outbox:[^:]+:\d+$/ } @cursors), 1, 'the cu
 $node->safe_psql($db, "CREATE DATABASE latin1 ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
 $node->safe_psql('latin1', <<'EOC');
 CREATE EXTENSION outbox;
-SELECT outbox_create_queue('latin1');
-SELECT outbox_create_queue('latin1 list', 'list');
+SELECT outbox_create_queue('latin1', settings => '{"payload_type": "bytea"}');
+SELECT outbox_create_queue('latin1 list', 'list', settings => '{"payload_type": "text"}');
+SELECT outbox_create_queue('latin1 json', 'list');
+SELECT outbox_create_queue('latin1 ' || chr(233), 'list', settings => '{"fields": ["queue"]}');
 EOC
 $node->safe_psql('latin1', <<"EOC");
 SELECT outbox_enqueue('latin1', chr(233) || 't', type => chr(228), key => chr(246), headers => jsonb_build_object(chr(252), chr(223)), id => '$id');
 SELECT outbox_enqueue('latin1', jsonb_build_object('k', chr(233)), id => '$id');
 SELECT outbox_enqueue('latin1', '\\xe9'::bytea, id => '$id');
 SELECT outbox_enqueue('latin1 list', chr(233), type => chr(228), headers => jsonb_build_object(chr(252), chr(223)), id => '$id');
+SELECT outbox_enqueue('latin1 json', payload, id => '$id') FROM (VALUES (('"' || chr(233) || '"')::jsonb), (to_jsonb(chr(233)))) AS v (payload);
+SELECT outbox_enqueue('latin1 json', ('"' || chr(233) || '"')::json, id => '$id');
+SELECT outbox_enqueue('latin1 json', '"' || chr(233) || '"', id => '$id');
+SELECT outbox_enqueue('latin1 json', convert_to('"' || chr(233) || '"', 'UTF8'), id => '$id');
+SELECT outbox_enqueue('latin1 json', convert_to('"' || chr(233) || '"', 'UTF8')::text, id => '$id');
+SELECT outbox_enqueue('latin1 json', '"\xe2\x82\xac"'::bytea, id => '$id');
+SELECT outbox_enqueue('latin1 ' || chr(233), '1', id => '$id');
 EOC
+like(($node->psql('latin1', q{SELECT outbox_enqueue('latin1 json', convert_to('"' || chr(233) || '"', 'LATIN1'))}))[2], qr/payload is not valid JSON/, 'LATIN1 bytes are no document');
 eventually { $redis->count('latin1') == 3 && $redis->cmd('LLEN', 'latin1 list') } 'LATIN1 arrives';
 is_deeply(
 	[ map { $_->[1] } $redis->entries('latin1') ],
@@ -133,6 +163,9 @@ is_deeply(
 		[ id => $id, payload => "\xe9" ]
 	],
 	'LATIN1 becomes UTF-8, bytea stays');
+eventually { $redis->cmd('LLEN', 'latin1 json') == 7 && $redis->cmd('LLEN', "latin1 \xc3\xa9") } 'documents';
+is_deeply($redis->cmd('LRANGE', 'latin1 json', 0, -1), [ (qq({"id":"$id","payload":"\xc3\xa9"})) x 6, qq({"id":"$id","payload":"\xe2\x82\xac"}) ], 'a document is one, whatever it was');
+is($redis->cmd('LPOP', "latin1 \xc3\xa9"), qq({"id":"$id","payload":1,"queue":"latin1 \xc3\xa9"}), 'and the name of a queue');
 is($redis->cmd('LPOP', 'latin1 list'), qq({"id":"$id","type":"\xc3\xa4","payload":"\xc3\xa9","headers":{"\xc3\xbc": "\xc3\x9f"}}), 'also in JSON');
 
 done_testing();

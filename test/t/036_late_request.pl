@@ -19,7 +19,7 @@ my $node = new_node('main', url => 'redis://127.0.0.1:' . $proxy->port . '/0');
 my $db = 'postgres';
 install($node, $db, 'plain');
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('held', target => 'function', redis_key => 'held',
+SELECT create_queue('held', target => 'function', redis_key => 'held',
 	on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour',
 	options => jsonb_build_object('function', $$
 		if payload == 'bad' then return {err = 'ERR bad'} end

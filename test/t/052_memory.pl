@@ -24,7 +24,7 @@ max_wal_size = 4GB
 EOC
 my $db = 'postgres';
 install($node, $db);
-$node->safe_psql($db, "SELECT outbox_create_queue('q', maxlen => 1000)");
+$node->safe_psql($db, "SELECT create_queue('q', maxlen => 1000)");
 
 my ($relay, $peak);
 

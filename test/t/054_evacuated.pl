@@ -97,7 +97,7 @@ audit($node, $db, $redis, [ 'p', 'q' ], 1803, 'a late committer: its message com
 
 # Paused in the middle of a large transaction.  Redis is made to take its time.
 sql(<<'EOC');
-SELECT outbox_create_queue('slow', target => 'function', redis_key => 'slow', options => jsonb_build_object('function', $$
+SELECT create_queue('slow', target => 'function', redis_key => 'slow', options => jsonb_build_object('function', $$
 	if redis.call('EXISTS', 'hurry') == 0 then for i = 1, 100000 do end end
 	redis.call('XADD', key, '*', 'id', id, 'payload', payload)
 $$));

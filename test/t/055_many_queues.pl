@@ -15,7 +15,7 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'q', 'r');
-$node->safe_psql($db, q{SELECT count(outbox_create_queue('queue ' || i)) FROM generate_series(1, 2200) AS i});
+$node->safe_psql($db, q{SELECT count(create_queue('queue ' || i)) FROM generate_series(1, 2200) AS i});
 
 # One of the last ones: when that flows, the relay knows them all.
 $node->safe_psql($db, q{SELECT outbox_enqueue('queue ' || i, 'x') FROM generate_series(1, 2200) AS i});

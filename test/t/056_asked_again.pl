@@ -101,7 +101,7 @@ is($redis->count('flows'), 2, 'both messages have come');
 # To a queue that it has created, which the relay doesn't know yet: as it waits, it
 # knows those that were there before, and all of them stand still.
 sql(q{SELECT outbox_pause_queue('flows')});
-enqueued_meanwhile('who has created a queue', 'f', q{SELECT outbox_create_queue('new')}, 'new');
+enqueued_meanwhile('who has created a queue', 'f', q{SELECT create_queue('new')}, 'new');
 
 sql(q{SELECT outbox_resume_queue('flows')});
 sql(q{SELECT outbox_resume_queue('paused')});

@@ -68,7 +68,7 @@ BEGIN;
 CREATE SCHEMA app;
 CREATE EXTENSION outbox SCHEMA app;
 SELECT app.outbox_create_queue('at once');
-SELECT app.outbox_enqueue('at once', 'first');
+SELECT app.outbox_enqueue('at once', '"first"');
 COMMIT;
 EOC
 eventually { $redis->count('at once') == 1 } 'the first message may be older than the relay';
@@ -99,7 +99,7 @@ audit($node, 'two', $redis, ['q'], 2, 'a database created again');
 # what is made from it needs no more to begin.
 $node->safe_psql('template1', 'CREATE EXTENSION outbox');
 $node->safe_psql('postgres', 'CREATE DATABASE five');
-$node->safe_psql('five', "SELECT outbox_create_queue('q5'); SELECT outbox_enqueue('q5', 'hello')");
+$node->safe_psql('five', q{SELECT outbox_create_queue('q5'); SELECT outbox_enqueue('q5', '"hello"')});
 eventually { $redis->count('q5') == 1 } 'a database made from a template that has the extension';
 is($node->safe_psql('template1', 'SELECT count(*) FROM outbox.relay_state'), 0, 'which has none itself');
 

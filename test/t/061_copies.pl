@@ -16,7 +16,7 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 $node->safe_psql('postgres', 'CREATE DATABASE original');
 install($node, 'original', 'q', 'settings');
-$node->safe_psql('original', "SELECT outbox_create_queue('l', 'list', redis_key => 'a list', format => 'raw')");
+$node->safe_psql('original', "SELECT create_queue('l', 'list', redis_key => 'a list', format => 'raw')");
 
 # Some delivered, some waiting, at the moment of the copy.
 put($node, 'original', 'q', map { "delivered $_" } 1 .. 5);
@@ -57,7 +57,7 @@ eventually { status($node, 'restored', 'state') eq 'running' } 'the state is "ru
 is(scalar(grep { $_ eq 'new in the restored one' } @late), 1, 'and the new one once');
 
 # New queues and messages do not collide with the restored numbers.
-$node->safe_psql('restored', "SELECT outbox_create_queue('new queue'); SELECT outbox_enqueue('new queue', 'x')");
+$node->safe_psql('restored', "SELECT create_queue('new queue'); SELECT outbox_enqueue('new queue', 'x')");
 eventually { $redis->count('new queue') == 1 } 'a new queue in the restored database';
 
 # A copy made by the server.  The relay must not be in the template then.

@@ -24,7 +24,7 @@ log_min_error_statement = panic
 EOC
 my $db = 'postgres';
 install($node, $db, 'q', 'list');
-$node->safe_psql($db, q{SELECT outbox_create_queue('json', 'list'); CREATE ROLE nosy; GRANT pg_monitor TO nosy});
+$node->safe_psql($db, q{SELECT create_queue('json', 'list'), outbox_create_queue('documents'); CREATE ROLE nosy; GRANT pg_monitor TO nosy});
 my $watched = '';
 
 # A look at all that others can see of the relay.
@@ -110,7 +110,9 @@ for my $call (
 	"'unknown', '$payload'",
 	"'q', '$payload', headers => '[\"$payload\"]'",
 	"'q', '$payload', headers => '{\"$payload\":1}'",
-	"'q', repeat('$payload', 200000)")
+	"'q', repeat('$payload', 200000)",
+	"'documents', '$payload'", "'documents', '{\"$payload\": }'", "'documents', '{\"a\": \"$payload'::bytea",
+	"'documents', '\\x$payload'", "'q', '$payload'::bytea", "'q', convert_to('$payload', 'UTF8')::text")
 {
 	my ($rc, undef, $err) = $node->psql($db, "SELECT outbox_enqueue($call)");
 	isnt($rc, 0, 'a mistake is refused');

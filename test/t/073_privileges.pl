@@ -16,6 +16,7 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'q');
+$node->safe_psql($db, q{SELECT outbox_alter_queue('q', settings => '{"payload_type": "bytea"}')});
 run_sql($node, $db, '073_roles.sql');
 
 sub as
@@ -30,6 +31,8 @@ my %may = (
 	"SELECT outbox_enqueue('q', 'text')" => [ 'producer' ],
 	"SELECT outbox_enqueue('q', '{}'::jsonb, 't', 'k', '{}', '01234567-89ab-7cde-8f01-23456789abcd')" => [ 'producer' ],
 	"SELECT outbox_enqueue('q', ''::bytea)" => [ 'producer' ],
+	"SELECT outbox_enqueue('q', '{}'::json)" => [ 'producer' ],
+	"SELECT outbox_enqueue_json('q', '{}')" => [ 'producer' ],
 	"SELECT outbox_create_queue('new')" => [],
 	"SELECT outbox_drop_queue('q')" => [],
 	"SELECT outbox_drop_queue('q', true)" => [],
@@ -55,7 +58,7 @@ for my $sql (sort keys %may)
 		is(as($role, $sql), $expected, ($expected eq 'ok' ? '' : 'denied: ') . "$role: $sql");
 	}
 }
-eventually { $redis->count('q') == 6 } 'what was allowed has arrived';
+eventually { $redis->count('q') == 8 } 'what was allowed has arrived';
 
 # A producer's own objects of the same names change nothing.
 is(as('producer', <<'EOC'), 'ok', 'a search path of traps');
@@ -64,7 +67,7 @@ CREATE TEMP SEQUENCE seq;
 SET search_path = pg_temp, pg_catalog, public;
 SELECT outbox_enqueue('q', 'trapped');
 EOC
-eventually { $redis->count('q') == 7 } 'arrives';
+eventually { $redis->count('q') == 9 } 'arrives';
 is(as('watcher', "SET default_transaction_read_only = on; SELECT state FROM outbox.status"), 'ok', 'a watcher needs no more than to read');
 
 done_testing();

@@ -21,7 +21,7 @@ settle($node, $db, $redis, 'q');
 my $n = $redis->count('q');
 
 # A transaction whose snapshot is older than the queue's first message.
-$node->safe_psql($db, "SELECT outbox_create_queue('fresh')");
+$node->safe_psql($db, "SELECT create_queue('fresh')");
 $redis->pause;
 my $old = session($node, $db);
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM journal');

@@ -18,7 +18,7 @@ install($node, $db);
 
 # A queue that stands still at a message whose payload is said to be bad.
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('q', target => 'function', redis_key => 'q',
+SELECT create_queue('q', target => 'function', redis_key => 'q',
 	options => jsonb_build_object('function', $$
 		if redis.call('EXISTS', 'bad:' .. payload) > 0 then return {err = 'ERR bad'} end
 		redis.call('XADD', key, '*', 'id', id, 'payload', payload)

@@ -19,7 +19,7 @@ install($node, $db);
 
 # Queues that refuse a message whose payload, or "all", is said to be bad.
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue(name, target => 'function', redis_key => name,
+SELECT create_queue(name, target => 'function', redis_key => name,
 	on_failure => 'retry', max_attempts => 1000, retry_delay => delay, retry_backoff => 1,
 	options => jsonb_build_object('function', $$
 		if redis.call('EXISTS', 'bad:' .. payload) + redis.call('EXISTS', 'bad:all') > 0 then

@@ -23,7 +23,7 @@ install($node, $db, 'good');
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
-sql(q{SELECT outbox_create_queue('bad', on_failure => 'retry', max_attempts => 1000, retry_delay => '0')});
+sql(q{SELECT create_queue('bad', on_failure => 'retry', max_attempts => 1000, retry_delay => '0')});
 $redis->cmd('SET', 'bad', 'of another type');
 set_gate($node, 'sleep 50', 'INSERT INTO outbox.deferred AS d');
 my $load = load($node, $db, writers => 2, queues => ['good'], max_delay => 0.01, rounds => 500);

@@ -34,7 +34,7 @@ sub mend_it { return $redis->cmd('RENAME', "$_[0] aside", $_[0]); }
 
 sub warnings { my @w = log_of($node) =~ /WARNING:.*given up message (\S+)/g; return @w; }
 
-sql("SELECT outbox_create_queue('d', on_failure => 'dead_letter')");
+sql("SELECT create_queue('d', on_failure => 'dead_letter')");
 sql("SELECT outbox_enqueue('d', 'first')");
 eventually { payloads('d') eq 'first' } 'a message arrives';
 break_it('d');
@@ -46,7 +46,9 @@ sql("BEGIN; SELECT outbox_enqueue('d', 'rolled back'); ROLLBACK");
 my @id = map { sprintf 'aaaaaaaa-0000-7000-8000-%012d', $_ } 0 .. 9;
 sql(qq{SELECT outbox_enqueue('d', '{"n": 0}'::jsonb, type => 'kind', key => 'k',
 	headers => '{"h": "1"}', id => '$id[0]')});
+sql(q{SELECT outbox_alter_queue('d', settings => '{"payload_type": "bytea"}')});
 sql("SELECT outbox_enqueue('d', '\\x00ff'::bytea, key => 'k', id => '$id[1]')");
+sql(q{SELECT outbox_alter_queue('d', settings => '{"payload_type": "text"}')});
 sql(join '', map { "SELECT outbox_enqueue('d', 'n$_', key => 'k', id => '$id[$_]');" } 2 .. 9);
 put($node, $db, 'q', 'flows');
 eventually { letters('count(*)') eq '10' } 'refused messages are dead letters';

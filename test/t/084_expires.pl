@@ -44,7 +44,7 @@ for my $policy (@policies)
 	push @paused, "paused $policy";
 	push @away, "away $policy";
 }
-sql("SELECT outbox_create_queue('$_', on_failure => '" . s/.* //r . "',"
+sql("SELECT create_queue('$_', on_failure => '" . s/.* //r . "',"
 	  . " retry_delay => '200 ms', retry_backoff => 1, max_attempts => 1000)")
   for @paused, @away, 'refused block', 'refused retry';
 
@@ -113,7 +113,7 @@ mend_it('q');
 eventually { payloads('q') eq 'young' } 'the young one goes';
 
 # An old one behind a young one isn't taken along.
-sql("SELECT outbox_create_queue('f', on_failure => 'retry', retry_delay => '200 ms', retry_backoff => 1,"
+sql("SELECT create_queue('f', on_failure => 'retry', retry_delay => '200 ms', retry_backoff => 1,"
 	  . " max_attempts => 1000, expires_after => '$limit')");
 break_it('f');
 sql("SELECT outbox_enqueue('f', 'first', key => 'k'), outbox_enqueue('f', 'second', key => 'k')");

@@ -43,7 +43,7 @@ sub wait_seen
 my $counts = 'enqueued, delivered, failed, dead_lettered, expired, waiting, deferred, held, dead_letters';
 
 # Nothing yet.
-sql("SELECT outbox_create_queue('r', on_failure => 'retry', max_attempts => 2,"
+sql("SELECT create_queue('r', on_failure => 'retry', max_attempts => 2,"
 	  . " retry_delay => '300 ms', retry_backoff => 1)");
 wait_seen('r', "$counts, oldest, latency_p50, latency_p99, last_error, last_success", '0|0|0|0|0|0|0|0|0|||||',
 	'a new queue');
@@ -170,7 +170,7 @@ for my $round (1 .. 2)
 is(seen('r', "$totals"), (grep { s/^r\|// } split /\n/, $before)[0], 'nothing was counted twice');
 
 # Again, on purpose: what was delivered since then, no more, once, in order.
-sql("SELECT outbox_create_queue('s', on_failure => 'dead_letter')");
+sql("SELECT create_queue('s', on_failure => 'dead_letter')");
 sql("SELECT outbox_enqueue('s', 's' || i) FROM generate_series(1, 5) AS i");
 eventually { $redis->count('s') == 5 } 'delivered';
 my $then = sql('SELECT clock_timestamp()');

@@ -31,9 +31,9 @@ sub reasons
 
 # One of each kind.
 sql(<<'EOC');
-SELECT outbox_create_queue('r', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour'),
-	outbox_create_queue('d', on_failure => 'dead_letter'),
-	outbox_create_queue('e'), outbox_create_queue('late');
+SELECT create_queue('r', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour'),
+	create_queue('d', on_failure => 'dead_letter'),
+	create_queue('e'), create_queue('late');
 EOC
 sql("SELECT outbox_pause_queue('e')");
 sql("SELECT outbox_enqueue('e', 'e' || i) FROM generate_series(1, 20) AS i");

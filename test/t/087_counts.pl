@@ -24,7 +24,7 @@ sub waiting { return ask($node, $db, "SELECT waiting FROM outbox.queue_status WH
 
 # Ten messages are applied before the one that stops the batch.
 my $function = q[if payload == 'bad' then return {err = 'ERR bad'} end return redis.call('RPUSH', key, payload)];
-sql("SELECT outbox_create_queue('f', 'function', on_failure => 'dead_letter',"
+sql("SELECT create_queue('f', 'function', on_failure => 'dead_letter',"
 	  . " options => jsonb_build_object('function', \$\$$function\$\$))");
 sql("SELECT outbox_pause_queue('f')");
 sql("SELECT outbox_enqueue('f', CASE i WHEN 11 THEN 'bad' ELSE 'good' END) FROM generate_series(1, 16) AS i");

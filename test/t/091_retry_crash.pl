@@ -22,10 +22,10 @@ my $db = 'postgres';
 install_keyed($node, $db);
 my @queues = ('q', 'r', 'good');
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('good');
-SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 1000,
+SELECT create_queue('good');
+SELECT create_queue('q', on_failure => 'retry', max_attempts => 1000,
 	retry_delay => '100 milliseconds', retry_max_delay => '200 milliseconds');
-SELECT outbox_create_queue('r', 'list', on_failure => 'retry', max_attempts => 1000,
+SELECT create_queue('r', 'list', on_failure => 'retry', max_attempts => 1000,
 	retry_delay => '100 milliseconds', retry_max_delay => '200 milliseconds');
 EOC
 

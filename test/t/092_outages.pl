@@ -18,7 +18,7 @@ my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 my @queues = qw(block retry dead_letter);
 install($node, $db);
-$node->safe_psql($db, "SELECT outbox_create_queue('$_', on_failure => '$_', max_attempts => 1)") for @queues;
+$node->safe_psql($db, "SELECT create_queue('$_', on_failure => '$_', max_attempts => 1)") for @queues;
 
 sub enqueue
 {

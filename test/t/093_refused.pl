@@ -20,8 +20,8 @@ my $node = new_node('main', url => $url);
 my $db = 'postgres';
 my @policies = qw(block retry dead_letter);
 install_keyed($node, $db);
-$node->safe_psql($db, "SELECT outbox_create_queue('good')");
-$node->safe_psql($db, "SELECT outbox_create_queue('$_', on_failure => '$_', max_attempts => 1000,"
+$node->safe_psql($db, "SELECT create_queue('good')");
+$node->safe_psql($db, "SELECT create_queue('$_', on_failure => '$_', max_attempts => 1000,"
 	  . " retry_delay => '300 ms', retry_backoff => 1)") for @policies;
 
 sub state_of { return queue_status($node, $db, $_[0], 'state'); }
@@ -75,7 +75,7 @@ mended('WRONGTYPE');
 # The command is forbidden, and the script that calls it is not.
 $word = "(?:NOPERM|ERR .*(?:ACL|permission|can't run this command))";
 put($node, $db, 'good', 'before');
-$node->safe_psql($db, "SELECT outbox_create_queue('list', 'list')");
+$node->safe_psql($db, "SELECT create_queue('list', 'list')");
 relay_may($redis, '-xadd');
 put_keyed($node, $db, $_, 'a key', map { "NOPERM $_" } 1 .. 20) for @policies;
 put($node, $db, 'list', 'list');

@@ -18,9 +18,9 @@ my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install_keyed($node, $db);
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('good');
-SELECT outbox_create_queue('probe');
-SELECT outbox_create_queue('bad', on_failure => 'retry', max_attempts => 1000,
+SELECT create_queue('good');
+SELECT create_queue('probe');
+SELECT create_queue('bad', on_failure => 'retry', max_attempts => 1000,
 	retry_delay => '200 milliseconds', retry_max_delay => '1 second');
 EOC
 
@@ -93,7 +93,7 @@ audit_keyed($node, $db, $redis, [ 'good', 'bad', 'probe' ], 6000, 'under load');
 # What is tried again all the time doesn't keep others of its queue from their
 # turn.
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('turns', on_failure => 'retry', max_attempts => 1000, retry_delay => '0');
+SELECT create_queue('turns', on_failure => 'retry', max_attempts => 1000, retry_delay => '0');
 EOC
 refuse($redis, 'turns');
 my ($before, $both, $attempts) = split /\|/, run_sql($node, $db, '094_turns.sql');

@@ -52,14 +52,15 @@ ok(!IO::Select->new($listener->{socket})->can_read(0), 'nothing more is on the c
 # maxlen trims whole nodes of a hundred entries, on both ways.
 $node->safe_psql($db, 'DELETE FROM journal');
 my @shapes = (
-	q('text'),
-	q('{"b": [1, 2.50, null], "a": "\u00e9"}'::jsonb, type => 't'),
-	q('\x000d0aff'::bytea, key => 'k'),
-	q('', type => '', key => ''),
-	q(E'na\u00efve \U0001F600 "\\\\"\n', type => E'\u00e9', key => E'\u4e2d', headers => E'{"\u00fc":"\u00df","a":""}'),
-	q('x', headers => '{"one":"1"}', key => E'k\n{tag}'),
-	q(decode(repeat('0d0a00ff', 20000), 'hex'), type => 'long'),
-	q(''::bytea, headers => '{}'));
+	[ text => q('text') ],
+	[ json => q('{"b": [1, 2.50, null], "a": "\u00e9"}'::jsonb, type => 't') ],
+	[ json => q(' {"b": 1, "b": 100000000000000000000}') ],
+	[ bytea => q('\x000d0aff'::bytea, key => 'k') ],
+	[ text => q('', type => '', key => '') ],
+	[ text => q(E'na\u00efve \U0001F600 "\\\\"\n', type => E'\u00e9', key => E'\u4e2d', headers => E'{"\u00fc":"\u00df","a":""}') ],
+	[ text => q('x', headers => '{"one":"1"}', key => E'k\n{tag}') ],
+	[ bytea => q(decode(repeat('0d0a00ff', 20000), 'hex'), type => 'long') ],
+	[ bytea => q(''::bytea, headers => '{}') ]);
 my %policy = (retry_delay => 50, retry_max_delay => 60_000, max_attempts => 100);
 create_retrying($node, $db, 'exact', 'stream', %policy);
 create_retrying($node, $db, 'short', 'stream', %policy, maxlen => 100);
@@ -73,8 +74,9 @@ sub enqueue_shapes
 	for my $queue (@exact)
 	{
 		$node->safe_psql($db, join '', map {
-			sprintf "SELECT outbox_enqueue('%s', %s, id => '%08d-89ab-7cde-8f01-23456789abcd');\n",
-			  $queue, $shapes[$_], $_
+			sprintf qq{SELECT outbox_alter_queue('%1\$s', settings => '{"payload_type": "%2\$s"}');\n}
+			  . "SELECT outbox_enqueue('%1\$s', %3\$s, id => '%4\$08d-89ab-7cde-8f01-23456789abcd');\n",
+			  $queue, @{ $shapes[$_] }, $_
 		} 0 .. $#shapes);
 	}
 	return;

@@ -3,12 +3,12 @@
 -- Queues of each policy, writers that use all of it, and what is wrong with the
 -- tables at a moment.
 
-SELECT outbox_create_queue('stands');
-SELECT outbox_create_queue('paused');
-SELECT outbox_create_queue('late');
-SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
-SELECT outbox_create_queue('keyed', on_failure => 'retry', max_attempts => 4, retry_delay => '30 ms');
-SELECT outbox_create_queue('loose', on_failure => 'retry', max_attempts => 3, retry_delay => '20 ms');
+SELECT create_queue('stands');
+SELECT create_queue('paused');
+SELECT create_queue('late');
+SELECT create_queue('letters', on_failure => 'dead_letter');
+SELECT create_queue('keyed', on_failure => 'retry', max_attempts => 4, retry_delay => '30 ms');
+SELECT create_queue('loose', on_failure => 'retry', max_attempts => 3, retry_delay => '20 ms');
 
 ALTER TABLE journal ADD key text, ADD due timestamptz, ADD w int;
 CREATE TABLE cancelled (id uuid PRIMARY KEY);

@@ -19,10 +19,10 @@ my $node = new_node('main',
 my $db = 'postgres';
 install($node, $db, 'still');
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
-SELECT outbox_create_queue('once', on_failure => 'retry', max_attempts => 1);
-SELECT outbox_create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '50 ms', retry_backoff => 1);
-SELECT outbox_create_queue('again', on_failure => 'retry', max_attempts => 1000, retry_delay => '1 s', retry_backoff => 1);
+SELECT create_queue('letters', on_failure => 'dead_letter');
+SELECT create_queue('once', on_failure => 'retry', max_attempts => 1);
+SELECT create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '50 ms', retry_backoff => 1);
+SELECT create_queue('again', on_failure => 'retry', max_attempts => 1000, retry_delay => '1 s', retry_backoff => 1);
 EOC
 my $relay = relay_pid($node, $db);
 

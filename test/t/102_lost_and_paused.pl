@@ -18,8 +18,8 @@ my $db = 'postgres';
 install($node, $db);
 sub sql { my ($query) = @_; return $node->safe_psql($db, $query); }
 sql(<<'EOC');
-SELECT outbox_create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '50 ms', retry_backoff => 1);
-SELECT outbox_create_queue('letters', on_failure => 'dead_letter');
+SELECT create_queue('retry', on_failure => 'retry', max_attempts => 1000, retry_delay => '50 ms', retry_backoff => 1);
+SELECT create_queue('letters', on_failure => 'dead_letter');
 EOC
 
 sub spoil

@@ -2,7 +2,7 @@
 --
 -- Captures with names that have to be quoted wherever they stand.
 
-SELECT outbox_create_queue('it''s "odd"', redis_key => 'odd');
+SELECT create_queue('it''s "odd"', redis_key => 'odd');
 CREATE SCHEMA "sch ema";
 CREATE TABLE "sch ema"."t'\""" (id int PRIMARY KEY, "c,{""" text);
 SELECT outbox_capture('"sch ema"."t''\"""', 'it''s "odd"', columns => ARRAY['c,{"'], key => '{id}', condition => $$NEW."c,{""" <> '\'$$,

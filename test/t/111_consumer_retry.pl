@@ -24,7 +24,7 @@ install($node, $db, 'other');
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
-sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 3, retry_delay => '1 hour', retry_max_delay => '1 hour',
+sql(q{SELECT create_queue('q', on_failure => 'retry', max_attempts => 3, retry_delay => '1 hour', retry_max_delay => '1 hour',
 	retry_backoff => 1, consumer_retry => true)});
 
 # What a consumer gets, and what one of another queue gets.

@@ -20,7 +20,7 @@ install($node, $db);
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
-sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '200 milliseconds',
+sql(q{SELECT create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '200 milliseconds',
 	retry_backoff => 1, consumer_retry => true)});
 
 # Consumers that add twice what they give back: before it goes again and after.

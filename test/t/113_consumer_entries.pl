@@ -21,7 +21,7 @@ install($node, $db, 'other');
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
-sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '1 second',
+sql(q{SELECT create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '1 second',
 	retry_backoff => 1, consumer_retry => true)});
 
 my $pid = relay_pid($node, $db);

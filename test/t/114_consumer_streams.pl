@@ -22,11 +22,11 @@ install($node, $db, 'other');
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
-sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '0',
+sql(q{SELECT create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '0',
 	retry_backoff => 1, consumer_retry => true)});
 
 # A stream that can't be read stops nobody else, and is told once.
-sql(q{SELECT outbox_create_queue('w', on_failure => 'dead_letter', consumer_retry => true);
+sql(q{SELECT create_queue('w', on_failure => 'dead_letter', consumer_retry => true);
 	SELECT outbox_enqueue('w', 'one')});
 eventually { $redis->count('w') == 1 } 'a queue that gives up at once';
 refuse($redis, 'w:retry');

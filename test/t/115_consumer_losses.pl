@@ -21,7 +21,7 @@ install($node, $db);
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
-sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '0',
+sql(q{SELECT create_queue('q', on_failure => 'retry', max_attempts => 5, retry_delay => '0',
 	retry_backoff => 1, consumer_retry => true)});
 
 is(sql('SHOW outbox.retention'), '1h', 'what was read is kept for long');
@@ -64,7 +64,7 @@ give_back($redis, 'q:retry', $_, 'e') for $many->();
 eventually { $many->() == 24 } 'all delivered again';
 
 # A dropped queue leaves nothing, and one of its name knows nothing of it.
-sql(q{SELECT outbox_create_queue('w', on_failure => 'retry', retry_delay => '0', consumer_retry => true);
+sql(q{SELECT create_queue('w', on_failure => 'retry', retry_delay => '0', consumer_retry => true);
 	SELECT outbox_enqueue('w', 'one')});
 eventually { attempts($redis, 'w', 'one') eq '1' } 'one more queue';
 give_back($redis, 'w:retry', (deliveries($redis, 'w', 'one'))[0], 'e');
@@ -72,7 +72,7 @@ eventually { attempts($redis, 'w', 'one') eq '1 2' } 'of which something is give
 sql(q{SELECT outbox_drop_queue('w', true); SELECT outbox_drop_queue('q', true)});
 eventually { !$redis->cmd('EXISTS', 'q:retry', 'q:dead', 'w:retry', 'w:dead') } 'dropped';
 is(sql('SELECT count(*) FROM outbox.deferred'), 0, 'with all it had');
-sql(q{SELECT outbox_create_queue('q', on_failure => 'retry', retry_delay => '0', consumer_retry => true);
+sql(q{SELECT create_queue('q', on_failure => 'retry', retry_delay => '0', consumer_retry => true);
 	SELECT outbox_enqueue('q', 'heir')});
 eventually { attempts($redis, 'q', 'heir') eq '1' } 'another one';
 give_back($redis, 'q:retry', (deliveries($redis, 'q', 'heir'))[0], 'e');

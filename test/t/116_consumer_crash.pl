@@ -24,7 +24,7 @@ my $node = new_node('main', url => 'redis://127.0.0.1:' . $proxy->port . '/0',
 	conf => "outbox.retention = '2s'\n");
 my $db = 'postgres';
 install($node, $db);
-$node->safe_psql($db, q{SELECT outbox_create_queue('q', on_failure => 'retry', max_attempts => 4,
+$node->safe_psql($db, q{SELECT create_queue('q', on_failure => 'retry', max_attempts => 4,
 	retry_delay => '50 milliseconds', retry_backoff => 1, consumer_retry => true)});
 
 my %want;      # payload => how often it is given back; 4: it dies

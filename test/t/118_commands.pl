@@ -33,7 +33,7 @@ my $id = '0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d';
 # Commands.
 sql(q[SELECT outbox_create_queue('c', 'commands', 'jobs', on_failure => 'retry', retry_delay => '50 ms', retry_backoff => 1, max_attempts => 1000,
 	options => '{"commands": [["SADD", "c:queues", "{redis_key}"], ["HSET", "c:{id}", "attempt", "{attempt}", "x", "{header.x}", "y", "{header.y}"],
-		["LPUSH", "c:{redis_key}", "{payload}"]]}')]);
+		["LPUSH", "c:{redis_key}", "{payload}"]]}', settings => '{"payload_type": "bytea"}')]);
 $redis->cmd('SET', 'c:jobs', 'no list');
 sql(qq[SELECT outbox_enqueue('c', decode('00', 'hex') || convert_to(E'"{id}" \\r\\n', 'UTF8'), id => '$id', headers => '{"x": "{payload}"}')]);
 eventually { ($redis->cmd('HGET', "c:$id", 'attempt') // 0) > 2 } 'commands: refused at the last, it is tried again from the first';

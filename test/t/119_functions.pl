@@ -27,7 +27,7 @@ if payload == 'refuse' then return {err = 'NO thanks'} end
 if payload == 'wrong' then redis.call('LPUSH', key, payload) end
 redis.call('XADD', key, '*', 'id', id, 'type', msgtype, 'key', msgkey, 'payload', payload, 'headers', headers, 'attempt', attempt, 'now', now_ms)];
 $push =~ s/'/''/g;
-sql(qq[SELECT outbox_create_queue('f', 'function', 'fk', on_failure => 'dead_letter', options => jsonb_build_object('function', 'no Lua'))],
+sql(qq[SELECT create_queue('f', 'function', 'fk', on_failure => 'dead_letter', options => jsonb_build_object('function', 'no Lua'))],
 	q[SELECT outbox_enqueue('f', 'first', 'a type', 'a key', '{"a": "b"}', id => '01234567-89ab-7cde-8f01-23456789abcd')]);
 eventually { state_of('f') eq 'blocked' } 'function: what does not compile blocks its queue';
 like(queue_status($node, $db, 'f', 'why'), qr/^ERR Error compiling script/, 'function: and status says so');
@@ -57,7 +57,7 @@ if payload == 'f' then error(setmetatable({}, {__index = function() error('index
 if payload == 'g' then error() end
 if odd[payload] then return odd[payload] end
 redis.call('RPUSH', 'f:odd', payload)] =~ s/'/''/gr;
-sql(qq[SELECT outbox_create_queue('o', 'function', on_failure => 'dead_letter', options => jsonb_build_object('function', '$odd'))],
+sql(qq[SELECT create_queue('o', 'function', on_failure => 'dead_letter', options => jsonb_build_object('function', '$odd'))],
 	q[SELECT outbox_enqueue('o', x || y) FROM unnest('{a,b,c,d,e,f,g,h}'::text[]) AS x, unnest('{"",1,2}'::text[]) AS y ORDER BY y, x]);
 eventually { $redis->cmd('LLEN', 'f:odd') == 16 } 'function: odd errors are those of their messages only';
 is(sql("SELECT string_agg(payload_text, '' ORDER BY payload_text) FROM outbox.dead_letters WHERE queue = 'o' AND length(error) < 1100"),
@@ -76,7 +76,7 @@ eventually { $redis->count('fk') == 3 } 'function: loaded again';
 
 # ... cannot leave its database, nor take the cursor with it: the message is
 # refused, and all others arrive.
-sql(q[SELECT outbox_create_queue('s', 'function', options => '{"function": "redis.call(''SELECT'', 3) redis.call(''RPUSH'', key, payload)"}')],
+sql(q[SELECT create_queue('s', 'function', options => '{"function": "redis.call(''SELECT'', 3) redis.call(''RPUSH'', key, payload)"}')],
 	"SELECT outbox_enqueue('s', 'm' || g) FROM generate_series(1, 5) AS g");
 eventually { queue_status($node, $db, 's', 'why') =~ /a function must not call SELECT$/ } 'function: SELECT is refused';
 sql(q[SELECT outbox_alter_queue('s', options => '{"function": "if payload == ''m3'' then redis.call(''SELECT'', 3) end redis.call(''RPUSH'', key, payload)"}',

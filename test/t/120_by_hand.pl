@@ -35,7 +35,7 @@ eventually { waiting() eq "$other $id" } 'asynq: what was written into our table
 
 # What a superuser writes into outbox.queue by hand fails no relay and loses
 # no message: the queue stands still and says why.
-sql("SELECT outbox_create_queue('hand', 'list')", "SELECT outbox_enqueue('hand', 'before')");
+sql("SELECT create_queue('hand', 'list')", "SELECT outbox_enqueue('hand', 'before')");
 eventually { $redis->cmd('LLEN', 'hand') == 1 } 'by hand: a list flows';
 my $pid = relay_pid($node, $db);
 for my $target ('commands', 'function')

@@ -23,9 +23,9 @@ sub state_of { return queue_status($node, $db, $_[0], 'state'); }
 
 my $xadd = '["XADD", "{redis_key}", "*", "id", "{id}", "payload", "{payload}"]';
 sql(qq[SELECT outbox_create_queue('lc', 'commands', options => '{"commands": [$xadd]}')],
-	q[SELECT outbox_create_queue('lf', 'function', options => jsonb_build_object('function',
+	q[SELECT create_queue('lf', 'function', options => jsonb_build_object('function',
 		'redis.call("XADD", key, "*", "id", id, "payload", payload)'))],
-	q[SELECT outbox_create_queue('lr', 'function', on_failure => 'retry', retry_delay => '20 ms', options => jsonb_build_object('function',
+	q[SELECT create_queue('lr', 'function', on_failure => 'retry', retry_delay => '20 ms', options => jsonb_build_object('function',
 		'if attempt == "1" and string.byte(id, -1) % 5 == 0 then error("try again") end redis.call("XADD", key, "*", "id", id, "payload", payload)'))]);
 my $load = load($node, $db, writers => 4, queues => [ 'lc', 'lf', 'lr' ], max_delay => 0.002);
 for my $round (1 .. 8)

@@ -20,7 +20,7 @@ my $node = new_node('main', url => 'redis://127.0.0.1:' . $proxy->port . '/0');
 my $db = 'postgres';
 install($node, $db);
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('f', target => 'function', redis_key => 'f',
+SELECT create_queue('f', target => 'function', redis_key => 'f',
 	on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour',
 	options => jsonb_build_object('function', $$
 		if payload == 'bad' and redis.call('EXISTS', 'mended') == 0 then return {err = 'ERR bad'} end

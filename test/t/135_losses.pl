@@ -62,7 +62,7 @@ audit($node, $db, $redis, [ 'q', 'r' ], 60, 'all is there, once, in order');
 # same with it and without.
 $redis->cmd('SET', 'l', 'no list');
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('l', 'list', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour', format => 'raw');
+SELECT create_queue('l', 'list', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour', format => 'raw');
 SELECT outbox_enqueue('l', 'refused');
 EOC
 eventually { $node->safe_psql($db, q{SELECT count(*) FROM outbox.deferred WHERE reason = 'retry'}) == 1 } 'a message is refused';
@@ -85,7 +85,7 @@ eventually { $redis->cmd('LLEN', 'l') == 1 } 'and the message comes again';
 # knows what was delivered.
 my $proxy = OutboxTest::Proxy->start($redis->socket);
 configure($node, 'outbox.retention' => '1h', 'outbox.redis_url' => 'redis://127.0.0.1:' . $proxy->port . '/0');
-$node->safe_psql($db, q{SELECT outbox_create_queue('d')});
+$node->safe_psql($db, q{SELECT create_queue('d')});
 my ($n, $unanswered) = (0, 0);
 for my $round (1 .. 6)
 {

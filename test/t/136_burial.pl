@@ -16,7 +16,7 @@ my $node = new_node('main', redis => $redis, conf => "wal_writer_delay = 10s\nch
 my $db = 'postgres';
 install($node, $db);
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('f', target => 'function', redis_key => 'f', on_failure => 'retry', max_attempts => 2,
+SELECT create_queue('f', target => 'function', redis_key => 'f', on_failure => 'retry', max_attempts => 2,
 	retry_delay => '1 hour', retry_max_delay => '1 hour',
 	options => jsonb_build_object('function', $$
 		if payload == 'bad' and redis.call('EXISTS', 'mended') == 0 then return {err = 'ERR bad'} end

@@ -52,7 +52,7 @@ is(status($primary, $db, 'state'), 'running', 'undisturbed');
 # A message is given up while the standby is away: the next one of its key waits for
 # that.  The last attempt must not come before the standby is away: then once more.
 $primary->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('f', target => 'function', redis_key => 'f', on_failure => 'retry', max_attempts => 2,
+SELECT create_queue('f', target => 'function', redis_key => 'f', on_failure => 'retry', max_attempts => 2,
 	retry_delay => '3 s', retry_max_delay => '3 s',
 	options => jsonb_build_object('function', $$
 		if payload == 'bad' then return {err = 'ERR bad'} end

@@ -23,7 +23,7 @@ sub sql { return $node->safe_psql($db, $_[0]); }
 sql('CREATE PUBLICATION everything FOR ALL TABLES');
 install($node, $db, 'q', 'gone');
 sql("SELECT pg_create_logical_replication_slot('decoded', 'test_decoding'), pg_create_logical_replication_slot('published', 'pgoutput')");
-sql("SELECT outbox_create_queue('d', on_failure => 'dead_letter'), outbox_create_queue('r', on_failure => 'retry', retry_delay => '10 ms'), outbox_create_queue('p'), outbox_create_queue('late')");
+sql("SELECT create_queue('d', on_failure => 'dead_letter'), create_queue('r', on_failure => 'retry', retry_delay => '10 ms'), create_queue('p'), create_queue('late')");
 
 # Each of our tables is written in each way, by callers and by the relay.
 put($node, $db, 'q', map { "first $_ " . 'x' x 5000 } 1 .. 50);

@@ -23,14 +23,14 @@ sub sub_ { return $node{sub}->safe_psql($db, $_[0]); }
 
 # Both give out the same ids of queues and numbers of messages.
 pub('CREATE EXTENSION outbox');
-pub("SELECT outbox_create_queue('other'), outbox_create_queue('d')");
+pub(qq{SELECT outbox_create_queue('$_', settings => '{"payload_type": "text"}')}) for 'other', 'd';
 install($node{sub}, $db, 'own', 'd');
 $_->safe_psql($db, <<'EOC') for values %node;
 SELECT outbox_alter_queue('d', on_failure => 'dead_letter');
 CREATE TABLE t (id int PRIMARY KEY, a text);
 EOC
 sub_(<<'EOC');
-SELECT outbox_create_queue('changes');
+SELECT create_queue('changes');
 SELECT outbox_capture('t', 'changes');
 CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN

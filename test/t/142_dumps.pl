@@ -24,8 +24,8 @@ sub sql { return $node->safe_psql($db, $_[0]); }
 
 # All of these are staged when the snapshot is taken.
 sql(<<'EOC');
-SELECT outbox_create_queue('r', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour'),
-	outbox_create_queue('d', on_failure => 'dead_letter'), outbox_create_queue('late');
+SELECT create_queue('r', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour'),
+	create_queue('d', on_failure => 'dead_letter'), create_queue('late');
 SELECT outbox_pause_queue(q) FROM unnest(ARRAY['p', 'r', 'd']) AS q;
 SELECT outbox_enqueue('p', 'p' || i) FROM generate_series(1, 20) AS i;
 SELECT outbox_enqueue('r', 'r' || i, key => 'k' || i % 3) FROM generate_series(1, 9) AS i;

@@ -33,7 +33,7 @@ sub rotation
 	configure($node, 'outbox.retention' => '1h');
 	install($node, $db, "fill_$still");
 	$node->safe_psql($db, <<"EOC");
-SELECT count(outbox_create_queue('p' || i)) FROM generate_series(1, $still) AS i;
+SELECT count(create_queue('p' || i)) FROM generate_series(1, $still) AS i;
 SELECT count(outbox_pause_queue('p' || i)) FROM generate_series(1, $still) AS i;
 SELECT count(outbox_enqueue('p' || i, 'x')) FROM generate_series(1, $still) AS i;
 SELECT count(outbox_enqueue('fill_$still', 'x')) FROM generate_series(1, $rows);

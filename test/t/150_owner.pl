@@ -36,7 +36,7 @@ sub why { my ($like) = @_; return eventually { status($node, $db, 'why') =~ $lik
 sub use_all
 {
 	my $n = shift;
-	for my $sql ("SELECT outbox_create_queue('new$n')", "SELECT outbox_alter_queue('new$n', on_failure => 'retry')",
+	for my $sql ("SELECT create_queue('new$n')", "SELECT outbox_alter_queue('new$n', on_failure => 'retry')",
 		"SELECT outbox_pause_queue('new$n')", "SELECT outbox_resume_queue('new$n')",
 		"SELECT put('q', 'message $n')",
 		"SELECT outbox_enqueue('new$n', 'x', delay => '1 hour', id => '00000000-0000-0000-0000-000000000001')",
@@ -53,7 +53,7 @@ sub use_all
 }
 
 # With an owner without rights of its own everything works.
-$node->safe_psql($db, q{SELECT outbox_create_queue('dead', on_failure => 'dead_letter')});
+$node->safe_psql($db, q{SELECT create_queue('dead', on_failure => 'dead_letter')});
 $redis->cmd('SET', 'dead', 'no stream');
 $node->safe_psql($db, q{SELECT outbox_enqueue('dead', 'x', id => '00000000-0000-0000-0000-000000000002')});
 eventually { $node->safe_psql($db, 'SELECT count(*) FROM outbox.dead_letters') == 1 } 'a dead letter';

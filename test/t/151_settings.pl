@@ -20,8 +20,8 @@ EOC
 my $db = 'postgres';
 install($node, $db, 'q', 'paused', 'later');
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('bad', on_failure => 'retry', max_attempts => 2, retry_delay => '1 ms');
-SELECT outbox_create_queue('dead', on_failure => 'dead_letter');
+SELECT create_queue('bad', on_failure => 'retry', max_attempts => 2, retry_delay => '1 ms');
+SELECT create_queue('dead', on_failure => 'dead_letter');
 SELECT outbox_pause_queue('paused');
 CREATE ROLE app;
 EOC

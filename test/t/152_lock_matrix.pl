@@ -25,10 +25,10 @@ EOC
 my $db = 'postgres';
 install($node, $db, 'q');
 $node->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('bad', on_failure => 'retry', max_attempts => 2, retry_delay => '20 ms', retry_backoff => 1);
-SELECT outbox_create_queue('dead', on_failure => 'dead_letter');
-SELECT outbox_create_queue('paused');
-SELECT outbox_create_queue('consumed', on_failure => 'retry', consumer_retry => true);
+SELECT create_queue('bad', on_failure => 'retry', max_attempts => 2, retry_delay => '20 ms', retry_backoff => 1);
+SELECT create_queue('dead', on_failure => 'dead_letter');
+SELECT create_queue('paused');
+SELECT create_queue('consumed', on_failure => 'retry', consumer_retry => true);
 SELECT outbox_pause_queue('paused');
 EOC
 $redis->cmd('SET', $_, 'no stream') for 'bad', 'dead';

@@ -19,8 +19,8 @@ my $redis = OutboxTest::Redis->start('proto-max-bulk-len' => '1mb');
 my $node = new_node('main', redis => $redis, conf => "outbox.max_message_size = '8MB'\nlog_min_messages = debug1\n");
 my $db = 'postgres';
 install_keyed($node, $db);
-$node->safe_psql($db, "SELECT outbox_create_queue('good')");
-$node->safe_psql($db, "SELECT outbox_create_queue('$_', on_failure => '$_', max_attempts => 2,"
+$node->safe_psql($db, "SELECT create_queue('good')");
+$node->safe_psql($db, "SELECT create_queue('$_', on_failure => '$_', max_attempts => 2,"
 	  . " retry_delay => '100 ms', retry_backoff => 1)") for qw(block retry dead_letter);
 
 sub put_large

@@ -19,7 +19,7 @@ my $redis = OutboxTest::Redis->start(appendonly => 'yes', appendfsync => 'always
 my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'good');
-$node->safe_psql($db, "SELECT outbox_create_queue('$_', on_failure => 'dead_letter')") for qw(cut dies);
+$node->safe_psql($db, "SELECT create_queue('$_', on_failure => 'dead_letter')") for qw(cut dies);
 settle($node, $db, $redis, 'good', 'cut', 'dies');
 my $marks = PostgreSQL::Test::Utils::tempdir();
 

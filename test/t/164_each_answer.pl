@@ -44,8 +44,8 @@ my ($n, @impostors) = (0);
 my $node = new_node('main', url => 'redis://:secret@127.0.0.1:1/0');
 my $db = 'postgres';
 install($node, $db, 'q');
-$node->safe_psql($db, "SELECT outbox_create_queue('r', on_failure => 'retry', max_attempts => 1000, retry_delay => '300 ms', retry_backoff => 1)");
-$node->safe_psql($db, "SELECT outbox_create_queue('c', on_failure => 'retry', consumer_retry => true)");
+$node->safe_psql($db, "SELECT create_queue('r', on_failure => 'retry', max_attempts => 1000, retry_delay => '300 ms', retry_backoff => 1)");
+$node->safe_psql($db, "SELECT create_queue('c', on_failure => 'retry', consumer_retry => true)");
 $redis->cmd('SET', 'r', 'of another type');
 my $refused = 0;
 

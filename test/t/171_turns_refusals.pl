@@ -20,7 +20,7 @@ install($node, $db);
 sub create
 {
 	my ($queue, $policy) = @_;
-	$node->safe_psql($db, "SELECT outbox_create_queue('$queue', on_failure => '$policy',"
+	$node->safe_psql($db, "SELECT create_queue('$queue', on_failure => '$policy',"
 		  . ' max_attempts => 2, retry_delay => \'1 hour\', retry_max_delay => \'1 hour\')');
 	return;
 }

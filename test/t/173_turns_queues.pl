@@ -22,7 +22,7 @@ my ($first, $delivered) = (1, 0);
 short_turns
 {
 	my ($n) = @_;
-	$node->safe_psql($db, "SELECT count(outbox_create_queue('queue ' || i)) FROM generate_series($first, $n) AS i");
+	$node->safe_psql($db, "SELECT count(create_queue('queue ' || i)) FROM generate_series($first, $n) AS i");
 	$node->safe_psql($db, "SELECT count(outbox_enqueue('queue ' || i, 'x')) FROM generate_series($first, $n) AS i");
 	$delivered += $n - $first + 1;
 	eventually { status($node, $db, 'delivered') == $delivered } "$n queues flow";

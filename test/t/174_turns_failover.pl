@@ -21,7 +21,7 @@ for my $n (50, 200)
 	my $redis = OutboxTest::Redis->start;
 	my $primary = new_node("primary$n", redis => $redis, streaming => 1, conf => 'max_worker_processes = 16');
 	install($primary, $db, 'q');
-	$primary->safe_psql($db, "SELECT count(outbox_create_queue('queue ' || i)) FROM generate_series(1, $n) AS i");
+	$primary->safe_psql($db, "SELECT count(create_queue('queue ' || i)) FROM generate_series(1, $n) AS i");
 	$primary->safe_psql($db, "SELECT count(outbox_enqueue('queue ' || i, 'x')) FROM generate_series(1, $n) AS i");
 	eventually { scalar @{ $redis->cmd('KEYS', 'queue *') } == $n } "$n queues flow";
 	put($primary, $db, 'q', 'of before');

@@ -30,7 +30,7 @@ sub make
 {
 	my ($db) = @_;
 	$admin->query_safe("CREATE DATABASE $db");
-	$node->safe_psql($db, "CREATE EXTENSION outbox; SELECT outbox_create_queue('$db'); SELECT outbox_enqueue('$db', 'hello')");
+	$node->safe_psql($db, "CREATE EXTENSION outbox; SELECT outbox_create_queue('$db'); SELECT outbox_enqueue('$db', '1')");
 	return;
 }
 
@@ -51,7 +51,7 @@ my $told = qr/WARNING:  no background worker is free for an outbox relay in data
 eventually { my @n = log_of($node) =~ /$told/g; @n >= 3 } 'the log says it';
 for my $i (1 .. 3)
 {
-	$node->safe_psql('db3', "SELECT outbox_enqueue('db3', 'again')");
+	$node->safe_psql('db3', "SELECT outbox_enqueue('db3', '2')");
 	make("other$i");
 }
 eventually { status($node, 'other3', 'state, why, since IS NOT NULL') =~ $lack } 'one more';
@@ -84,10 +84,10 @@ $admin->quit;
 $node->restart;
 $admin = session($node, 'postgres');
 eventually { relays() eq 'db4 db5' } 'both get their relays';
-$node->safe_psql($_, "SELECT outbox_enqueue('$_', 'after a restart')") for 'db4', 'db5';
+$node->safe_psql($_, "SELECT outbox_enqueue('$_', '3')") for 'db4', 'db5';
 eventually { $redis->count('db4') == 2 && $redis->count('db5') == 2 } 'and deliver';
 $node->safe_psql('db4', 'DROP EXTENSION outbox');
-$node->safe_psql('plain8', "CREATE EXTENSION outbox; SELECT outbox_create_queue('late'); SELECT outbox_enqueue('late', 'x')");
+$node->safe_psql('plain8', "CREATE EXTENSION outbox; SELECT outbox_create_queue('late'); SELECT outbox_enqueue('late', '1')");
 eventually { $redis->count('late') == 1 } 'one of the many begins late';
 $node->safe_psql('plain8', 'DROP EXTENSION outbox');
 
@@ -132,6 +132,6 @@ put_in('db5', 'waits');
 set_workers(8);
 eventually { $redis->count('db5') == 3 } 'what was staged meanwhile is delivered';
 
-sub put_in { my ($db, $body) = @_; return $node->safe_psql($db, "SELECT outbox_enqueue('$db', '$body')"); }
+sub put_in { my ($db, $body) = @_; return $node->safe_psql($db, "SELECT outbox_enqueue('$db', '\"$body\"')"); }
 
 done_testing();

@@ -20,7 +20,7 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'other');
-$node->safe_psql($db, "SELECT count(outbox_create_queue('q' || i, on_failure => 'dead_letter', consumer_retry => true)) FROM generate_series(1, $queues) AS i");
+$node->safe_psql($db, "SELECT count(create_queue('q' || i, on_failure => 'dead_letter', consumer_retry => true)) FROM generate_series(1, $queues) AS i");
 
 # One entry for each queue, some at once, by a script.
 sub give_to_each
@@ -80,7 +80,7 @@ at_best
 1.01, 'then it is as before: looks, of those that may be';
 
 # Queues come and go.
-$node->safe_psql($db, q{SELECT outbox_create_queue('late', on_failure => 'dead_letter', consumer_retry => true); SELECT outbox_drop_queue('q1', true)});
+$node->safe_psql($db, q{SELECT create_queue('late', on_failure => 'dead_letter', consumer_retry => true); SELECT outbox_drop_queue('q1', true)});
 $redis->cmd('XADD', 'late:dead', '*', 'payload', 'late', 'error', 'e');
 eventually { letters($node, $db, 'count(*)', "queue = 'late'") eq '1' } 'a new one';
 is(log_of($node) =~ /WARNING:.*cannot read/ ? 1 : 0, 0, 'no trouble on the way');

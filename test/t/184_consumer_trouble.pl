@@ -20,7 +20,7 @@ my ($url, $proxy) = relay_url($redis);
 my $node = new_node('main', url => $url, conf => "outbox.retention = 1s\n");
 my $db = 'postgres';
 install($node, $db, 'other');
-$node->safe_psql($db, "SELECT outbox_create_queue('$_', on_failure => 'dead_letter', consumer_retry => true)") for 'w', map { "a$_" } 1 .. 10;
+$node->safe_psql($db, "SELECT create_queue('$_', on_failure => 'dead_letter', consumer_retry => true)") for 'w', map { "a$_" } 1 .. 10;
 my ($n, $returned) = (0, 0);
 
 sub connection { my ($id) = $redis->cmd('CLIENT', 'LIST') =~ /^id=(\d+) .*name=outbox /m; return $id // ''; }

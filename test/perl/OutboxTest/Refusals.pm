@@ -68,7 +68,7 @@ sub create_retrying
 	my ($node, $db, $queue, $target, %opt) = @_;
 	my %policy = (retry_delay => 3_600_000, retry_max_delay => 86_400_000, %opt);
 	s/^(\d+)$/'$1 milliseconds'/ for @policy{qw(retry_delay retry_max_delay)};
-	$node->safe_psql($db, "SELECT outbox_create_queue('$queue', '$target', on_failure => 'retry'"
+	$node->safe_psql($db, "SELECT create_queue('$queue', '$target', on_failure => 'retry'"
 		  . join('', map { ", $_ => $policy{$_}" } sort keys %policy) . ')');
 	return;
 }

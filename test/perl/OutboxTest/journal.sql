@@ -11,6 +11,17 @@ CREATE TABLE journal (
 	body text NOT NULL,
 	at timestamptz NOT NULL DEFAULT clock_timestamp());
 
+-- A queue whose payloads are any text, as what the tests send is no JSON.
+CREATE FUNCTION create_queue(name text, target text DEFAULT 'stream', redis_key text DEFAULT NULL,
+	format text DEFAULT NULL, maxlen bigint DEFAULT NULL, on_failure text DEFAULT 'block',
+	max_attempts int DEFAULT 10, retry_delay interval DEFAULT '1 s', retry_backoff float DEFAULT 2,
+	retry_max_delay interval DEFAULT '10 min', expires_after interval DEFAULT NULL,
+	options jsonb DEFAULT NULL, consumer_retry boolean DEFAULT false) RETURNS void
+LANGUAGE sql AS $$
+	SELECT outbox_create_queue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+		settings => '{"payload_type": "text"}');
+$$;
+
 -- One message and its journal row, in one statement: the snapshot is older
 -- than the enqueue.
 CREATE FUNCTION put(queue text, body text) RETURNS void
