@@ -61,6 +61,23 @@ member(HeapTupleHeader row, const char *name)
 	return GetAttributeByName(row, name, &isnull);
 }
 
+/*
+ * What a message says beside itself, of an array of names.
+ */
+static int
+read_fields(Datum array)
+{
+	Datum	   *names;
+	int			n;
+	int			fields = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, NULL, &n);
+	for (int i = 0; i < n; i++)
+		fields |= outbox_field(TextDatumGetCString(names[i]));
+	return fields;
+}
+
 static OutboxTarget
 read_target(const char *name)
 {
@@ -99,6 +116,7 @@ read_queue(HeapTupleHeader row, OutboxQueue *queue)
 	queue->format = strcmp(format, "raw") == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
 	queue->options = varlena_member(row, "options");
 	queue->consumer_retry = DatumGetBool(member(row, "consumer_retry"));
+	queue->fields = read_fields(member(row, "fields"));
 }
 
 static void
@@ -114,6 +132,7 @@ read_message(HeapTupleHeader row, OutboxMessage *msg)
 	msg->headers = varlena_member(row, "headers");
 	msg->options = varlena_member(row, "options");
 	msg->history = varlena_member(row, "history");
+	msg->enqueued_at = DatumGetTimestampTz(member(row, "enqueued_at"));
 }
 
 /*

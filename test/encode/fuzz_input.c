@@ -208,17 +208,17 @@ take_payload(Input *in, Model *m)
 	switch (take(in, 1) % 3)
 	{
 		case 0:
-			m->msg.kind = OUTBOX_KIND_BYTEA;
+			m->msg.kind = OUTBOX_PAYLOAD_BYTEA;
 			for (size_t i = 0; i < len; i++)
 				appendStringInfoChar(&bytes, (char) take(in, 1));
 			break;
 		case 1:
-			m->msg.kind = OUTBOX_KIND_TEXT;
+			m->msg.kind = OUTBOX_PAYLOAD_TEXT;
 			text = take_text(in, "");
 			bytes = text.utf8;
 			break;
 		default:
-			m->msg.kind = OUTBOX_KIND_JSONB;
+			m->msg.kind = OUTBOX_PAYLOAD_JSON;
 			text = take_text(in, "");
 			append_json(&bytes, &text.utf8);
 			break;
@@ -241,6 +241,7 @@ take_message(Input *in)
 					  m->msg.id.data[i]);
 	}
 	m->msg.attempts = take(in, 2) & 0x7fff;
+	m->msg.enqueued_at = args.now - m->msg.attempts * INT64CONST(1000003);
 	take_payload(in, m);
 	init_text(&m->type);
 	init_text(&m->key);

@@ -276,6 +276,10 @@ check_stream_entry(const Model *m, const char *shape)
 		check(named && next_is("attempt") && next_is_number(m->msg.attempts + 1));
 	if (queue.consumer_retry && m->msg.history != NULL && m->msg.attempts > 0)
 		check(next_is("error") && next_is_text(&m->error));
+	if (queue.fields & OUTBOX_FIELD_ENQUEUED_AT)
+		check(named && next_is("enqueued_at") && next_is_number(UNIX_US(m->msg.enqueued_at) / 1000));
+	if (queue.fields & OUTBOX_FIELD_QUEUE)
+		check(named && next_is("queue") && next_is_text(&queue_name));
 	if (!named)
 	{
 		check(m->msg.headers == NULL && queue.maxlen == 0);
@@ -397,6 +401,20 @@ check_base64(const JsonbValue *v, OutboxBytes payload)
 }
 
 static void
+check_fields(Jsonb *json, const Model *m)
+{
+	JsonbValue *at = json_member(json, "enqueued_at");
+	JsonbValue *name = json_member(json, "queue");
+
+	check((at != NULL) == ((queue.fields & OUTBOX_FIELD_ENQUEUED_AT) != 0));
+	check(at == NULL || (at->type == jbvNumeric &&
+						 DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(at->val.numeric))) ==
+						 UNIX_US(m->msg.enqueued_at) / 1000));
+	check((name != NULL) == ((queue.fields & OUTBOX_FIELD_QUEUE) != 0));
+	check(name == NULL || is_string(name, queue_name.server.data, queue_name.server.len));
+}
+
+static void
 check_json(const Model *m)
 {
 	OutboxBytes arg = next_arg();
@@ -411,7 +429,8 @@ check_json(const Model *m)
 	check(memchr(arg.data, '\n', arg.len) == NULL);
 	json = parse_utf8(arg);
 	check(JB_ROOT_COUNT(json) == 2 + (m->msg.type != NULL) + (m->msg.key != NULL) +
-		  (m->msg.headers != NULL));
+		  (m->msg.headers != NULL) + (queue.fields & OUTBOX_FIELD_ENQUEUED_AT ? 1 : 0) +
+		  (queue.fields & OUTBOX_FIELD_QUEUE ? 1 : 0));
 	check(is_string(json_member(json, "id"), m->id, 36));
 	v = json_member(json, "type");
 	check((v != NULL) == (m->msg.type != NULL));
@@ -419,6 +438,7 @@ check_json(const Model *m)
 	v = json_member(json, "key");
 	check((v != NULL) == (m->msg.key != NULL));
 	check(v == NULL || is_string(v, m->key.server.data, m->key.server.len));
+	check_fields(json, m);
 	if (m->msg.headers != NULL)
 	{
 		v = json_member(json, "headers");
@@ -426,7 +446,7 @@ check_json(const Model *m)
 		check(compareJsonbContainers(v->val.binary.data, &((Jsonb *)
 			  PG_DETOAST_DATUM(PointerGetDatum(m->msg.headers)))->root) == 0);
 	}
-	if (m->msg.kind == OUTBOX_KIND_BYTEA)
+	if (m->msg.kind == OUTBOX_PAYLOAD_BYTEA)
 		check_base64(json_member(json, "payload_base64"), m->payload);
 	else
 	{
@@ -434,7 +454,7 @@ check_json(const Model *m)
 
 		payload = pg_any_to_server(payload, m->payload.len, PG_UTF8);
 		v = json_member(json, "payload");
-		if (m->msg.kind == OUTBOX_KIND_TEXT)
+		if (m->msg.kind == OUTBOX_PAYLOAD_TEXT)
 			check(is_string(v, payload, strlen(payload)));
 		else
 		{
@@ -489,14 +509,18 @@ fuzz_messages(Input *in, OutboxTarget target, bool counted, void (*check_one) (c
 {
 	Model	   *models[MAX_MESSAGES];
 	int			n = 1 + take(in, 1) % MAX_MESSAGES;
+	int			choice = 0;
 
 	take_queue(in, target);
 	if (target == OUTBOX_TARGET_STREAM || target == OUTBOX_TARGET_WATERMILL)
 		queue.maxlen = take(in, 1) % 4 == 0 ? take_number(in, PG_INT64_MAX) : 0;
+	if (target == OUTBOX_TARGET_STREAM || target == OUTBOX_TARGET_LIST)
+		choice = take(in, 1);
 	if (target == OUTBOX_TARGET_STREAM)
-		queue.consumer_retry = take(in, 1) % 4 == 0;
+		queue.consumer_retry = choice % 4 == 0;
 	if (target == OUTBOX_TARGET_LIST)
-		queue.format = take(in, 1) % 4 == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
+		queue.format = choice % 4 == 0 ? OUTBOX_FORMAT_RAW : OUTBOX_FORMAT_JSON;
+	queue.fields = choice / 4 % 4;
 	for (int i = 0; i < n; i++)
 	{
 		models[i] = take_message(in);

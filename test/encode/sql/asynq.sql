@@ -39,6 +39,8 @@ SELECT states('{"unique_ttl": 60, "unique_key": "u", "process_at": 1795381300}')
 SELECT states('{"unique_ttl": 60, "unique_key": "u", "process_at": 1795381100}');
 SELECT states('{"unique_ttl": 60, "unique_key": "u", "group": "g"}');
 SELECT states('{"unique_ttl": 60, "unique_key": "u", "group": "g", "process_at": 1795381300}');
+-- of a task without payload no key
+SELECT states('{"unique_ttl": 60}');
 -- a key may have what separates: it is not taken apart again
 SELECT states('{"unique_ttl": 1, "unique_key": "a:b:{c}"}');
 

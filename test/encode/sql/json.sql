@@ -17,6 +17,12 @@ SELECT one(message('{"a": [1, "x", null]}', 't', 'k', '{"b": "2", "a": ""}', kin
 SELECT one(message('null', '', '', '{}', kind => 'j'));
 SELECT one(message('', kind => 'b'));
 SELECT n, one(message(substr('\x00ff10fb'::bytea, 1, n))) FROM generate_series(1, 4) n;
+-- when it was enqueued, and by which queue: on request
+SELECT convert_from((batch(queue('list', fields => '{enqueued_at}'), message('p', kind => 't')))[1], 'UTF8');
+SELECT convert_from((batch(queue('publish', name => E'ä "queue"\n', fields => '{queue}'), message('1', kind => 'j')))[1], 'UTF8');
+SELECT convert_from((batch(queue('list', fields => '{queue,enqueued_at}'), message('p', 't', 'k', '{"a": "1"}')))[1], 'UTF8');
+-- a document as it is
+SELECT one(message(E' {"b" :1.0,\n"b":1e999}', kind => 'j'));
 -- one line, however long
 SELECT one(message(convert_to(repeat('x', 100), 'UTF8')));
 

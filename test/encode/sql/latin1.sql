@@ -8,6 +8,8 @@ SHOW server_encoding;
 SELECT shown(batch(queue('stream'), message('\xc3bcff', 'tüp', 'schlüssel', '{"größe": "ÿ"}')));
 SELECT shown(batch(queue('stream'), message('p', 'tüp', 'schlüssel'), message('p', 'ü'), message('p', NULL, 'ü')));
 SELECT shown(batch(queue('stream', consumer_retry => true), message('p', attempts => 1, history => '[{"error": "ü"}]')));
+SELECT shown(batch(queue('stream', name => 'ä queue', fields => '{enqueued_at,queue}'), message('p')));
+SELECT (batch(queue('list', name => 'ä queue', fields => '{enqueued_at,queue}'), message('p')))[1];
 SELECT shown(batch(queue('watermill'), message('p', headers => '{"größe": "ÿ"}')));
 SELECT n, substr((batch(queue('watermill'), message(headers => jsonb_build_object('k', repeat('ü', n)))))[4], 4, 3)
 FROM unnest('{15,16,127,128}'::integer[]) n;

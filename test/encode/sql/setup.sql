@@ -3,9 +3,9 @@
 \set module :dlpath '/encode.so'
 
 CREATE TYPE queue AS (target text, redis_key text, maxlen bigint, format text, name text, options jsonb,
-                      consumer_retry boolean);
+                      consumer_retry boolean, fields text[]);
 CREATE TYPE message AS (payload bytea, type text, key text, headers jsonb, options jsonb,
-                        id uuid, kind "char", attempts integer, history jsonb);
+                        id uuid, kind "char", attempts integer, history jsonb, enqueued_at timestamptz);
 
 CREATE FUNCTION encode_messages(queue, timestamptz, boolean, message[]) RETURNS bytea[]
     LANGUAGE c STRICT AS :'module';
@@ -21,13 +21,14 @@ CREATE FUNCTION connection_hears(begins text, goes_on text) RETURNS text LANGUAG
 
 CREATE FUNCTION queue(target text, redis_key text DEFAULT 'default', maxlen bigint DEFAULT 0,
                       format text DEFAULT 'json', name text DEFAULT 'a queue', options jsonb DEFAULT NULL,
-                      consumer_retry boolean DEFAULT false)
-    RETURNS queue LANGUAGE sql AS 'SELECT target, redis_key, maxlen, format, name, options, consumer_retry';
+                      consumer_retry boolean DEFAULT false, fields text[] DEFAULT '{}')
+    RETURNS queue LANGUAGE sql AS 'SELECT target, redis_key, maxlen, format, name, options, consumer_retry, fields';
 CREATE FUNCTION message(payload bytea DEFAULT '', type text DEFAULT NULL, key text DEFAULT NULL,
                         headers jsonb DEFAULT NULL, options jsonb DEFAULT NULL,
                         id uuid DEFAULT '0190f3a2-7c1e-7b3a-9d55-3f0c2a1b4c5d',
-                        kind "char" DEFAULT 'b', attempts integer DEFAULT 0, history jsonb DEFAULT NULL)
-    RETURNS message LANGUAGE sql AS 'SELECT payload, type, key, headers, options, id, kind, attempts, history';
+                        kind "char" DEFAULT 'b', attempts integer DEFAULT 0, history jsonb DEFAULT NULL,
+                        enqueued_at timestamptz DEFAULT '2026-11-22 20:59:59.987654+00')
+    RETURNS message LANGUAGE sql AS 'SELECT payload, type, key, headers, options, id, kind, attempts, history, enqueued_at';
 
 -- A batch as it is handed to Redis on 2026-11-22 at 21:00:00.123456, and
 -- messages that are handed over one by one.

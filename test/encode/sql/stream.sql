@@ -29,6 +29,15 @@ SELECT shown(batch(queue('stream', consumer_retry => true), message('p', attempt
 -- others don't
 SELECT shown(batch(queue('stream'), message('p', attempts => 1, history => '[{"error": "e"}]')));
 
+-- when it was enqueued, and by which queue: on request
+SELECT shown(batch(queue('stream', fields => '{enqueued_at}'), message('p'), message('p', 't', 'k', '{"a": "1"}')));
+SELECT shown(batch(queue('stream', name => 'ä "queue"', fields => '{queue}'), message('p', 't')));
+SELECT shown(batch(queue('stream', fields => '{enqueued_at,queue}', maxlen => 5, consumer_retry => true),
+    message('p', 't', 'k', '{"a": "1"}', attempts => 1, history => '[{"error": "e"}]')));
+SELECT shown(alone(queue('stream', fields => '{queue,enqueued_at}'), message('p')));
+SELECT at, (batch(queue('stream', fields => '{enqueued_at}'), message('p', enqueued_at => at::timestamptz)))[10]
+FROM unnest('{1970-01-01 00:00:00.000999+00,1999-12-31 23:59:59.999999+00,2000-01-01 00:00:00+00,2026-11-22 21:00:00.001+00}'::text[]) AS at;
+
 -- runs
 SELECT shown(batch(queue('stream'), message('1'), message('2'), message('3', 't'), message('4', 't'), message('5'),
     message('6', NULL, 'k'), message('7', headers => '{"a": "1"}'), message('8', headers => '{}'), message('9')));
