@@ -10,7 +10,7 @@ a backoff nor the start of a process counts.
 """
 
 from report import compare, in_turns
-from servers import wait_until
+from servers import TEXT, wait_until
 
 PAYLOAD_BYTES = 200
 STREAM = "bench_delivery"
@@ -46,7 +46,7 @@ def plain(bench, messages, way):
 
 def run(bench):
     messages = 20_000 if bench.quick else 200_000
-    bench.postgres.psql(f"SELECT outbox_create_queue('{STREAM}')")
+    bench.postgres.psql(f"SELECT outbox_create_queue('{STREAM}', {TEXT})")
 
     def ours():
         pile_up(bench, STREAM, messages)

@@ -14,6 +14,7 @@ import threading
 
 from delivery import drain, pile_up, plain
 from report import compare
+from servers import TEXT
 
 STREAM = "bench_growth"
 
@@ -57,7 +58,7 @@ def plain_us(bench, messages):
 
 def run(bench):
     large, small = (100_000, 5_000) if bench.quick else (2_000_000, 20_000)
-    bench.postgres.psql(f"SELECT outbox_create_queue('{STREAM}')")
+    bench.postgres.psql(f"SELECT outbox_create_queue('{STREAM}', {TEXT})")
     watch = MemoryWatch(bench.relay_pid())
     lines = []
     for name, once, wanted in ((f"growth, {large:,} against {small:,}", ours_us,

@@ -13,7 +13,7 @@ design that rots gets slower and slower.
 import time
 
 from report import compare, in_turns
-from servers import BenchError
+from servers import TEXT, BenchError
 
 STREAM = "bench_pinned"
 CLIENTS = 2
@@ -69,7 +69,7 @@ def slope(seen, low, high):
 def run(bench):
     messages = 100_000 if bench.quick else 1_000_000
     pg = bench.postgres
-    pg.psql(f"SELECT outbox_create_queue('{STREAM}')")
+    pg.psql(f"SELECT outbox_create_queue('{STREAM}', {TEXT})")
     pg.set("outbox.retention", "2s")
     deliver(bench, messages // 10)      # files and caches as in the later runs
     runs = in_turns(2 if bench.quick else 4, {

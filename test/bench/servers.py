@@ -29,6 +29,9 @@ max_wal_size = 4GB
 outbox.redis_url = 'unix://{redis}'
 """
 
+# What a queue of words has, as the bodies are no JSON.
+TEXT = """settings => '{"payload_type": "text"}'"""
+
 
 class BenchError(Exception):
     """Something cannot be measured; the text says what."""

@@ -10,7 +10,7 @@ import time
 import pq
 from postgres import BIN, environment, freeze, send, wait_for
 from schedule import event, pick
-from world import MEND, QUEUES, REFUSE
+from world import MEND, REFUSE, create_sql
 
 
 # PostgreSQL's processes.
@@ -291,8 +291,7 @@ def queue_dropped(world, *_):
 
 
 def _create(world):
-    world.ask(f"SELECT outbox_create_queue('comes'{QUEUES['comes'][0]})"
-              " WHERE NOT EXISTS (SELECT FROM outbox.queue WHERE name = 'comes')")
+    world.ask(create_sql('comes') + " WHERE NOT EXISTS (SELECT FROM outbox.queue WHERE name = 'comes')")
 
 
 # Sessions.

@@ -48,6 +48,11 @@ SMALL = """SELECT c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namesp
     AND c.relname !~ '^(staging_|deferred|dead_letter|returned)'"""
 
 
+def create_sql(name):
+    """Creates a queue, of text."""
+    return f"SELECT outbox_create_queue('{name}'{QUEUES[name][0]}" """, settings => '{"payload_type": "text"}')"""
+
+
 class World:
     def __init__(self, directory, template, seed, retention):
         os.mkdir(directory)
@@ -100,7 +105,7 @@ class World:
 
     @staticmethod
     def create(session, name):
-        session.run(f"SELECT outbox_create_queue('{name}'{QUEUES[name][0]})")
+        session.run(create_sql(name))
 
     def another(self):
         """Name and port of another server."""
@@ -240,7 +245,7 @@ class World:
             self.redis.now('EVAL', MEND, 2, key, f'aside:{key}')
         for name in QUEUES:
             if not self.server.patiently('SELECT 1 FROM outbox.queue WHERE name = $1', name):
-                self.server.patiently(f"SELECT outbox_create_queue('{name}'{QUEUES[name][0]})")
+                self.server.patiently(create_sql(name))
             self.server.patiently('SELECT outbox_resume_queue($1)', name)
         self.server.patiently("SELECT outbox_alter_queue('keyed', on_failure => 'retry')")
 
