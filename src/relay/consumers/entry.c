@@ -23,8 +23,8 @@
  * hold.  Without a payload, or if the payload is larger than any that can be
  * enqueued, there is no message.
  *
- * Whether the payload was enqueued as bytea, jsonb or text is not known any
- * more; it becomes text if it can.
+ * What the queue's payload type was when the message was enqueued is not known any
+ * more; the payload becomes text if it can.
  *
  * Only the first bytes of the consumer's error are kept.  It may quote the
  * payload, so it is shown only where payloads may be shown.
