@@ -139,7 +139,7 @@ OBJS = \
 	src/relay/relay.o \
 	src/relay/wait.o
 
-REGRESS = surface payloads settings policies options jobs consumer_retry deferred \
+REGRESS = surface payloads enqueue_many settings policies options jobs consumer_retry deferred \
 	dead_letters capture forward_watermill errors privileges drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues if_not_exists dead_letters

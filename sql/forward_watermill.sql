@@ -35,14 +35,17 @@ SELECT count(*) FROM "watermill_forwarder_topic";
 -- in the producer's transaction
 BEGIN;
 EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000004","payload":"","metadata":{}}', '{}');
+-- an id that is no UUID goes along as it is
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"01J5Z3NDEKTSV4RRFFQ69G5FAV","payload":"","metadata":{}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-00000000000A","payload":"","metadata":{}}', '{}');
+EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-0000-0000-000000000000","payload":"","metadata":{}}', '{}');
+SELECT s.options FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s
+    WHERE s.options ? 'message_id' ORDER BY s.seq;
 ROLLBACK;
 SELECT count(*) FROM forwarded;
 
 -- what is refused
 EXECUTE publish ('x', '{"destination_topic":"r_nowhere","uuid":"00000000-0000-4000-8000-000000000004","payload":"","metadata":{}}', '{}');
-EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"01J5Z3NDEKTSV4RRFFQ69G5FAV","payload":"","metadata":{}}', '{}');
-EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-00000000000A","payload":"","metadata":{}}', '{}');
-EXECUTE publish ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-0000-0000-000000000000","payload":"","metadata":{}}', '{}');
 EXECUTE publish ('x', '{"winner":"secret"}', '{}');
 EXECUTE publish ('x', '"secret"', '{}');
 EXECUTE publish ('x', '[]', '{}');

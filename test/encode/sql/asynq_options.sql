@@ -20,6 +20,9 @@ SELECT staged('{"group": "g"}');
 -- unique: by the payload's MD5 or a key
 SELECT staged('{"unique_ttl": "1 minute"}');
 SELECT staged('{"unique_ttl": 60, "unique_key": "u\"\\\n"}');
+-- an id of the caller's own
+SELECT staged('{"message_id": "my id"}');
+SELECT shown(batch(queue('asynq'), message('', 't', options => staged('{"message_id": "my id"}'))));
 -- a time is rounded up
 SELECT staged(NULL, due => '2026-11-22 21:00:00+00'), staged(NULL, due => '2026-11-22 21:00:00.000001+00');
 -- the last that are taken, and the relay takes what was staged
@@ -38,6 +41,8 @@ SELECT staged('[]');
 SELECT staged('1');
 SELECT staged('{"Max_retry": 1}');
 SELECT staged('{"max_retries": 1}');
+SELECT staged('{"message_id": ""}');
+SELECT staged('{"message_id": 1}');
 SELECT staged('{"process_at": 1}');
 SELECT staged('{"max_retry": -1}');
 SELECT staged('{"max_retry": 1.5}');

@@ -12,6 +12,10 @@ SELECT shown(alone(queue('watermill'), message('p', headers => '{"key": "value"}
 SELECT shown(batch(queue('watermill', maxlen => 100), message('p'), message('q', headers => '{"a": ""}')));
 SELECT shown(alone(queue('watermill', maxlen => 100), message('p')));
 
+-- an id of the caller's own
+SELECT shown(batch(queue('watermill'), message('p', options => '{"message_id": "01HV4Z0000000000000000000X"}')));
+SELECT shown(alone(queue('watermill'), message('p', options => '{"message_id": "ü"}')));
+
 CREATE FUNCTION metadata(headers jsonb) RETURNS bytea LANGUAGE sql AS
     $$SELECT (batch(queue('watermill'), message(headers => $1)))[4]$$;
 SELECT metadata(NULL), metadata('{}');
