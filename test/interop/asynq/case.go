@@ -18,6 +18,7 @@ type task struct {
 	queue   string
 	typ     string
 	payload []byte
+	none    bool // no payload
 	headers map[string]string
 	id      string
 	at      time.Time      // zero: at once
@@ -44,7 +45,7 @@ func asJSON(v any) string {
 func (t task) bySQL(ctx context.Context, db interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }) (id string, err error) {
-	if t.payload == nil {
+	if t.payload == nil && !t.none {
 		t.payload = []byte{}
 	}
 	err = db.QueryRow(ctx,

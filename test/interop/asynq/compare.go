@@ -64,6 +64,9 @@ func cases() []task {
 		{name: "unique, empty payload", payload: []byte{},
 			options: map[string]any{"unique_ttl": "10 min"},
 			client:  []asynq.Option{asynq.Unique(10 * time.Minute)}},
+		{name: "no payload", none: true},
+		{name: "unique, no payload", none: true, options: map[string]any{"unique_ttl": 600},
+			client: []asynq.Option{asynq.Unique(600 * time.Second)}},
 		{name: "unique and scheduled", at: later, options: map[string]any{"unique_ttl": 600},
 			client: []asynq.Option{asynq.Unique(600 * time.Second)}},
 		{name: "group", options: map[string]any{"group": "g1"},
@@ -96,7 +99,7 @@ func cases() []task {
 		if t.typ == "" {
 			t.typ = "email:welcome"
 		}
-		if t.payload == nil {
+		if t.payload == nil && !t.none {
 			t.payload = []byte(t.name)
 		}
 	}
