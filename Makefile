@@ -45,11 +45,19 @@ OBJS = \
 	src/queue/policy.o \
 	src/queue/queue.o \
 	src/targets/asynq.o \
+	src/targets/celery.o \
 	src/targets/commands.o \
+	src/targets/description.o \
+	src/targets/dramatiq.o \
 	src/targets/function_source.o \
+	src/targets/iso_time.o \
+	src/targets/jobs.o \
 	src/targets/json.o \
+	src/targets/json_text.o \
 	src/targets/message_args.o \
 	src/targets/options.o \
+	src/targets/rq.o \
+	src/targets/sidekiq.o \
 	src/targets/stream.o \
 	src/targets/target.o \
 	src/targets/task_options.o \

@@ -48,7 +48,8 @@ CREATE TABLE outbox.queue (
     CONSTRAINT queue_pkey PRIMARY KEY (id),
     CONSTRAINT queue_name_key UNIQUE (name),
     CONSTRAINT queue_target_check CHECK
-        (target IN ('stream', 'list', 'publish', 'asynq', 'watermill', 'commands', 'function')),
+        (target IN ('stream', 'list', 'publish', 'asynq', 'watermill', 'celery', 'sidekiq', 'rq',
+                    'dramatiq', 'commands', 'function')),
     CONSTRAINT queue_format_check CHECK (format IN ('json', 'raw')),
     CONSTRAINT queue_on_failure_check CHECK (on_failure IN ('block', 'retry', 'dead_letter')),
     CONSTRAINT queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
@@ -74,9 +75,9 @@ COMMENT ON COLUMN outbox.queue.id IS
 COMMENT ON COLUMN outbox.queue.name IS
 'name of the queue, as outbox_enqueue() is called with it';
 COMMENT ON COLUMN outbox.queue.target IS
-'how a message becomes Redis commands: stream (XADD), list (RPUSH), publish (PUBLISH), asynq, watermill, commands, function';
+'how a message becomes Redis commands: stream (XADD), list (RPUSH), publish (PUBLISH), asynq, watermill, celery, sidekiq, rq, dramatiq, commands, function';
 COMMENT ON COLUMN outbox.queue.redis_key IS
-'name of the stream, list, channel, asynq queue or Watermill topic in Redis';
+'name of the stream, list, channel, queue of a job system or Watermill topic in Redis';
 COMMENT ON COLUMN outbox.queue.format IS
 'for list and publish: json sends one object with id, type, key, payload and headers; raw sends the payload''s bytes';
 COMMENT ON COLUMN outbox.queue.maxlen IS
@@ -805,11 +806,8 @@ COMMENT ON FUNCTION @extschema@.outbox_cancel(uuid) IS
 'cancel a message that is not due yet; returns false if there is none';
 
 /*
- * Jobs of other systems, for queues with target commands. A function returns
- * the end of a JSON object, with what to do. The object's beginning is in the
- * queue's commands, see outbox_commands(): id, queue and time, which are filled
- * in at delivery. So the message's id is the job's, and a caller says nothing
- * twice.
+ * Descriptions of jobs, for queues of the targets celery, sidekiq, rq and
+ * dramatiq. One that is written by hand is as good; outbox_enqueue() checks it.
  */
 
 CREATE FUNCTION @extschema@.outbox_celery_task(
@@ -817,250 +815,51 @@ CREATE FUNCTION @extschema@.outbox_celery_task(
     args jsonb DEFAULT '[]',
     kwargs jsonb DEFAULT '{}',
     options jsonb DEFAULT NULL)
-    RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    wrong text;
-    expires timestamptz;
-    headers jsonb;
-    body text;
-BEGIN
-    IF coalesce(task, '') = '' THEN
-        RAISE EXCEPTION 'task must not be empty'
-            USING ERRCODE = CASE WHEN task IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'It is the name of a task as its worker has registered it, for example ''proj.tasks.add''.';
-    END IF;
-    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
-        RAISE EXCEPTION 'args must be an array'
-            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example args => ''[1, "two"]''.';
-    END IF;
-    IF jsonb_typeof(kwargs) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'kwargs must be an object'
-            USING ERRCODE = CASE WHEN kwargs IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example kwargs => ''{"name": "value"}''.';
-    END IF;
-    IF jsonb_typeof(options) <> 'object' THEN
-        RAISE EXCEPTION 'options must be an object'
-            USING ERRCODE = '22023', HINT = 'For example options => ''{"expires": "2030-01-01 12:00:00+00"}''.';
-    END IF;
-    SELECT key INTO wrong
-    FROM jsonb_each(options)
-    LEFT JOIN (VALUES ('expires', 'string'), ('ignore_result', 'boolean'),
-                      ('shadow', 'string'), ('soft_time_limit', 'number'),
-                      ('time_limit', 'number')) AS known (key, type) USING (key)
-    WHERE jsonb_typeof(value) IS DISTINCT FROM type
-    ORDER BY key
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'invalid option "%" of a Celery task', wrong
-            USING ERRCODE = '22023',
-                  HINT = 'Options are expires (a timestamp), ignore_result (true or false), shadow (a string), soft_time_limit and time_limit (seconds).';
-    END IF;
-    expires := options ->> 'expires';
-    IF NOT isfinite(expires) THEN
-        RAISE EXCEPTION 'expires must be finite' USING ERRCODE = '22023';
-    END IF;
-    headers := jsonb_build_object(
-        'task', task,
-        'retries', 0,
-        'eta', NULL,
-        'expires', to_char(expires AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'shadow', options -> 'shadow',
-        'timelimit', jsonb_build_array(options -> 'time_limit', options -> 'soft_time_limit'),
-        'argsrepr', left(args::text, 1024),
-        'kwargsrepr', left(kwargs::text, 1024),
-        'ignore_result', coalesce(options -> 'ignore_result', 'false'));
-    body := jsonb_build_array(args, kwargs,
-        '{"chain": null, "chord": null, "errbacks": null, "callbacks": null}'::jsonb);
-    RETURN ',' || substr(headers::text, 2) || ',"body":' || to_json(body) || '}';
-END $$;
+    RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN coalesce(options, '{}') ||
+        CASE WHEN options ? 'expires'
+             THEN jsonb_build_object('expires', (options ->> 'expires')::timestamptz)
+             ELSE '{}' END ||
+        jsonb_build_object('task', task, 'args', args, 'kwargs', kwargs);
 REVOKE ALL ON FUNCTION @extschema@.outbox_celery_task(text, jsonb, jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_celery_task(text, jsonb, jsonb, jsonb) IS
-'a task for Celery, as payload for a queue with outbox_commands(''celery'')';
+'describes a task for Celery, as payload for a queue with target celery; options are expires, ignore_result, shadow, soft_time_limit and time_limit';
 
 CREATE FUNCTION @extschema@.outbox_sidekiq_job(
     class text,
     args jsonb DEFAULT '[]',
     options jsonb DEFAULT NULL)
-    RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    job jsonb;
-    wrong text;
-BEGIN
-    IF coalesce(class, '') = '' THEN
-        RAISE EXCEPTION 'class must not be empty'
-            USING ERRCODE = CASE WHEN class IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'It is the name of a job''s class, for example ''Billing::InvoiceJob''.';
-    END IF;
-    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
-        RAISE EXCEPTION 'args must be an array'
-            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example args => ''[1, "two"]''.';
-    END IF;
-    IF jsonb_typeof(options) <> 'object' THEN
-        RAISE EXCEPTION 'options must be an object'
-            USING ERRCODE = '22023', HINT = 'For example options => ''{"retry": 5}''.';
-    END IF;
-    SELECT key INTO wrong FROM jsonb_object_keys(options) AS key
-    WHERE key IN ('class', 'args', 'jid', 'queue', 'at', 'created_at', 'enqueued_at')
-    ORDER BY key
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'invalid option "%" of a Sidekiq job', wrong
-            USING ERRCODE = '22023',
-                  HINT = 'Class and args have arguments of their own; id, queue and time are those of the message.';
-    END IF;
-    job := '{"retry": true}' || coalesce(options, '{}') ||
-        jsonb_build_object('class', class, 'args', args);
-    RETURN ',' || substr(job::text, 2);
-END $$;
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(options, '{}') || jsonb_build_object('class', class, 'args', args);
 REVOKE ALL ON FUNCTION @extschema@.outbox_sidekiq_job(text, jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_sidekiq_job(text, jsonb, jsonb) IS
-'a job for Sidekiq, as payload for a queue with outbox_commands(''sidekiq'')';
+'describes a job for Sidekiq, as payload for a queue with target sidekiq; options are backtrace, dead, retry, retry_for, retry_queue, tags and wrapped';
 
 CREATE FUNCTION @extschema@.outbox_rq_job(
     func text,
     args jsonb DEFAULT '[]',
-    kwargs jsonb DEFAULT '{}')
-    RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-BEGIN
-    IF coalesce(func, '') = '' THEN
-        RAISE EXCEPTION 'func must not be empty'
-            USING ERRCODE = CASE WHEN func IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'It is the name of a function with its module, for example ''proj.tasks.add''.';
-    END IF;
-    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
-        RAISE EXCEPTION 'args must be an array'
-            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example args => ''[1, "two"]''.';
-    END IF;
-    IF jsonb_typeof(kwargs) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'kwargs must be an object'
-            USING ERRCODE = CASE WHEN kwargs IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example kwargs => ''{"name": "value"}''.';
-    END IF;
-    RETURN jsonb_build_array(func, NULL, args, kwargs);
-END $$;
-REVOKE ALL ON FUNCTION @extschema@.outbox_rq_job(text, jsonb, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_rq_job(text, jsonb, jsonb) IS
-'a job for RQ with its JSON serializer, as payload for a queue with outbox_commands(''rq'')';
+    kwargs jsonb DEFAULT '{}',
+    options jsonb DEFAULT NULL)
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(options, '{}') || jsonb_build_object('func', func, 'args', args, 'kwargs', kwargs);
+REVOKE ALL ON FUNCTION @extschema@.outbox_rq_job(text, jsonb, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_rq_job(text, jsonb, jsonb, jsonb) IS
+'describes a job for RQ with its JSON serializer, as payload for a queue with target rq; options are description, failure_ttl, meta, result_ttl, retries_left, retry_intervals and timeout';
 
 CREATE FUNCTION @extschema@.outbox_dramatiq_message(
     actor text,
     args jsonb DEFAULT '[]',
     kwargs jsonb DEFAULT '{}',
     options jsonb DEFAULT NULL)
-    RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    job jsonb;
-    wrong text;
-BEGIN
-    IF coalesce(actor, '') = '' THEN
-        RAISE EXCEPTION 'actor must not be empty'
-            USING ERRCODE = CASE WHEN actor IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'It is the name of an actor as its worker has declared it, for example ''add''.';
-    END IF;
-    IF jsonb_typeof(args) IS DISTINCT FROM 'array' THEN
-        RAISE EXCEPTION 'args must be an array'
-            USING ERRCODE = CASE WHEN args IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example args => ''[1, "two"]''.';
-    END IF;
-    IF jsonb_typeof(kwargs) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'kwargs must be an object'
-            USING ERRCODE = CASE WHEN kwargs IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'For example kwargs => ''{"name": "value"}''.';
-    END IF;
-    IF jsonb_typeof(options) <> 'object' THEN
-        RAISE EXCEPTION 'options must be an object'
-            USING ERRCODE = '22023', HINT = 'For example options => ''{"max_retries": 5}''.';
-    END IF;
-    SELECT key INTO wrong FROM jsonb_object_keys(options) AS key
-    WHERE key IN ('redis_message_id', 'eta')
-    ORDER BY key
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'invalid option "%" of a Dramatiq message', wrong
-            USING ERRCODE = '22023', HINT = 'Id and time are those of the message.';
-    END IF;
-    job := jsonb_build_object('actor_name', actor, 'args', args, 'kwargs', kwargs);
-    RETURN CASE WHEN options <> '{}' THEN ',' || substr(options::text, 2) ELSE '}' END ||
-        ',' || substr(job::text, 2);
-END $$;
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN jsonb_build_object('actor', actor, 'args', args, 'kwargs', kwargs, 'options', options);
 REVOKE ALL ON FUNCTION @extschema@.outbox_dramatiq_message(text, jsonb, jsonb, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_dramatiq_message(text, jsonb, jsonb, jsonb) IS
-'a message for Dramatiq, as payload for a queue with outbox_commands(''dramatiq'')';
-
-/*
- * Every Sidekiq understands times in seconds with a fraction, but only 8 and
- * later understand milliseconds. To RQ an empty field is an absent one. If a
- * task is sent again, its delivery_tag must be a new one.
- */
-
-CREATE FUNCTION @extschema@.outbox_commands(
-    system text)
-    RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    commands jsonb;
-BEGIN
-    CASE system
-    WHEN 'celery' THEN
-        commands := jsonb_build_array(
-            jsonb_build_array('LPUSH', '{redis_key}',
-                '{{"content-type":"application/json","content-encoding":"utf-8",'
-                '"properties":{{"correlation_id":"{id}","reply_to":"","delivery_mode":2,'
-                '"delivery_info":{{"exchange":"","routing_key":"{redis_key}"}},'
-                '"priority":0,"delivery_tag":"{id}.{now_ns}"}},'
-                '"headers":{{"lang":"py","id":"{id}","root_id":"{id}","parent_id":null,'
-                '"group":null,"origin":"outbox"{payload}'));
-    WHEN 'sidekiq' THEN
-        commands := jsonb_build_array(
-            jsonb_build_array('SADD', 'queues', '{redis_key}'),
-            jsonb_build_array('LPUSH', 'queue:{redis_key}',
-                '{{"jid":"{id}","queue":"{redis_key}",'
-                '"created_at":{now_ms}e-3,"enqueued_at":{now_ms}e-3{payload}'));
-    WHEN 'rq' THEN
-        commands := jsonb_build_array(
-            jsonb_build_array('SADD', 'rq:queues', 'rq:queue:{redis_key}'),
-            jsonb_build_array('HSET', 'rq:job:{id}', 'data', '{payload}',
-                'origin', '{redis_key}', 'status', 'queued', 'description', '{type}',
-                'created_at', '{now_iso}', 'enqueued_at', '{now_iso}',
-                'timeout', '{header.timeout}', 'result_ttl', '{header.result_ttl}',
-                'failure_ttl', '{header.failure_ttl}',
-                'retries_left', '{header.retries_left}',
-                'retry_intervals', '{header.retry_intervals}'),
-            jsonb_build_array('RPUSH', 'rq:queue:{redis_key}', '{id}'));
-    WHEN 'dramatiq' THEN
-        commands := jsonb_build_array(
-            jsonb_build_array('HSET', 'dramatiq:{redis_key}.msgs', '{id}',
-                '{{"queue_name":"{redis_key}","message_id":"{id}",'
-                '"message_timestamp":{now_ms},'
-                '"options":{{"redis_message_id":"{id}"{payload}'),
-            jsonb_build_array('RPUSH', 'dramatiq:{redis_key}', '{id}'));
-    ELSE
-        RAISE EXCEPTION 'no commands for system "%"', system
-            USING ERRCODE = CASE WHEN system IS NULL THEN '22004' ELSE '22023' END,
-                  HINT = 'Systems are celery, dramatiq, rq and sidekiq; for others write the commands yourself.';
-    END CASE;
-    RETURN jsonb_build_object('commands', commands);
-END $$;
-REVOKE ALL ON FUNCTION @extschema@.outbox_commands(text) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_commands(text) IS
-'options for a queue with target commands, so that workers of celery, dramatiq, rq or sidekiq take its messages';
+'describes a message for Dramatiq, as payload for a queue with target dramatiq; options are those of send_with_options()';
 
 /*
  * Dead letters, and messages that are delivered again.

@@ -92,7 +92,11 @@ typedef enum OutboxTarget
 	OUTBOX_TARGET_ASYNQ,		/* a task, see asynq.c */
 	OUTBOX_TARGET_WATERMILL,	/* XADD, see stream.c */
 	OUTBOX_TARGET_COMMANDS,		/* the queue's commands, see commands.c */
-	OUTBOX_TARGET_FUNCTION		/* the queue's function, see script.c */
+	OUTBOX_TARGET_FUNCTION,		/* the queue's function, see script.c */
+	OUTBOX_TARGET_CELERY,		/* a job, see jobs.c; so are the next */
+	OUTBOX_TARGET_SIDEKIQ,
+	OUTBOX_TARGET_RQ,
+	OUTBOX_TARGET_DRAMATIQ
 } OutboxTarget;
 
 /* what a list or a channel gets of a message */

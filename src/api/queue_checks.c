@@ -55,7 +55,7 @@ outbox_check_target(const char *target, const char *format)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown target \"%s\"", target),
-				 errhint("Targets are stream, list, publish, asynq, watermill, commands and function.")));
+				 errhint("Targets are stream, list, publish, asynq, watermill, celery, sidekiq, rq, dramatiq, commands and function.")));
 	if (format != NULL && !info->formats)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -173,6 +173,18 @@ outbox_check_delay(const char *name, const Interval *delay)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be negative", name)));
+}
+
+void
+outbox_check_payload_type(const OutboxTargetInfo *target, const char *payload_type)
+{
+	if (target->payload_type_only && payload_type != NULL &&
+		strcmp(payload_type, target->payload_type) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payloads of target \"%s\" are %s", target->name,
+						target->payload_type),
+				 errhint("Leave the setting \"payload_type\" out.")));
 }
 
 /*

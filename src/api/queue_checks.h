@@ -36,6 +36,10 @@ extern void outbox_check_max_attempts(int max_attempts);
 extern void outbox_check_backoff(double backoff);
 extern void outbox_check_delay(const char *name, const Interval *delay);
 
+/* payload_type is one of the settings, or NULL */
+extern void outbox_check_payload_type(const OutboxTargetInfo *target,
+									  const char *payload_type);
+
 /* raw: the queue's format is raw; fields are OUTBOX_FIELD_..., added up */
 extern void outbox_check_fields(const OutboxTargetInfo *target, bool raw, int fields);
 

@@ -236,6 +236,7 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 		CStringGetTextDatum(settings.payload_type != NULL ? settings.payload_type :
 							raw ? "bytea" : target->payload_type);
 	nulls[COLUMN_PAYLOAD_TYPE] = ' ';
+	outbox_check_payload_type(target, settings.payload_type);
 	outbox_check_fields(target, raw, settings.fields);
 	values[COLUMN_FIELDS] = outbox_fields_array(settings.fields);
 	nulls[COLUMN_FIELDS] = settings.fields == 0 ? 'n' : ' ';
@@ -394,6 +395,7 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 									"block") == 0);
 
 	settings = outbox_read_settings(options_arg(fcinfo, ALTER_SETTINGS));
+	outbox_check_payload_type(&outbox_targets[queue->target], settings.payload_type);
 	outbox_check_fields(&outbox_targets[queue->target], queue->format == OUTBOX_FORMAT_RAW,
 						settings.fields);
 

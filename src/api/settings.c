@@ -32,7 +32,7 @@ is_key(const JsonbValue *v, const char *name)
 }
 
 static void
-read_payload_type(const JsonbValue *v, OutboxSettings * settings)
+read_payload_type(const JsonbValue *v, OutboxSettings *settings)
 {
 	if (v->type != jbvString || outbox_payload_type(string_of(v)) == 0)
 		ereport(ERROR,
@@ -42,7 +42,7 @@ read_payload_type(const JsonbValue *v, OutboxSettings * settings)
 }
 
 static void
-read_fields(const JsonbValue *v, OutboxSettings * settings)
+read_fields(const JsonbValue *v, OutboxSettings *settings)
 {
 	int			n = v->type == jbvBinary && JsonContainerIsArray(v->val.binary.data) ?
 	JsonContainerSize(v->val.binary.data) : v->type == jbvNull ? 0 : -1;

@@ -28,7 +28,7 @@ typedef struct OutboxSettings
 	const char *payload_type;	/* a type's name; NULL if not given */
 	bool		has_fields;		/* given, maybe as null or [] */
 	int			fields;			/* OUTBOX_FIELD_..., added up */
-}			OutboxSettings;
+} OutboxSettings;
 
 /* returns the settings; options is jsonb, or NULL for none */
 extern OutboxSettings outbox_read_settings(const struct varlena *settings);

@@ -100,6 +100,18 @@ const OutboxTargetInfo outbox_targets[] = {
 	},
 	[OUTBOX_TARGET_FUNCTION] = {
 		"function", OUTBOX_TARGET_FUNCTION, false, false, false, "bytea"
+	},
+	[OUTBOX_TARGET_CELERY] = {
+		"celery", OUTBOX_TARGET_CELERY, false, false, false, "json", true
+	},
+	[OUTBOX_TARGET_SIDEKIQ] = {
+		"sidekiq", OUTBOX_TARGET_SIDEKIQ, false, false, false, "json", true
+	},
+	[OUTBOX_TARGET_RQ] = {
+		"rq", OUTBOX_TARGET_RQ, false, false, false, "json", true
+	},
+	[OUTBOX_TARGET_DRAMATIQ] = {
+		"dramatiq", OUTBOX_TARGET_DRAMATIQ, false, false, false, "json", true
 	}
 };
 

@@ -34,6 +34,7 @@ typedef struct OutboxTargetInfo
 	bool		maxlen;
 	bool		fields;			/* what it sends is outbox's own format */
 	const char *payload_type;	/* the default; that of format raw is bytea */
+	bool		payload_type_only;	/* it can't have another one */
 } OutboxTargetInfo;
 
 /* by OutboxTarget */

@@ -43,7 +43,7 @@
 
 #include "convert.h"
 #include "datatype/timestamp.h"
-#include "pgtime.h"
+#include "targets/iso_time.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -322,13 +322,11 @@ static void
 append_now(StringInfo out, PieceKind kind, TimestampTz now)
 {
 	int64		us = outbox_unix_us(now);
-	pg_time_t	seconds = us / USECS_PER_SEC;
-	char		buf[64];
 
 	switch (kind)
 	{
 		case PIECE_NOW_S:
-			appendStringInfo(out, INT64_FORMAT, (int64) seconds);
+			appendStringInfo(out, INT64_FORMAT, us / USECS_PER_SEC);
 			break;
 		case PIECE_NOW_MS:
 			appendStringInfo(out, INT64_FORMAT, us / 1000);
@@ -337,8 +335,8 @@ append_now(StringInfo out, PieceKind kind, TimestampTz now)
 			appendStringInfo(out, INT64_FORMAT "000", us);
 			break;
 		default:
-			pg_strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", pg_gmtime(&seconds));
-			appendStringInfo(out, "%s.%06dZ", buf, (int) (us % USECS_PER_SEC));
+			outbox_append_iso_time(out, us);
+			appendStringInfoChar(out, 'Z');
 			break;
 	}
 }

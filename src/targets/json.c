@@ -18,37 +18,13 @@
  */
 #include "targets/json.h"
 
-#include "common/base64.h"
-#include "utils/json.h"
-
-/*
- * Append text as a JSON string.  escape_json() needs a zero byte at the end;
- * text has none in it.
- */
-static void
-append_string(StringInfo out, OutboxBytes bytes)
-{
-	escape_json(out, pnstrdup(bytes.data, bytes.len));
-}
+#include "targets/json_text.h"
 
 static void
 append_member(StringInfo out, const char *name, OutboxBytes value)
 {
 	appendStringInfo(out, ",\"%s\":", name);
-	append_string(out, value);
-}
-
-static void
-append_base64(StringInfo out, OutboxBytes bytes)
-{
-	int			size = pg_b64_enc_len(bytes.len);
-	int			n;
-
-	enlargeStringInfo(out, size + 1);
-	n = outbox_b64_encode(bytes.data, bytes.len, out->data + out->len, size);
-	Assert(n >= 0);
-	out->len += n;
-	out->data[out->len] = '\0';
+	outbox_append_json_string(out, value);
 }
 
 static void
@@ -69,7 +45,7 @@ append_payload(StringInfo out, const OutboxMessage *msg)
 			break;
 		default:
 			appendStringInfoString(out, ",\"payload_base64\":\"");
-			append_base64(out, payload);
+			outbox_append_base64(out, payload);
 			appendStringInfoChar(out, '"');
 			break;
 	}

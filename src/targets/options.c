@@ -20,6 +20,7 @@
 #include "queue/queue.h"
 #include "targets/commands.h"
 #include "targets/function_source.h"
+#include "targets/jobs.h"
 #include "targets/message_args.h"
 #include "targets/stream.h"
 #include "targets/task_options.h"
@@ -77,6 +78,7 @@ no_options(OutboxTarget target, const char *of)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s of target \"%s\" have no options", of, outbox_targets[target].name),
+			 outbox_has_jobs(target) ? errhint("Options of a job are members of its payload.") :
 			 errhint("Leave the options out.")));
 }
 
@@ -189,5 +191,7 @@ outbox_message_options(const OutboxQueue *queue, const OutboxMessage *msg,
 	}
 	if (!is_empty(given))
 		no_options(queue->target, "messages");
+	if (outbox_has_jobs(queue->target))
+		outbox_check_job(queue->target, msg);
 	return NULL;
 }

@@ -16,6 +16,7 @@
  *							(json.c)
  *		asynq, commands, function	the number of arguments, then these
  *							(asynq.c, commands.c, here)
+ *		celery, sidekiq, rq, dramatiq	the same, for the branch of commands (jobs.c)
  *
  * Encoders are pure: what they write depends on the queue's settings, the
  * message and the batch's time only.
@@ -26,6 +27,7 @@
 
 #include "targets/asynq.h"
 #include "targets/commands.h"
+#include "targets/jobs.h"
 #include "targets/json.h"
 #include "targets/stream.h"
 
@@ -47,6 +49,10 @@ outbox_target_branch(const OutboxQueue *queue)
 		case OUTBOX_TARGET_ASYNQ:
 			return "asynq";
 		case OUTBOX_TARGET_COMMANDS:
+		case OUTBOX_TARGET_CELERY:
+		case OUTBOX_TARGET_SIDEKIQ:
+		case OUTBOX_TARGET_RQ:
+		case OUTBOX_TARGET_DRAMATIQ:
 			return "commands";
 		case OUTBOX_TARGET_FUNCTION:
 			return "function";
@@ -110,6 +116,12 @@ encode_counted(OutboxArgs *args, const OutboxQueue *queue, const OutboxMessage *
 			break;
 		case OUTBOX_TARGET_FUNCTION:
 			encode_function(args, msg);
+			break;
+		case OUTBOX_TARGET_CELERY:
+		case OUTBOX_TARGET_SIDEKIQ:
+		case OUTBOX_TARGET_RQ:
+		case OUTBOX_TARGET_DRAMATIQ:
+			outbox_encode_job(args, queue, msg);
 			break;
 		default:
 			encode_value(args, queue, msg);

@@ -85,7 +85,7 @@ static const struct
 }			targets[] =
 {
 	{"asynq", fuzz_asynq}, {"commands", fuzz_commands}, {"function", fuzz_function},
-	{"json", fuzz_json}, {"options", fuzz_options}, {"stream", fuzz_stream},
+	{"jobs", fuzz_jobs}, {"json", fuzz_json}, {"options", fuzz_options}, {"stream", fuzz_stream},
 	{"watermill", fuzz_watermill}
 };
 

@@ -112,6 +112,7 @@ extern void	fuzz_commands(Input *in);
 extern void	fuzz_asynq(Input *in);
 extern void	fuzz_stream(Input *in);
 extern void	fuzz_watermill(Input *in);
+extern void	fuzz_jobs(Input *in);
 extern void	fuzz_json(Input *in);
 extern void	fuzz_function(Input *in);
 extern void	fuzz_options(Input *in);

@@ -129,7 +129,7 @@ fuzz_options(Input *in)
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool staged = false;
 	int			n = take(in, 1);
-	OutboxTarget target = n < 128 ? OUTBOX_TARGET_ASYNQ : n % (OUTBOX_TARGET_FUNCTION + 1);
+	OutboxTarget target = n < 128 ? OUTBOX_TARGET_ASYNQ : n % (OUTBOX_TARGET_DRAMATIQ + 1);
 	Model	   *m;
 
 	take_queue(in, target);

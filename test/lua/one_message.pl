@@ -46,6 +46,7 @@ like(one('commands', 2, 'INCR', 'cursor', 2, 'INCR', 'one'), qr/^WRONGTYPE/, 'co
 is(redis('GET', 'one'), 2, 'commands: ends the message');
 is(one('commands', 0), 'ERR its commands have more than 512 MB', 'commands: too many bytes');
 is(one('commands', -1), 'ERR its commands name a cursor', 'commands: a cursor');
+is(one('commands', -2), 'ERR its payload describes no job', 'commands: no job');
 is(one('commands', 5, 'XGROUP', 'CREATE', 's', 'g', '$'), 'ERR The XGROUP subcommand requires the key to exist.'
 	. ' Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.',
 	'commands: what Redis says');

@@ -46,11 +46,10 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_discard', ARRAY['uuid'], 'boolean'),
 	('outbox_resend', ARRAY['text', 'timestamp with time zone'], 'void'),
 	('outbox_release', ARRAY['text'], 'record'),
-	('outbox_celery_task', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'text'),
-	('outbox_sidekiq_job', ARRAY['text', 'jsonb', 'jsonb'], 'text'),
-	('outbox_rq_job', ARRAY['text', 'jsonb', 'jsonb'], 'text'),
-	('outbox_dramatiq_message', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'text'),
-	('outbox_commands', ARRAY['text'], 'jsonb')) v (f, args, returns);
+	('outbox_celery_task', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb'),
+	('outbox_sidekiq_job', ARRAY['text', 'jsonb', 'jsonb'], 'jsonb'),
+	('outbox_rq_job', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb'),
+	('outbox_dramatiq_message', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb')) v (f, args, returns);
 
 SELECT results_eq(
 	$$SELECT p.proargnames::text COLLATE "default", pg_get_function_arguments(p.oid)::text FROM pg_proc p
@@ -79,9 +78,8 @@ SELECT results_eq(
 	  ('{queue,since}', 'queue text, since timestamp with time zone'),
 	  ('{task,args,kwargs,options}', 'task text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{class,args,options}', 'class text, args jsonb DEFAULT ''[]''::jsonb, options jsonb DEFAULT NULL::jsonb'),
-	  ('{func,args,kwargs}', 'func text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb'),
+	  ('{func,args,kwargs,options}', 'func text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{actor,args,kwargs,options}', 'actor text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
-	  ('{system}', 'system text'),
 	  ('{reason,messages,address}', 'reason text, OUT messages bigint, OUT address text')
 	  ORDER BY 2$$,
 	'the functions for users, their arguments and defaults');
@@ -89,7 +87,7 @@ SELECT results_eq(
 -- All but those that make payloads write: volatile, and never in a parallel
 -- worker.  None is strict: a NULL gets an error, not silence.
 CREATE TEMP VIEW pure (name, volatility) AS VALUES ('outbox_celery_task', 's'), ('outbox_sidekiq_job', 'i'),
-	('outbox_rq_job', 'i'), ('outbox_dramatiq_message', 'i'), ('outbox_commands', 'i');
+	('outbox_rq_job', 'i'), ('outbox_dramatiq_message', 'i');
 SELECT is_empty(
 	$$SELECT identity FROM member JOIN pg_proc ON objid = pg_proc.oid AND classid = 'pg_proc'::regclass
 	  WHERE proname LIKE 'outbox\_%' AND proname NOT IN (SELECT name FROM pure)
@@ -98,9 +96,8 @@ SELECT is_empty(
 SELECT is_empty(
 	$$SELECT identity FROM member JOIN pg_proc ON objid = pg_proc.oid AND classid = 'pg_proc'::regclass
 		JOIN pure ON proname = name
-	  WHERE provolatile::text <> volatility OR proparallel <> 's' OR proisstrict OR prosecdef
-		OR proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'$$,
-	'those that make payloads are stable or immutable, and have a search path of their own');
+	  WHERE provolatile::text <> volatility OR proparallel <> 's' OR proisstrict OR prosecdef OR prosqlbody IS NULL$$,
+	'those that make payloads are stable or immutable, and were parsed when they were made, so that no search path matters');
 SELECT is_empty(
 	$$SELECT identity FROM member JOIN pg_proc ON objid = pg_proc.oid AND classid = 'pg_proc'::regclass
 	  WHERE prosecdef AND NOT EXISTS (SELECT FROM unnest(proconfig) c WHERE c LIKE 'search_path=%')$$,

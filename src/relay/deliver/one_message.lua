@@ -21,11 +21,12 @@ elseif target == 'list' or target == 'publish' then
   one = function(i) return failure(x(command, key, a[i])) end
 elseif target == 'commands' then
   -- each command is the number of its arguments, then these; or one number that
-  -- says why the commands are refused (targets/commands.c)
+  -- says why the commands are refused (targets/commands.c, targets/jobs.c)
   one = function(i, last)
     while i <= last do
       if a[i] == '0' then return 'ERR its commands have more than 512 MB' end
       if a[i] == '-1' then return 'ERR its commands name a cursor' end
+      if a[i] == '-2' then return 'ERR its payload describes no job' end
       local to = i + a[i]
       local err = failure(x(unpack(a, i + 1, to)))
       if err then return err end

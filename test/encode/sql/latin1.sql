@@ -25,3 +25,6 @@ SELECT shown(batch(queue('commands', 'schlange ü', name => 'ä queue', options 
 SELECT shown(batch(queue('function'), message('\xc3bcff', 'tüp', 'schlüssel', '{"größe": "ÿ"}')));
 -- what a message is staged with is in the database's encoding again
 SELECT encode_message_options(queue('asynq'), message('p', 'tüp', options => '{"group": "größe", "unique_ttl": 1, "unique_key": "ü"}'), NULL);
+-- descriptions of jobs are UTF-8, whatever is in them; the queue's name and headers become it
+SELECT shown(batch(queue('sidekiq', 'schlange ü'), message(bytes('{"class": "Ü", "args": ["ü"]}') , headers => '{"größe": "ÿ"}')));
+SELECT shown(batch(queue('dramatiq', 'ü'), message('\x7b226163746f72223a22e282ac227d')));

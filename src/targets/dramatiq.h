@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * dramatiq.h
+ *	  A message as a message of Dramatiq.
+ *
+ * Copyright (c) 2026, the outbox developers
+ *
+ * Purpose: what describes a message of Dramatiq, and its encoding.
+ * Process: backend and relay.  Pure: no catalog, no socket.
+ * Transaction: none needed.
+ * Memory: appends to the caller's arguments; scratch in the current context.
+ * Errors: none of its own; what cannot be sent was refused at enqueue.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_DRAMATIQ_H
+#define OUTBOX_DRAMATIQ_H
+
+#include "outbox.h"
+
+#include "targets/job_system.h"
+
+extern const OutboxJobSystem outbox_dramatiq_system;
+
+#endif							/* OUTBOX_DRAMATIQ_H */

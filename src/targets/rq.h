@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * rq.h
+ *	  A message as a job of RQ.
+ *
+ * Copyright (c) 2026, the outbox developers
+ *
+ * Purpose: what describes a job of RQ, and its encoding.
+ * Process: backend and relay.  Pure: no catalog, no socket.
+ * Transaction: none needed.
+ * Memory: appends to the caller's arguments; scratch in the current context.
+ * Errors: none of its own; what cannot be sent was refused at enqueue.
+ * Locks: none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OUTBOX_RQ_H
+#define OUTBOX_RQ_H
+
+#include "outbox.h"
+
+#include "targets/job_system.h"
+
+extern const OutboxJobSystem outbox_rq_system;
+
+#endif							/* OUTBOX_RQ_H */
