@@ -27,6 +27,17 @@ def stamp(self):
     note(self, "%.3f" % time.time())
 
 
+@app.task(bind=True, name="proj.quiet", ignore_result=True)
+def quiet(self, n):
+    note(self, n)
+    return n
+
+
+@app.task(bind=True, name="proj.headers")
+def headers(self):
+    note(self, json.dumps(self.request.headers, ensure_ascii=False), self.request.traceparent)
+
+
 @app.task(bind=True, name="proj.flaky", autoretry_for=(OSError,), max_retries=3,
           default_retry_delay=0)
 def flaky(self, failures):

@@ -3,6 +3,17 @@
 # Ordinary Sidekiq jobs.  They write down that they have run.
 require "sidekiq"
 
+# what comes with a job beside its arguments
+class Tracing
+  def call(_, job, _)
+    if job["trace"]
+      File.open("processed", "a") { |f|
+        f.puts(["middleware", job["jid"], job["trace"], job["tags"].join(",")].join(" ")) }
+    end
+    yield
+  end
+end
+
 Sidekiq.configure_client do |config|
   config.redis = {url: ENV["REDIS_URL"]}
   config.logger.level = Logger::WARN
@@ -12,6 +23,7 @@ Sidekiq.configure_server do |config|
   # so that a test needn't wait for retries
   options = config.respond_to?(:options) ? config.options : config
   options[:poll_interval_average] = 1
+  config.server_middleware { |chain| chain.add Tracing }
 end
 
 module Noting
