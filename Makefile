@@ -44,6 +44,7 @@ OBJS = \
 	src/store/staging.o \
 	src/queue/policy.o \
 	src/queue/queue.o \
+	src/queue/view.o \
 	src/targets/asynq.o \
 	src/targets/celery.o \
 	src/targets/commands.o \
@@ -76,8 +77,10 @@ OBJS = \
 	src/api/queue_changed.o \
 	src/api/queue_checks.o \
 	src/api/queue_drop.o \
+	src/api/queue_insert.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
+	src/api/queue_view.o \
 	src/api/release.o \
 	src/api/replicated.o \
 	src/api/restore.o \

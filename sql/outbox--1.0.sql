@@ -596,7 +596,7 @@ CREATE FUNCTION outbox.queue_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'outbox_queue_changed';
 REVOKE ALL ON FUNCTION outbox.queue_changed() FROM PUBLIC;
 COMMENT ON FUNCTION outbox.queue_changed() IS
-'trigger: have sessions and the relay read outbox.queue again';
+'trigger: have sessions and the relay read outbox.queue again, and queues'' views follow';
 
 CREATE TRIGGER queue_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outbox.queue
@@ -604,6 +604,30 @@ CREATE TRIGGER queue_changed
 ALTER TABLE outbox.queue ENABLE ALWAYS TRIGGER queue_changed;
 COMMENT ON TRIGGER queue_changed ON outbox.queue IS
 'sessions and the relay read outbox.queue again';
+
+/*
+ * Rights: each queue has a view here, and INSERT on that is the right to enqueue.
+ * The views are made, renamed and dropped as the rows of outbox.queue are.
+ */
+
+CREATE SCHEMA outbox_queues;
+GRANT USAGE ON SCHEMA outbox_queues TO PUBLIC;
+COMMENT ON SCHEMA outbox_queues IS
+'a view for each queue of the outbox extension; INSERT on it is the right to enqueue';
+
+CREATE FUNCTION outbox.queue_insert() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_queue_insert';
+REVOKE ALL ON FUNCTION outbox.queue_insert() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.queue_insert() IS
+'trigger of queues'' views: enqueue what is inserted';
+
+CREATE TRIGGER queue_view
+    AFTER INSERT OR UPDATE OR DELETE ON outbox.queue
+    FOR EACH ROW EXECUTE FUNCTION outbox.queue_changed();
+ALTER TABLE outbox.queue ENABLE ALWAYS TRIGGER queue_view;
+COMMENT ON TRIGGER queue_view ON outbox.queue IS
+'the queue''s view in schema outbox_queues is made, renamed or dropped with it';
 
 /*
  * Queues: create, alter, pause, resume, drop. The functions have their owner's
@@ -794,6 +818,108 @@ CREATE FUNCTION @extschema@.outbox_enqueue_many(
 REVOKE ALL ON FUNCTION @extschema@.outbox_enqueue_many(text, jsonb, text[], text[], jsonb, uuid[], interval, timestamptz, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_enqueue_many(text, jsonb, text[], text[], jsonb, uuid[], interval, timestamptz, jsonb) IS
 'enqueue a message for each element of an array of payloads, in their order; headers and options are for all, or an array with one for each; returns the messages'' ids';
+
+/*
+ * Rights: EXECUTE on the functions above, and INSERT on queues' views.
+ */
+
+CREATE FUNCTION outbox.queue_view(queue text) RETURNS regclass
+    LANGUAGE c STABLE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_queue_view';
+REVOKE ALL ON FUNCTION outbox.queue_view(text) FROM PUBLIC;
+COMMENT ON FUNCTION outbox.queue_view(text) IS
+'the view whose INSERT is the right to enqueue to the queue; null if it is missing';
+
+CREATE FUNCTION outbox.set_right(command text, role regrole, queue text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    AS $$
+DECLARE
+    functions text := pg_catalog.string_agg(p.oid::pg_catalog.regprocedure::text, ', ')
+        FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = '@extschema@'::pg_catalog.regnamespace
+            AND p.proname IN ('outbox_enqueue', 'outbox_enqueue_json', 'outbox_enqueue_many');
+    owner pg_catalog.regrole := n.nspowner
+        FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'outbox_queues';
+    view pg_catalog.regclass;
+BEGIN
+    IF role IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role) THEN
+        RAISE undefined_object USING MESSAGE = pg_catalog.format('role with OID %s does not exist', role::oid);
+    END IF;
+    IF queue IS NOT NULL THEN
+        view := outbox.queue_view(queue);
+        IF view IS NULL THEN
+            RAISE undefined_object USING MESSAGE = pg_catalog.format('the view of queue "%s" is missing', queue),
+                HINT = pg_catalog.format('outbox_alter_queue(%L) makes it again.', queue);
+        END IF;
+    END IF;
+    IF queue IS NULL OR command LIKE 'GRANT%' THEN
+        EXECUTE pg_catalog.format(command, 'EXECUTE ON FUNCTION ' || functions, role);
+    END IF;
+    IF queue IS NOT NULL THEN
+        EXECUTE pg_catalog.format(command, 'INSERT ON ' || view::text, role);
+        RETURN;
+    END IF;
+    EXECUTE pg_catalog.format(command, 'INSERT ON ALL TABLES IN SCHEMA outbox_queues', role);
+    EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA outbox_queues ', owner)
+        || pg_catalog.format(command, 'INSERT ON TABLES', role);
+END;
+$$;
+REVOKE ALL ON FUNCTION outbox.set_right(text, regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION outbox.set_right(text, regrole, text) IS
+'for outbox_grant() and outbox_revoke()';
+
+CREATE FUNCTION @extschema@.outbox_grant(
+    role regrole,
+    queue text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM outbox.set_right('GRANT %s TO %s', role, queue);
+END;
+$$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_grant(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_grant(regrole, text) IS
+'let a role enqueue to a queue; null for all queues, also those that are created later';
+
+CREATE FUNCTION @extschema@.outbox_revoke(
+    role regrole,
+    queue text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    still text;
+BEGIN
+    PERFORM outbox.set_right('REVOKE %s FROM %s', role, queue);
+
+    SELECT string_agg(quote_ident(q.name), ', ' ORDER BY q.name) INTO still
+        FROM (SELECT q.name FROM outbox.queue AS q
+              WHERE (q.name = $2 OR $2 IS NULL)
+                  AND has_table_privilege($1, outbox.queue_view(q.name), 'INSERT')
+              ORDER BY q.name LIMIT 5) AS q;
+    IF still IS NOT NULL THEN
+        RAISE NOTICE USING MESSAGE = format('role %s may still enqueue to %s', $1, still),
+            DETAIL = 'It is the owner or a superuser, or has the right from another grantor, through another role or through PUBLIC.',
+            HINT = '\dp outbox_queues.* shows who has been granted what.';
+    END IF;
+    IF $2 IS NOT NULL AND EXISTS (
+        SELECT FROM pg_default_acl AS d, aclexplode(d.defaclacl) AS a
+        WHERE d.defaclnamespace = 'outbox_queues'::regnamespace AND a.grantee = $1 AND a.privilege_type = 'INSERT')
+    THEN
+        RAISE NOTICE USING MESSAGE = format('role %s may enqueue to all queues that are created from now on', $1),
+            HINT = format('outbox_revoke(%L) takes that back, together with the right on all queues.', $1::text);
+    END IF;
+END;
+$$;
+REVOKE ALL ON FUNCTION @extschema@.outbox_revoke(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_revoke(regrole, text) IS
+'take back what outbox_grant() gave, for a queue; null for all queues, also those that are created later';
 
 CREATE FUNCTION @extschema@.outbox_cancel(
     id uuid)

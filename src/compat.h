@@ -60,17 +60,7 @@
 #include "varatt.h"
 #endif
 
-/* 16: one function checks the rights on all kinds of objects */
-#if PG_VERSION_NUM >= 160000
-#define outbox_may_execute(function) \
-	(object_aclcheck(ProcedureRelationId, function, GetUserId(), \
-					 ACL_EXECUTE) == ACLCHECK_OK)
-#else
-#define outbox_may_execute(function) \
-	(pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
-#endif
-
-/* 16: ... and on the ownership of all kinds */
+/* 16: one function checks the ownership of all kinds of objects */
 #if PG_VERSION_NUM >= 160000
 #define outbox_owns_database(database) \
 	object_ownercheck(DatabaseRelationId, database, GetUserId())

@@ -124,6 +124,7 @@ typedef struct OutboxQueue
 {
 	int32		id;
 	char	   *name;
+	Oid			view;			/* with the rights, see view.h */
 	OutboxTarget target;
 	OutboxFormat format;
 	char		payload_type;	/* OUTBOX_PAYLOAD_... */

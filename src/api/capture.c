@@ -53,6 +53,7 @@
 #include "convert.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "queue/view.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -61,6 +62,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 typedef enum Operation
 {
@@ -83,6 +85,7 @@ typedef struct CaptureState
 	char	   *queue;
 	char	   *schema;
 	char	   *table;
+	Oid			owner;			/* of the table, who has the right to enqueue */
 	OutboxCapture *capture;
 	bool	   *changed;		/* by column, for the current row */
 	bool		needs_settings; /* of our own, to write a row */
@@ -147,6 +150,19 @@ needs_settings(const OutboxCapture *capture)
 	return false;
 }
 
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			result;
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	result = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+	ReleaseSysCache(tup);
+	return result;
+}
+
 static CaptureState *
 make_state(TriggerData *data)
 {
@@ -166,6 +182,7 @@ make_state(TriggerData *data)
 		args[i] = trigger->tgargs[i];
 
 	state->queue = pstrdup(args[OUTBOX_CAPTURE_QUEUE]);
+	state->owner = owner_of(relid);
 	state->schema = get_namespace_name(get_rel_namespace(relid));
 	state->table = get_rel_name(relid);
 	state->capture = outbox_capture_resolve(data->tg_relation,
@@ -398,6 +415,7 @@ enqueue_change(CaptureState *state, Operation operation,
 	if (state->needs_settings)
 		AtEOXact_GUC(true, level);
 	queue = outbox_queue_use(state->queue);
+	outbox_need_right(queue, state->owner);
 	msg.kind = queue->payload_type;
 	outbox_enqueue_message(queue, &msg, 0);
 }

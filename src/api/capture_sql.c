@@ -30,6 +30,7 @@
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "queue/queue.h"
+#include "queue/view.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -256,12 +257,12 @@ outbox_capture(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("outbox_capture()");
 	outbox_need_arg(fcinfo, ARG_TABLE, "table_name");
-	outbox_check_may_enqueue(fcinfo, JSONBOID);
-	(void) outbox_queue_use(queue);
+	outbox_need_right(outbox_queue_use(queue), GetUserId());
 	if (condition != NULL)
 		check_condition(condition);
 
 	rel = outbox_open_for_trigger(PG_GETARG_OID(ARG_TABLE));
+	outbox_need_right(outbox_queue_use(queue), rel->rd_rel->relowner);
 	(void) outbox_capture_resolve(rel, columns, key);
 	check_not_captured(rel, function, queue, wanted);
 	call = psprintf("%s(%s, %s, %s)", outbox_function_name(function),

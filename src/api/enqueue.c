@@ -33,6 +33,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "queue/view.h"
 #include "store/deferred.h"
 #include "store/staging.h"
 #include "targets/options.h"
@@ -103,16 +104,19 @@ outbox_check_headers(Jsonb *headers)
 	}
 }
 
+struct varlena *
+outbox_utf8_text(Datum value)
+{
+	text	   *t = DatumGetTextPP(value);
+
+	(void) outbox_text_to_utf8(t);	/* an error if it has no such form */
+	return t;
+}
+
 static struct varlena *
 optional_text(FunctionCallInfo fcinfo, int n)
 {
-	text	   *t;
-
-	if (PG_ARGISNULL(n))
-		return NULL;
-	t = PG_GETARG_TEXT_PP(n);
-	(void) outbox_text_to_utf8(t);	/* an error if it has no such form */
-	return t;
+	return PG_ARGISNULL(n) ? NULL : outbox_utf8_text(PG_GETARG_DATUM(n));
 }
 
 static Size
@@ -184,13 +188,13 @@ outbox_takes_null(const OutboxQueue *queue)
 }
 
 /*
- * Returns the payload's bytes; NULL for a null, which a task of asynq may have.
+ * A task of asynq may have a null.
  */
-static struct varlena *
-payload_argument(FunctionCallInfo fcinfo, const OutboxQueue *queue, Oid type)
+struct varlena *
+outbox_payload_or_null(const OutboxQueue *queue, Oid type, Datum value, bool isnull)
 {
-	if (!PG_ARGISNULL(ARG_PAYLOAD))
-		return outbox_payload_bytes(queue, type, PG_GETARG_DATUM(ARG_PAYLOAD));
+	if (!isnull)
+		return outbox_payload_bytes(queue, type, value);
 	if (!outbox_takes_null(queue))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -213,11 +217,26 @@ delayed_by(Interval *delay, TimestampTz now)
 												   IntervalPGetDatum(delay)));
 }
 
+static TimestampTz
+due_after(TimestampTz due, TimestampTz now, const char *name)
+{
+	if (TIMESTAMP_NOT_FINITE(due))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be finite", name)));
+	return due > now ? due : 0;
+}
+
+TimestampTz
+outbox_due_at(TimestampTz deliver_at)
+{
+	return due_after(deliver_at, GetCurrentTimestamp(), "deliver_at");
+}
+
 TimestampTz
 outbox_due_argument(FunctionCallInfo fcinfo, int delay, int deliver_at)
 {
 	TimestampTz now;
-	TimestampTz due;
 
 	if (PG_ARGISNULL(delay) && PG_ARGISNULL(deliver_at))
 		return 0;
@@ -226,15 +245,10 @@ outbox_due_argument(FunctionCallInfo fcinfo, int delay, int deliver_at)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("delay and deliver_at must not both be given"),
 				 errhint("Leave one of them out.")));
+	if (PG_ARGISNULL(delay))
+		return outbox_due_at(PG_GETARG_TIMESTAMPTZ(deliver_at));
 	now = GetCurrentTimestamp();
-	due = PG_ARGISNULL(delay) ? PG_GETARG_TIMESTAMPTZ(deliver_at) :
-		delayed_by(PG_GETARG_INTERVAL_P(delay), now);
-	if (TIMESTAMP_NOT_FINITE(due))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be finite",
-						PG_ARGISNULL(delay) ? "deliver_at" : "delay")));
-	return due > now ? due : 0;
+	return due_after(delayed_by(PG_GETARG_INTERVAL_P(delay), now), now, "delay");
 }
 
 static struct varlena *
@@ -253,8 +267,10 @@ enqueue(FunctionCallInfo fcinfo, Oid type)
 
 	outbox_check_can_enqueue("outbox_enqueue()");
 	queue = outbox_queue_use(outbox_needed_text_arg(fcinfo, ARG_QUEUE, "queue"));
+	outbox_need_right(queue, GetUserId());
 	msg.kind = queue->payload_type;
-	msg.payload = payload_argument(fcinfo, queue, type);
+	msg.payload = outbox_payload_or_null(queue, type, PG_GETARG_DATUM(ARG_PAYLOAD),
+										 PG_ARGISNULL(ARG_PAYLOAD));
 	msg.type = optional_text(fcinfo, ARG_TYPE);
 	msg.key = optional_text(fcinfo, ARG_KEY);
 	if (!PG_ARGISNULL(ARG_HEADERS))

@@ -37,8 +37,18 @@ extern void outbox_check_can_enqueue(const char *function);
 extern TimestampTz outbox_due_argument(FunctionCallInfo fcinfo, int delay,
 									   int deliver_at);
 
+/* returns the time as it is meant for outbox_enqueue_message() */
+extern TimestampTz outbox_due_at(TimestampTz deliver_at);
+
 /* may a payload be null? */
 extern bool outbox_takes_null(const OutboxQueue *queue);
+
+/* returns a value's bytes; NULL for a null, an error where there must be none */
+extern struct varlena *outbox_payload_or_null(const OutboxQueue *queue, Oid type,
+											  Datum value, bool isnull);
+
+/* returns text that has a form in UTF-8, or an error */
+extern struct varlena *outbox_utf8_text(Datum value);
 
 /*
  * Complete the message's options and check its size, give it an id if it has

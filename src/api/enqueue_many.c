@@ -25,6 +25,7 @@
 #include "convert.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "queue/view.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
@@ -183,6 +184,7 @@ outbox_enqueue_many(PG_FUNCTION_ARGS)
 	MemoryContext scratch;
 
 	outbox_check_can_enqueue("outbox_enqueue_many()");
+	outbox_need_right(outbox_queue_use(name), GetUserId());
 	payloads = payloads_argument(fcinfo);
 	n = JB_ROOT_COUNT(payloads);
 	types = column_argument(fcinfo, ARG_TYPES, "types", TEXTOID, n);

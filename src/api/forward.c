@@ -14,6 +14,9 @@
  * queue that has the destination topic's name.  The row itself is not stored
  * (the publisher does not ask how many rows were), so the table does not grow.
  *
+ * The right to enqueue to that queue is the table's owner's.  Who may write to the
+ * table is up to the owner, and needs no right of ours.
+ *
  * A row that is no envelope, or whose destination has no queue, could never be
  * delivered.  So it is refused, and its transaction fails.
  *
@@ -35,6 +38,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "queue/view.h"
 #include "targets/options.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -273,6 +277,7 @@ outbox_forward_watermill_row(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("outbox_enqueue()");
 	envelope = read_envelope(data);
 	queue = destination(envelope);
+	outbox_need_right(queue, data->tg_relation->rd_rel->relowner);
 	msg.kind = queue->payload_type;
 	read_id(envelope, &msg);
 	msg.payload = outbox_payload_bytes(queue, BYTEAOID,

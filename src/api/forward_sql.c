@@ -58,7 +58,6 @@ outbox_forward_watermill(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("outbox_forward_watermill()");
 	outbox_need_arg(fcinfo, 0, "topic_table");
-	outbox_check_may_enqueue(fcinfo, BYTEAOID);
 	rel = outbox_open_for_trigger(PG_GETARG_OID(0));
 	check_topic_table(rel);
 	outbox_run_command(psprintf("CREATE TRIGGER outbox_forward_watermill BEFORE INSERT ON %s"

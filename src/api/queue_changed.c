@@ -12,11 +12,13 @@
  * superuser's own UPDATE counts, too.  The relation cache invalidation makes
  * every cache look again, see catalog.c; the relay is also woken at commit.
  *
+ * There is a trigger for statements, and one for rows, with which the queues'
+ * views follow, see queue_view.c.
+ *
  *-------------------------------------------------------------------------
  */
-#include "outbox.h"
+#include "api/queue_view.h"
 
-#include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/inval.h"
 #include "wake.h"
@@ -24,7 +26,7 @@
 PG_FUNCTION_INFO_V1(outbox_queue_changed);
 
 /*
- * outbox.queue_changed(): statement trigger on outbox.queue
+ * outbox.queue_changed(): trigger on outbox.queue, of statements and of rows
  */
 Datum
 outbox_queue_changed(PG_FUNCTION_ARGS)
@@ -35,6 +37,13 @@ outbox_queue_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("outbox.queue_changed() must be called as a trigger")));
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		outbox_view_follow(trigger);
+		return PointerGetDatum(NULL);
+	}
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		outbox_view_drop_all();
 	CacheInvalidateRelcache(trigger->tg_relation);
 	outbox_tell_at_commit();
 	PG_RETURN_POINTER(NULL);

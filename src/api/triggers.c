@@ -13,8 +13,10 @@
  * records dependencies.  There is no other record of a trigger and its
  * arguments, so nothing can disagree with them, and pg_dump dumps them.
  *
- * Whoever makes such a trigger must be allowed to enqueue.  Later no right is
- * checked: like any trigger, it runs for everybody who writes to the table.
+ * Such a trigger enqueues with the right of the table's owner, which is looked at
+ * for each message: PostgreSQL knows the owner of a table, and not who has made a
+ * trigger.  Like any trigger, it runs for everybody who writes to the table, and
+ * they need no right.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +25,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/objectaddress.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "executor/spi.h"
@@ -31,7 +32,6 @@
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -68,31 +68,6 @@ outbox_relation_name(Relation rel)
 {
 	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									  RelationGetRelationName(rel));
-}
-
-void
-outbox_check_may_enqueue(FunctionCallInfo fcinfo, Oid payload)
-{
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
-										   CStringGetDatum("outbox_enqueue"));
-	bool		may = false;
-
-	for (int i = 0; i < list->n_members; i++)
-	{
-		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
-
-		if (proc->pronamespace == schema && proc->pronargs > 1 &&
-			proc->proargtypes.values[1] == payload)
-			may = outbox_may_execute(proc->oid);
-	}
-	ReleaseSysCacheList(list);
-	if (!may)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for function outbox_enqueue"),
-				 errdetail("To make a trigger that enqueues, you need EXECUTE on outbox_enqueue() with a payload of type %s.",
-						   format_type_be(payload))));
 }
 
 Relation

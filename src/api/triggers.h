@@ -32,9 +32,6 @@ extern Oid	outbox_trigger_function(FunctionCallInfo fcinfo, const char *name);
 extern char *outbox_function_name(Oid function);
 extern char *outbox_relation_name(Relation rel);
 
-/* an error unless the caller may enqueue payloads of this type */
-extern void outbox_check_may_enqueue(FunctionCallInfo fcinfo, Oid payload);
-
 /*
  * Open and lock a table to make a trigger on it.  The right to do that is
  * checked before the table is locked.

@@ -30,6 +30,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "mb/pg_wchar.h"
+#include "queue/view.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/array.h"
@@ -236,6 +237,7 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 
 	queue->id = DatumGetInt32(values[Anum_queue_id - 1]);
 	queue->name = TextDatumGetCString(values[Anum_queue_name - 1]);
+	queue->view = InvalidOid;
 	queue->target = info->target;
 	queue->redis_key = TextDatumGetCString(values[Anum_queue_redis_key - 1]);
 	queue->maxlen = nulls[Anum_queue_maxlen - 1] ? 0 :
@@ -310,6 +312,7 @@ load_queue(const char *name)
 
 	if (!found)
 		return NULL;
+	queue.view = outbox_view_find(queue.id, queue.name);
 	{
 		CacheEntry *entry = hash_search(cache, name, HASH_ENTER, NULL);
 
