@@ -151,7 +151,7 @@ OBJS = \
 	src/relay/wait.o
 
 REGRESS = surface payloads enqueue_many settings policies options jobs consumer_retry deferred \
-	dead_letters capture forward_watermill errors privileges drop
+	dead_letters capture forward_watermill errors privileges rights drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues if_not_exists dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

@@ -374,9 +374,7 @@ GRANT EXECUTE ON FUNCTION outbox_capture(regclass, text, text[], text[], text, t
 SET ROLE regress_outbox_owner;
 SELECT outbox_capture('theirs', 'r_capture');
 RESET ROLE;
-SELECT format('GRANT EXECUTE ON FUNCTION %s TO regress_outbox_owner', oid::regprocedure) AS grant FROM pg_proc
-    WHERE proname = 'outbox_enqueue' AND proargtypes[1] = 'jsonb'::regtype \gset
-:grant;
+SELECT outbox_grant('regress_outbox_owner', 'r_capture');
 SET ROLE regress_outbox_owner;
 SELECT outbox_capture('theirs', 'r_capture');
 RESET ROLE;
@@ -392,6 +390,21 @@ SELECT outbox_enqueue('r_capture', '{}'::jsonb);
 RESET ROLE;
 SELECT * FROM come();
 ALTER TABLE theirs OWNER TO regress_outbox_owner;
+-- the right is the table's owner's, with a trigger of its own making, too
+SELECT outbox_create_queue('r_denied');
+SELECT outbox_capture('theirs', 'r_denied');
+SET ROLE regress_outbox_owner;
+SELECT outbox_capture('theirs', 'r_denied');
+CREATE TRIGGER mine AFTER INSERT ON theirs FOR EACH ROW EXECUTE FUNCTION outbox_capture_row('r_denied');
+RESET ROLE;
+SET ROLE regress_outbox_writer;
+INSERT INTO theirs VALUES (2);
+RESET ROLE;
+DROP TRIGGER mine ON theirs;
+SELECT outbox_drop_queue('r_denied');
+SELECT outbox_revoke('regress_outbox_owner', 'r_capture');
+SET ROLE regress_outbox_writer;
+INSERT INTO theirs VALUES (2);
 SET ROLE regress_outbox_owner;
 SELECT outbox_uncapture('theirs', 'r_capture');
 RESET ROLE;

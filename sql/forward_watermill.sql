@@ -138,18 +138,21 @@ GRANT EXECUTE ON FUNCTION outbox_forward_watermill(regclass) TO regress_outbox_o
 SET ROLE regress_outbox_owner;
 SELECT outbox_forward_watermill('topic');
 RESET ROLE;
-SELECT format('GRANT EXECUTE ON FUNCTION %s TO regress_outbox_owner', oid::regprocedure) AS grant FROM pg_proc
-    WHERE proname = 'outbox_enqueue' AND proargtypes[1] = 'bytea'::regtype \gset
-:grant;
-SET ROLE regress_outbox_owner;
-SELECT outbox_forward_watermill('topic');
-RESET ROLE;
 GRANT EXECUTE ON FUNCTION outbox_forward_watermill_row() TO regress_outbox_owner;
 SET ROLE regress_outbox_owner;
 SELECT outbox_forward_watermill('topic');
 SET ROLE regress_outbox_writer;
 INSERT INTO topic VALUES ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000008","payload":""}', '{}');
 SELECT outbox_enqueue('r_lottery', ''::bytea);
+RESET ROLE;
+-- the right is that of the table's owner
+ALTER TABLE topic OWNER TO regress_outbox_owner;
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000018","payload":""}', '{}');
+RESET ROLE;
+SELECT outbox_grant('regress_outbox_owner', 'r_lottery');
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_lottery","uuid":"00000000-0000-4000-8000-000000000028","payload":""}', '{}');
 RESET ROLE;
 SELECT count(*) FROM forwarded WHERE id::text LIKE '%8';
 \set VERBOSITY default

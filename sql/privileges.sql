@@ -1,5 +1,5 @@
--- Nothing is granted to PUBLIC; EXECUTE on outbox_enqueue() is all that a
--- producer needs, and it gives nothing else.
+-- Nothing is granted to PUBLIC; outbox_grant() is all that a producer needs, and
+-- it gives nothing else.
 SET client_min_messages = warning;
 CREATE ROLE regress_outbox_producer;
 CREATE ROLE regress_outbox_nobody;
@@ -18,6 +18,10 @@ SELECT outbox_capture('pg_class', 'r_stream');
 SELECT outbox_uncapture('pg_class', 'r_stream');
 SELECT outbox_forward_watermill('pg_class');
 SELECT outbox_unforward_watermill('pg_class');
+SELECT outbox_grant('regress_outbox_nobody');
+SELECT outbox_revoke('regress_outbox_nobody');
+INSERT INTO outbox_queues.r_stream (payload) VALUES ('{}');
+CREATE TABLE outbox_queues.mine ();
 SELECT outbox_replay(gen_random_uuid());
 SELECT outbox_replay_queue('r_stream');
 SELECT outbox_discard(gen_random_uuid());
@@ -28,13 +32,19 @@ SELECT outbox.request_relay();
 SELECT count(*) FROM pg_settings WHERE name = 'outbox.redis_url';
 RESET ROLE;
 
+-- EXECUTE alone permits no queue
 GRANT EXECUTE ON FUNCTION outbox_enqueue(text, text, text, text, jsonb, uuid,
     interval, timestamptz, jsonb) TO regress_outbox_producer;
+SET ROLE regress_outbox_producer;
+SELECT outbox_enqueue('r_stream', '{}');
+RESET ROLE;
+SELECT outbox_grant('regress_outbox_producer', 'r_stream');
 SET ROLE regress_outbox_producer;
 SELECT outbox_enqueue('r_stream', '"by a producer"') IS NOT NULL AS ok;
 SELECT outbox_enqueue('r_stream', '"by a producer, later"', delay => '1 hour') AS id \gset
 SELECT outbox_cancel(:'id');
-SELECT outbox_enqueue('r_stream', '{}'::jsonb);
+SELECT outbox_enqueue_many('r_stream', '[]');
+SELECT outbox_enqueue_many('r_list', '[]');
 SELECT count(*) FROM outbox.staging_1;
 DELETE FROM outbox.staging_1;
 INSERT INTO outbox.deferred SELECT * FROM outbox.deferred;
@@ -132,11 +142,7 @@ SELECT count(*) FROM outbox.queue;
 SELECT count(*) FROM outbox.dead_letters;
 RESET ROLE;
 
-REVOKE ALL ON FUNCTION outbox_create_queue(text, text, text, text, bigint,
-    text, integer, interval, double precision, interval, interval, jsonb, boolean,
-    jsonb, boolean),
-    outbox_enqueue(text, text, text, text, jsonb, uuid, interval, timestamptz, jsonb)
-    FROM regress_outbox_producer;
+DROP OWNED BY regress_outbox_producer;
 DROP ROLE regress_outbox_producer;
 DROP ROLE regress_outbox_nobody;
 DROP ROLE regress_outbox_monitor;

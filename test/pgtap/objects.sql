@@ -27,6 +27,8 @@ SELECT function_returns('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'json
 SELECT is(count(*), 4::bigint, 'and no other function of this name') FROM pg_proc WHERE proname = 'outbox_enqueue';
 SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_enqueue_json', ARRAY['text', 'jsonb', 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'], 'uuid'),
+	('outbox_grant', ARRAY['regrole', 'text'], 'void'),
+	('outbox_revoke', ARRAY['regrole', 'text'], 'void'),
 	('outbox_create_queue', ARRAY['text', 'text', 'text', 'text', 'bigint',
 		'text', 'integer', 'interval', 'double precision', 'interval', 'interval', 'jsonb', 'boolean', 'jsonb', 'boolean'], 'void'),
 	('outbox_alter_queue', ARRAY['text',
