@@ -14,7 +14,7 @@
  * A message is inserted as a catalog row is: heap tuple and index entries, no
  * parser, planner or executor.  No record for logical decoding is written: what
  * waits here is this server's business, whatever is published.  Privileges on
- * the tables are not checked: EXECUTE on outbox_enqueue() is the privilege to
+ * the tables are not checked: INSERT on the queue's view is the privilege to
  * stage.  For rows that are inserted by INSERT or COPY, as a restore does, there
  * is a trigger, see outbox_hold_restored().
  *

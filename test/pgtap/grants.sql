@@ -1,8 +1,8 @@
 -- Copyright (c) 2026, the outbox developers
 --
 -- Who may do what, as the catalogue has it: nothing for PUBLIC, the
--- views without payloads for pg_monitor.  That EXECUTE on outbox_enqueue() is
--- enough for a producer is shown by test/t/073_privileges.pl.
+-- views without payloads for pg_monitor.  That outbox_grant() is enough for a
+-- producer is shown by test/t/073_privileges.pl.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS outbox;
@@ -29,7 +29,8 @@ SELECT what, a.* FROM member
 	aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a;
 
 SELECT isnt_empty('TABLE privilege', 'there are privileges to look at');
-SELECT is_empty($$SELECT what, privilege_type FROM privilege WHERE grantee = 0$$, 'nothing is granted to PUBLIC');
+SELECT results_eq($$SELECT what, privilege_type FROM privilege WHERE grantee = 0$$, $$VALUES ('schema outbox_queues', 'USAGE')$$,
+	'nothing is granted to PUBLIC but the way to the queues'' views');
 SELECT is_empty(
 	$$SELECT what, pg_get_userbyid(grantee), privilege_type FROM privilege
 	  WHERE grantee NOT IN (0, (SELECT extowner FROM pg_extension WHERE extname = 'outbox'))

@@ -18,6 +18,7 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname 
 
 SELECT has_extension('outbox');
 SELECT has_schema('outbox');
+SELECT has_schema('outbox_queues');
 
 -- Functions.
 SELECT has_function('outbox_enqueue', ARRAY['text', p, 'text', 'text', 'jsonb', 'uuid', 'interval', 'timestamp with time zone', 'jsonb'])
@@ -64,6 +65,8 @@ SELECT results_eq(
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload jsonb, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
+	  ('{queue,payloads,types,keys,headers,ids,delay,deliver_at,options}', 'queue text, payloads jsonb, types text[] DEFAULT NULL::text[], keys text[] DEFAULT NULL::text[], headers jsonb DEFAULT NULL::jsonb, ids uuid[] DEFAULT NULL::uuid[], delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
+	  ('{role,queue}', 'role regrole, queue text DEFAULT NULL::text'), ('{role,queue}', 'role regrole, queue text DEFAULT NULL::text'),
 	  ('{name,force}', 'name text, force boolean DEFAULT false'),
 	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,options,consumer_retry,settings,if_not_exists}',
 		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT false, settings jsonb DEFAULT NULL::jsonb, if_not_exists boolean DEFAULT false'),

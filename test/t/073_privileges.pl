@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the outbox developers
 #
-# Promise: EXECUTE on outbox_enqueue() is all that a producer needs and all that
+# Promise: outbox_grant() is all that a producer needs and all that
 # it gets; nothing is granted to PUBLIC; status is for pg_monitor.  What the
 # catalogue says is test/pgtap's part; this is what a session can do.
 
@@ -17,6 +17,7 @@ my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'q');
 $node->safe_psql($db, q{SELECT outbox_alter_queue('q', settings => '{"payload_type": "bytea"}')});
+$node->safe_psql($db, q{SELECT outbox_create_queue('other')});
 run_sql($node, $db, '073_roles.sql');
 
 sub as
@@ -33,6 +34,13 @@ my %may = (
 	"SELECT outbox_enqueue('q', ''::bytea)" => [ 'producer' ],
 	"SELECT outbox_enqueue('q', '{}'::json)" => [ 'producer' ],
 	"SELECT outbox_enqueue_json('q', '{}')" => [ 'producer' ],
+	"SELECT outbox_enqueue_many('q', '[\"x\"]')" => [ 'producer' ],
+	"INSERT INTO outbox_queues.q (payload) VALUES ('x')" => [ 'producer' ],
+	"COPY outbox_queues.q (payload) FROM PROGRAM 'echo x'" => [],
+	"SELECT outbox_enqueue('other', 'x')" => [],
+	"INSERT INTO outbox_queues.other (payload) VALUES ('{}')" => [],
+	"SELECT outbox_grant('anyone', 'q')" => [],
+	"SELECT outbox_revoke('producer', 'q')" => [],
 	"SELECT outbox_create_queue('new')" => [],
 	"SELECT outbox_drop_queue('q')" => [],
 	"SELECT outbox_drop_queue('q', true)" => [],
@@ -58,7 +66,7 @@ for my $sql (sort keys %may)
 		is(as($role, $sql), $expected, ($expected eq 'ok' ? '' : 'denied: ') . "$role: $sql");
 	}
 }
-eventually { $redis->count('q') == 8 } 'what was allowed has arrived';
+eventually { $redis->count('q') == 10 } 'what was allowed has arrived';
 
 # A producer's own objects of the same names change nothing.
 is(as('producer', <<'EOC'), 'ok', 'a search path of traps');
@@ -67,7 +75,7 @@ CREATE TEMP SEQUENCE seq;
 SET search_path = pg_temp, pg_catalog, public;
 SELECT outbox_enqueue('q', 'trapped');
 EOC
-eventually { $redis->count('q') == 9 } 'arrives';
+eventually { $redis->count('q') == 11 } 'arrives';
 is(as('watcher', "SET default_transaction_read_only = on; SELECT state FROM outbox.status"), 'ok', 'a watcher needs no more than to read');
 
 done_testing();

@@ -164,6 +164,7 @@ sql(<<'EOC');
 CREATE ROLE nobody;
 CREATE TABLE topic (payload json);
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO nobody;
+SELECT outbox_grant('nobody', 'bytes');
 EOC
 my $holder = session($node, $db);
 $holder->query_safe('BEGIN; LOCK TABLE t, topic');
