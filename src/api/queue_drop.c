@@ -8,8 +8,9 @@
  * Design notes
  *
  * A message must not get into a queue that is being dropped: it would be
- * committed and never sent.  Enqueueing holds a share lock on the queue until
- * its transaction ends, and dropping needs the exclusive lock.  Dropping does
+ * committed and never sent.  Enqueueing holds a share lock on the queue's view
+ * until its transaction ends, or on the queue if the view is missing, and dropping
+ * needs both exclusive locks.  The relay looks at that of the queue.  Dropping does
  * not wait for the lock, as others who enqueue would have to wait behind it; it
  * fails with an error that the queue is in use.  When it has the lock, it asks
  * the relay to count the waiting messages: only the relay knows which rows of
@@ -35,8 +36,10 @@
 #include "catalog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "queue/view.h"
 #include "shmem.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "store/query.h"
 #include "utils/guc.h"
@@ -69,7 +72,10 @@ static void
 lock_queue(const OutboxQueue *queue)
 {
 	LOCKTAG		tag;
+	Oid			view = outbox_view_find(queue->id, queue->name);
 
+	if (OidIsValid(view) && !ConditionalLockRelationOid(view, AccessExclusiveLock))
+		is_in_use(queue);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, outbox_relid(OUTBOX_REL_QUEUE),
 					   queue->id, 0);
 	if (LockAcquire(&tag, AccessExclusiveLock, false, true) ==

@@ -12,8 +12,10 @@
  * and the cache is read anew.
  *
  * A message must not get into a queue that is being dropped: it would be
- * committed and never sent.  Enqueueing holds a share lock on the queue until
- * its transaction ends, and dropping needs the exclusive lock (queue_drop.c).
+ * committed and never sent.  Enqueueing holds a share lock until its transaction
+ * ends, and dropping needs the exclusive lock (queue_drop.c).  That is a lock of
+ * the queue's view, as locks of relations are cheap; if somebody has dropped the
+ * view it is one of the queue as an object, and dropping takes both.
  *
  * The column "name" has collation C, so an index scan finds it whatever the
  * database's collation is.
@@ -39,6 +41,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* columns of outbox.queue */
@@ -347,6 +350,25 @@ outbox_queue_find_or_error(const char *name)
 	return queue;
 }
 
+/*
+ * The view may be gone without a new epoch.  Who drops it waits for those who have
+ * its lock, so it is looked for when we have it.
+ */
+static void
+lock_queue(const OutboxQueue *queue)
+{
+	int32		id = queue->id;
+	Oid			view = queue->view;
+
+	if (OidIsValid(view))
+	{
+		LockRelationOid(view, AccessShareLock);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(view)))
+			return;
+	}
+	LockDatabaseObject(outbox_relid(OUTBOX_REL_QUEUE), id, 0, AccessShareLock);
+}
+
 const OutboxQueue *
 outbox_queue_use(const char *name)
 {
@@ -365,8 +387,7 @@ outbox_queue_use(const char *name)
 			locked_subxid == GetCurrentSubTransactionId())
 			return queue;
 
-		LockDatabaseObject(outbox_relid(OUTBOX_REL_QUEUE), queue->id, 0,
-						   AccessShareLock);
+		lock_queue(queue);
 		if (epoch == outbox_catalog_epoch())
 		{
 			locked_queue = queue->id;

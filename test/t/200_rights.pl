@@ -130,7 +130,7 @@ is($node->safe_psql('rows', q{SELECT count(*) FILTER (WHERE relacl::text ~ 'app|
 goes('rows', 'rows alone');
 
 # A subscriber has views of its own queues only.
-my $publisher = new_node('publisher', redis => $redis, conf => "wal_level = logical\n");
+my $publisher = new_node('publisher', redis => $redis, streaming => 'logical');
 install($publisher, 'postgres', 'published');
 $publisher->safe_psql('postgres', 'CREATE TABLE t (i int PRIMARY KEY); CREATE PUBLICATION p FOR ALL TABLES');
 install($node, 'postgres', 'mine');
