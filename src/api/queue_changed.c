@@ -37,13 +37,11 @@ outbox_queue_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("outbox.queue_changed() must be called as a trigger")));
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		outbox_views_follow(trigger);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-	{
-		outbox_view_follow(trigger);
 		return PointerGetDatum(NULL);
-	}
-	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		outbox_view_drop_all();
 	CacheInvalidateRelcache(trigger->tg_relation);
 	outbox_tell_at_commit();
 	PG_RETURN_POINTER(NULL);

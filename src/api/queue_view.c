@@ -320,39 +320,25 @@ owner_of_views(void)
 }
 
 /*
- * Begin to work on views.  Returns whether an extension is being created: it
- * must not become the owner of the queues that its script creates.
+ * To be called with SPI connected as the owner of our tables.
  */
-static bool
-begin(OutboxCaller *caller)
+static void
+become_owner_of_views(void)
 {
-	bool		result = creating_extension;
 	Oid			user;
 	int			context;
 
-	outbox_connect(caller);
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(owner_of_views(), context);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	creating_extension = false;
-	return result;
 }
 
 static void
-end(const OutboxCaller *caller, bool was_creating_extension)
-{
-	creating_extension = was_creating_extension;
-	outbox_finish(caller);
-}
-
-void
-outbox_view_follow(const TriggerData *trigger)
+follow(const TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	QueueRow	row = read_row(trigger->tg_trigtuple, desc);
-	OutboxCaller caller;
-	bool		creating = begin(&caller);
 
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		drop_if_ours(&row);
@@ -366,14 +352,11 @@ outbox_view_follow(const TriggerData *trigger)
 	}
 	else
 		make(&row);
-	end(&caller, creating);
 }
 
-void
-outbox_view_drop_all(void)
+static void
+drop_all(void)
 {
-	OutboxCaller caller;
-	bool		creating = begin(&caller);
 	uint64		n;
 	SPITupleTable *views;
 
@@ -385,7 +368,32 @@ outbox_view_drop_all(void)
 	views = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 		run(psprintf("DROP VIEW %s", SPI_getvalue(views->vals[i], views->tupdesc, 1)));
-	end(&caller, creating);
+}
+
+void
+outbox_views_follow(const TriggerData *trigger)
+{
+	OutboxCaller caller;
+	bool		was_creating = creating_extension;
+
+	outbox_connect(&caller);
+	become_owner_of_views();
+
+	/* the extension whose script creates a queue does not own the view */
+	creating_extension = false;
+	PG_TRY();
+	{
+		if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+			follow(trigger);
+		else if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+			drop_all();
+	}
+	PG_FINALLY();
+	{
+		creating_extension = was_creating;
+	}
+	PG_END_TRY();
+	outbox_finish(&caller);
 }
 
 /*

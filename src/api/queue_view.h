@@ -22,10 +22,7 @@
 
 #include "commands/trigger.h"
 
-/* to be called for each row of outbox.queue that has changed */
-extern void outbox_view_follow(const TriggerData *trigger);
-
-/* to be called when all rows are gone at once */
-extern void outbox_view_drop_all(void);
+/* to be called for each row of outbox.queue that has changed, and for TRUNCATE */
+extern void outbox_views_follow(const TriggerData *trigger);
 
 #endif							/* OUTBOX_QUEUE_VIEW_H */
