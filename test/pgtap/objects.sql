@@ -79,7 +79,6 @@ SELECT results_eq(
 	  ('{topic_table}', 'topic_table regclass'), ('{topic_table}', 'topic_table regclass'),
 	  ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'),
 	  ('{queue,max}', 'queue text, max bigint DEFAULT NULL::bigint'),
-	  ('{queue,payloads,types,keys,headers,ids,delay,deliver_at,options}', 'queue text, payloads jsonb, types text[] DEFAULT NULL::text[], keys text[] DEFAULT NULL::text[], headers jsonb DEFAULT NULL::jsonb, ids uuid[] DEFAULT NULL::uuid[], delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{queue,since}', 'queue text, since timestamp with time zone'),
 	  ('{task,args,kwargs,options}', 'task text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{class,args,options}', 'class text, args jsonb DEFAULT ''[]''::jsonb, options jsonb DEFAULT NULL::jsonb'),

@@ -20,7 +20,7 @@ my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis);
 my $db = 'postgres';
 install($node, $db, 'q', 'copied');
-$node->safe_psql($db, q{SELECT outbox_create_queue('retried', on_failure => 'retry', retry_delay => '1 s', retry_max_delay => '1 s')});
+$node->safe_psql($db, q{SELECT create_queue('retried', on_failure => 'retry', retry_delay => '1 s', retry_max_delay => '1 s')});
 
 sub count { my ($what) = @_; return ask($node, $db, "SELECT count(*) FROM $what"); }
 

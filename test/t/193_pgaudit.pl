@@ -21,8 +21,8 @@ my $node = new_node('main', redis => $redis, conf => "shared_preload_libraries =
 my $db = 'postgres';
 install($node, $db, 'q', 'p', 'changes');
 $node->safe_psql($db, <<"EOC");
-SELECT outbox_create_queue('r', on_failure => 'retry', max_attempts => 3, retry_delay => '10 ms', retry_max_delay => '10 ms');
-SELECT outbox_create_queue('back', consumer_retry => true, on_failure => 'retry', retry_delay => '10 ms', retry_max_delay => '10 ms');
+SELECT create_queue('r', on_failure => 'retry', max_attempts => 3, retry_delay => '10 ms', retry_max_delay => '10 ms');
+SELECT create_queue('back', consumer_retry => true, on_failure => 'retry', retry_delay => '10 ms', retry_max_delay => '10 ms');
 CREATE TABLE m (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, v text);
 INSERT INTO m (v) SELECT '$secret ' || i FROM generate_series(1, 5) AS i;
 CREATE TABLE t (id int PRIMARY KEY, v text);
