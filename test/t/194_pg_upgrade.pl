@@ -26,8 +26,8 @@ my $conf = 'outbox.retention = 1h';
 my $old = new_node('old', redis => $redis, conf => $conf, install_path => $from);
 install($old, $db, 'q', 'paused');
 $old->safe_psql($db, <<'EOC');
-SELECT outbox_create_queue('refused', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour');
-SELECT outbox_create_queue('dead', on_failure => 'dead_letter');
+SELECT create_queue('refused', on_failure => 'retry', retry_delay => '1 hour', retry_max_delay => '1 hour');
+SELECT create_queue('dead', on_failure => 'dead_letter');
 EOC
 
 # Delivered, and kept; then some of each kind that is not.
