@@ -40,3 +40,25 @@ SELECT messaging.outbox_unforward_watermill('topic');
 DROP TABLE captured, topic;
 DROP EXTENSION outbox;
 DROP SCHEMA messaging;
+
+-- a schema of somebody else's with the name of ours
+CREATE FUNCTION try(OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE EXTENSION outbox;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END $$;
+CREATE SCHEMA outbox CREATE TABLE theirs (i int);
+SELECT * FROM try();
+ALTER SCHEMA outbox RENAME TO theirs;
+CREATE SCHEMA outbox_queues;
+SELECT * FROM try();
+SELECT to_regnamespace('outbox') IS NULL AS nothing_is_left, to_regclass('theirs.theirs') IS NOT NULL AS theirs_is_as_it_was;
+DROP SCHEMA outbox_queues;
+SET client_min_messages = error;
+SELECT * FROM try();
+SET client_min_messages = warning;
+DROP EXTENSION outbox;
+DROP TABLE theirs.theirs;
+DROP SCHEMA theirs;
+DROP FUNCTION try();

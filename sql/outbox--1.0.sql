@@ -10,6 +10,19 @@
  * extension's schema; everything else lives in schema outbox.
  */
 
+DO $$
+DECLARE
+    taken pg_catalog.name := pg_catalog.min(nspname::text) FROM pg_catalog.pg_namespace
+        WHERE nspname IN ('outbox', 'outbox_queues');
+BEGIN
+    IF taken IS NOT NULL THEN
+        RAISE duplicate_schema USING
+            MESSAGE = pg_catalog.format('schema "%s" exists already, and the extension needs a schema of that name for itself', taken),
+            HINT = pg_catalog.format('Rename it with ALTER SCHEMA %s RENAME TO ..., or drop it if nothing needs it; then run CREATE EXTENSION outbox again.', taken);
+    END IF;
+END;
+$$;
+
 CREATE SCHEMA outbox;
 REVOKE ALL ON SCHEMA outbox FROM PUBLIC;
 COMMENT ON SCHEMA outbox IS
