@@ -6,7 +6,7 @@
 #   make demo                    the story, on a throwaway PostgreSQL and Redis
 #   make test                    every test tier
 #   make interop                 unmodified asynq, Watermill, Celery and others at work
-#   make bench                   the ratios in the README
+#   make bench                   the ratios in docs/performance.md
 #   make indent                  the C code, laid out as PostgreSQL's
 
 EXTENSION = outbox

@@ -11,6 +11,8 @@
 #   servers_stop      both end, and the directory goes
 #   free_port         prints one that nobody listens on
 #
+# The ports are free ones, unless OUTBOX_PGPORT and OUTBOX_REDIS_PORT are set.
+#
 # PGHOST is a directory with the socket; PostgreSQL and Redis listen on
 # 127.0.0.1 too, on ports that were free, as not every client speaks to
 # sockets.  Redis keeps what it has in an append-only file, so that it is still
@@ -64,8 +66,8 @@ postgresql_start()
 servers_start()
 {
 	servers=$(mktemp -d /tmp/outbox-servers.XXXXXX) || return
-	PGHOST=$servers PGPORT=$(free_port) PGUSER=postgres PGDATABASE=postgres
-	REDIS_SOCKET=$servers/redis.sock REDIS_HOST=127.0.0.1 REDIS_PORT=$(free_port)
+	PGHOST=$servers PGPORT=${OUTBOX_PGPORT:-$(free_port)} PGUSER=postgres PGDATABASE=postgres
+	REDIS_SOCKET=$servers/redis.sock REDIS_HOST=127.0.0.1 REDIS_PORT=${OUTBOX_REDIS_PORT:-$(free_port)}
 	REDIS_URL=redis://$REDIS_HOST:$REDIS_PORT/0 PSQLRC=/dev/null
 	export PGHOST PGPORT PGUSER PGDATABASE PSQLRC
 	export REDIS_SOCKET REDIS_HOST REDIS_PORT REDIS_URL

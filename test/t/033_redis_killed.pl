@@ -3,7 +3,7 @@
 # Promise: once, as long as Redis keeps what it acknowledged (I2, I3).  Redis is
 # killed with -9 at random moments under load; its append-only file keeps what
 # it acknowledged, and of what it did not, some and some not.  At last the file
-# is cut in the middle of a script and mended as README says: what was in there
+# is cut in the middle of a script and mended as docs/guarantees.md says: what was in there
 # comes again, and nothing else.
 
 use strict;

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the outbox developers
 #
 # Promise: the owner of a database, who is no superuser and did not create the extension, can
-# dump it with what the README says to grant, and may do nothing else with outbox's tables.
+# dump it with what docs/backup.md says to grant, and may do nothing else with outbox's tables.
 
 use strict;
 use warnings;
@@ -19,10 +19,10 @@ install($node, 'shop', 'q');
 $node->safe_psql('shop', q{SELECT outbox_pause_queue('q'); SELECT outbox_enqueue('q', 'in the dump')});
 
 my @dump = ('pg_dump', '-U', 'dba', '-d', $node->connstr('shop'), '-f', $node->basedir . '/dump.sql', '-T', 'public.journal*');
-my ($readme) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^```sql\n(GRANT USAGE ON SCHEMA outbox TO pg_database_owner;.*?)^```/ms;
-ok($readme, 'the README says what to grant');
+my ($page) = slurp_file("$FindBin::RealBin/../../docs/backup.md") =~ /^```sql\n(GRANT USAGE ON SCHEMA outbox TO pg_database_owner;.*?)^```/ms;
+ok($page, 'docs/backup.md says what to grant');
 ok(!run_log(\@dump), 'without that the owner cannot dump');
-$node->safe_psql('shop', $readme);
+$node->safe_psql('shop', $page);
 ok(run_log(\@dump), 'with that the owner can');
 like(slurp_file($node->basedir . '/dump.sql'), qr/^COPY outbox\.deferred .*\n.*\trestored\t/m, 'messages are in the dump');
 for my $sql ("UPDATE outbox.queue SET redis_key = 'elsewhere'", 'TRUNCATE outbox.staging_1', "SELECT nextval('outbox.queue_id')",

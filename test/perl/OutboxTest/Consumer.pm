@@ -2,7 +2,7 @@
 #
 # OutboxTest::Consumer: a consumer that can't process what it gets.
 #
-# It reads a queue's stream and gives entries back as the README says: all their
+# It reads a queue's stream and gives entries back as docs/consumers/returning.md says: all their
 # fields and one more, "error", in the stream <key>:retry or <key>:dead.  And
 # what PostgreSQL knows of them: waiting, given up.
 

@@ -155,7 +155,7 @@ sub load_quickly { my ($self) = @_; return $self->cmd('CONFIG', 'SET', 'key-load
 
 # The end of the machine, for a server that has been killed: the last of its
 # AOF, so many bytes, never reached the disk.  Then what an administrator does
-# before starting it again, see README.
+# before starting it again, see docs/guarantees.md.
 sub cut_aof
 {
 	my ($self, $bytes) = @_;
