@@ -68,6 +68,7 @@ OBJS = \
 	src/api/capture_sql.o \
 	src/api/dead_letters.o \
 	src/api/dumped.o \
+	src/api/enable.o \
 	src/api/enqueue.o \
 	src/api/enqueue_many.o \
 	src/api/forward.o \

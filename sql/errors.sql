@@ -112,7 +112,8 @@ CREATE TABLE functions AS SELECT * FROM unnest(ARRAY[
     'outbox_resume_queue(''r_stream'')', 'outbox_drop_queue(''r_stream'')',
     'outbox_cancel(gen_random_uuid())', 'outbox_replay(gen_random_uuid())',
     'outbox_replay_queue(''r_stream'')', 'outbox_discard(gen_random_uuid())',
-    'outbox_resend(''r_stream'', now())', 'outbox_release(''copy'')']) AS call;
+    'outbox_resend(''r_stream'', now())', 'outbox_release(''copy'')',
+    'outbox_enable(false)']) AS call;
 BEGIN READ ONLY;
 SELECT code, message FROM functions, try('SELECT ' || call);
 ROLLBACK;

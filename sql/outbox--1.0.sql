@@ -444,6 +444,23 @@ COMMENT ON COLUMN outbox.relay_state.held_since IS
 COMMENT ON COLUMN outbox.relay_state.restored IS
 'the server run in which this server was restored from a backup, if that has been dealt with';
 
+/*
+ * Whether this database delivers. A template's row is copied with the database, a
+ * dump does not have it.
+ */
+
+CREATE TABLE outbox.delivery (
+    enabled     boolean NOT NULL,
+    since       timestamptz NOT NULL DEFAULT now()
+);
+REVOKE ALL ON TABLE outbox.delivery FROM PUBLIC;
+COMMENT ON TABLE outbox.delivery IS
+'what outbox_enable() was told last: no row, or one';
+COMMENT ON COLUMN outbox.delivery.enabled IS
+'false: messages are staged and not delivered';
+COMMENT ON COLUMN outbox.delivery.since IS
+'when it was told';
+
 CREATE TABLE outbox.run (
     number      bigint NOT NULL,
     id          text NOT NULL,
@@ -1125,6 +1142,16 @@ REVOKE ALL ON FUNCTION @extschema@.outbox_release(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_release(text) IS
 'deliver what is held for this reason, which outbox.status shows: restored, copy, set back, foreign or fenced; returns how many messages will be delivered and to which address';
 
+CREATE FUNCTION @extschema@.outbox_enable(
+    enabled boolean)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_enable';
+REVOKE ALL ON FUNCTION @extschema@.outbox_enable(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_enable(boolean) IS
+'false: this database stages messages and delivers none; true: it delivers what waits';
+
 /*
  * Monitoring.
  */
@@ -1156,7 +1183,7 @@ REVOKE ALL ON outbox.status FROM PUBLIC;
 COMMENT ON VIEW outbox.status IS
 'state of the delivery of this database''s messages, one row';
 COMMENT ON COLUMN outbox.status.state IS
-'running, waiting for redis, waiting for standby, held, fenced, starting, not running';
+'running, waiting for redis, waiting for standby, held, fenced, disabled, starting, not running';
 COMMENT ON COLUMN outbox.status.since IS
 'when the relay got into this state';
 COMMENT ON COLUMN outbox.status.why IS

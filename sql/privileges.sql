@@ -10,6 +10,7 @@ SELECT outbox_enqueue('r_stream', '{}');
 SELECT outbox_create_queue('r_mine');
 SELECT outbox_drop_queue('r_stream');
 SELECT outbox_release('copy');
+SELECT outbox_enable(false);
 SELECT outbox_alter_queue('r_stream');
 SELECT outbox_pause_queue('r_stream');
 SELECT outbox_resume_queue('r_stream');

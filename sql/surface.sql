@@ -126,6 +126,17 @@ SELECT outbox_release('restored');
 SELECT count(*) FROM outbox.deferred;
 SELECT id, xid <> '3' AS new_xid FROM staged WHERE type = 'restored';
 
+-- delivery is turned off and on; the same again changes nothing
+SELECT outbox_enable(NULL);
+SELECT outbox_enable(true);
+SELECT outbox_enable(true);
+SELECT enabled, since = (SELECT min(since) FROM outbox.delivery) AS same FROM outbox.delivery;
+SELECT outbox_enable(false);
+SELECT outbox_enable(false);
+SELECT enabled FROM outbox.delivery;
+SELECT outbox_enable(true);
+SELECT enabled FROM outbox.delivery;
+
 -- status is one row
 SELECT count(*), count(state) FROM outbox.status;
 

@@ -112,7 +112,10 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 		"run_pkey", NULL, 0
 	},
 	[OUTBOX_REL_RELAY_STATE] = {"source:uuid! database:oid! held:text held_why:text"
-	" held_since:timestamptz restored:text", "", NULL, 0}
+	" held_since:timestamptz restored:text", "", NULL, 0},
+	[OUTBOX_REL_DELIVERY] = {
+		"enabled:bool! since:timestamptz!", "", NULL, 0
+	}
 };
 
 /* the epochs in which relations were found to have their shape */

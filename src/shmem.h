@@ -49,7 +49,8 @@ typedef enum OutboxRelayState
 	OUTBOX_WAITING_FOR_REDIS,
 	OUTBOX_WAITING_FOR_STANDBY,
 	OUTBOX_HELD,
-	OUTBOX_FENCED
+	OUTBOX_FENCED,
+	OUTBOX_DISABLED
 } OutboxRelayState;
 
 /* bits of OutboxSlot.told */

@@ -59,7 +59,8 @@ static const char *const state_names[] = {
 	[OUTBOX_WAITING_FOR_REDIS] = "waiting for redis",
 	[OUTBOX_WAITING_FOR_STANDBY] = "waiting for standby",
 	[OUTBOX_HELD] = "held",
-	[OUTBOX_FENCED] = "fenced"
+	[OUTBOX_FENCED] = "fenced",
+	[OUTBOX_DISABLED] = "disabled"
 };
 
 /* what the summary says about queues */
@@ -145,7 +146,7 @@ append_queues(StringInfo buf, const Trouble *trouble)
  */
 static char *
 summarize(OutboxRelayState state, TimestampTz since, const char *why,
-		  const Trouble *trouble)
+		  uint64 waiting, const Trouble *trouble)
 {
 	StringInfoData buf;
 
@@ -156,6 +157,10 @@ summarize(OutboxRelayState state, TimestampTz since, const char *why,
 	{
 		appendStringInfoString(&buf, state_names[state]);
 		append_since(&buf, state != OUTBOX_RUNNING ? since : 0, why);
+		if (state == OUTBOX_DISABLED && waiting > 0)
+			appendStringInfo(&buf, "; %llu message%s wait%s",
+							 (unsigned long long) waiting,
+							 waiting == 1 ? "" : "s", waiting == 1 ? "s" : "");
 	}
 	if (trouble->dead > 0)
 		appendStringInfo(&buf, "; %lld dead letter%s",
@@ -198,7 +203,7 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 	outbox_set_time(values, nulls, STATUS_LAST_SUCCESS,
 					pg_atomic_read_u64(&slot->last_success));
 	outbox_set_text(values, nulls, STATUS_SUMMARY,
-					summarize(state, since, why, &trouble));
+					summarize(state, since, why, waiting, &trouble));
 	outbox_set_text(values, nulls, STATUS_STAGING_KEPT_BY, trouble.kept_by);
 	outbox_set_time(values, nulls, STATUS_STAGING_KEPT_SINCE,
 					trouble.kept_since);
@@ -260,7 +265,7 @@ fill_no_status(Datum *values, bool *nulls)
 	outbox_set_time(values, nulls, STATUS_SINCE, since);
 	outbox_set_text(values, nulls, STATUS_WHY, why);
 	outbox_set_text(values, nulls, STATUS_SUMMARY,
-					summarize(OUTBOX_NOT_RUNNING, since, why, &none));
+					summarize(OUTBOX_NOT_RUNNING, since, why, 0, &none));
 }
 
 /*

@@ -172,6 +172,20 @@ take_state(Relay *relay, bool deferred)
 	return changed;
 }
 
+/*
+ * Whatever is in the table, one row that says so turns delivery off.
+ */
+static void
+take_delivery(void)
+{
+	if (outbox_query("SELECT since::timestamptz(0)::text FROM outbox.delivery"
+					 " WHERE NOT enabled ORDER BY since LIMIT 1", NULL, 0) > 0)
+		outbox_turn_off(SPI_getvalue(SPI_tuptable->vals[0],
+									 SPI_tuptable->tupdesc, 1));
+	else
+		outbox_turn_on();
+}
+
 bool
 outbox_read_relay_state(Relay *relay, bool deferred)
 {
@@ -181,6 +195,7 @@ outbox_read_relay_state(Relay *relay, bool deferred)
 	if (outbox_query("SELECT FROM outbox.relay_state", NULL, 0) == 0 &&
 		outbox_lock_to_write(OUTBOX_REL_RELAY_STATE))
 		make_source();
+	take_delivery();
 	changed = take_state(relay, deferred);
 	SPI_finish();
 	return changed;

@@ -76,7 +76,8 @@ outbox_record_own_run(Relay *relay)
 {
 	static const StepLock locks[] = {
 		{OUTBOX_REL_RUN, true},
-		{OUTBOX_REL_RELAY_STATE, true}
+		{OUTBOX_REL_RELAY_STATE, true},
+		{OUTBOX_REL_DELIVERY, false}
 	};
 
 	XLogRecPtr	lsn;

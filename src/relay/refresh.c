@@ -262,6 +262,7 @@ read_state(Relay *relay)
 	bool		deferred = outbox_lock_relation(OUTBOX_REL_DEFERRED);
 
 	if (!outbox_lock_relation(OUTBOX_REL_RELAY_STATE) ||
+		!outbox_lock_relation(OUTBOX_REL_DELIVERY) ||
 		(!deferred && (outbox_is_held() || !state_was_read)))
 		return !state_is_stale && !outbox_is_held();
 	if (outbox_read_relay_state(relay, deferred))

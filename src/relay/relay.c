@@ -252,8 +252,10 @@ take_wake(Relay *relay, OutboxTime now)
 	}
 	if (told & OUTBOX_TOLD_STATE)
 		outbox_state_may_have_changed();
-	if ((outbox_best_link_state(relay) < LINK_READY || outbox_is_held()) &&
-		outbox_refresh(relay))
+	if ((told & OUTBOX_TOLD_STATE ||
+		 outbox_best_link_state(relay) < LINK_READY || outbox_is_held()) &&
+		outbox_refresh(relay) &&
+		(outbox_best_link_state(relay) < LINK_READY || outbox_is_held()))
 		outbox_plan_is_made();
 	return false;
 }
@@ -276,6 +278,12 @@ deliver(Relay *relay, OutboxTime now)
 	if (outbox_best_link_state(relay) < LINK_READY || outbox_is_held() ||
 		!outbox_may_deliver(relay, now) || !outbox_begin_refreshed_step(relay))
 		return false;
+	/* what was read just now may be a reason to deliver nothing */
+	if (outbox_is_held())
+	{
+		outbox_end_step();
+		return false;
+	}
 	was_read = !outbox_queues_to_be_read();
 	done = outbox_deliver(relay, now);
 	outbox_end_step();

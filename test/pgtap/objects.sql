@@ -48,7 +48,7 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_replay_queue', ARRAY['text', 'bigint'], 'bigint'),
 	('outbox_discard', ARRAY['uuid'], 'boolean'),
 	('outbox_resend', ARRAY['text', 'timestamp with time zone'], 'void'),
-	('outbox_release', ARRAY['text'], 'record'),
+	('outbox_release', ARRAY['text'], 'record'), ('outbox_enable', ARRAY['boolean'], 'void'),
 	('outbox_celery_task', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb'),
 	('outbox_sidekiq_job', ARRAY['text', 'jsonb', 'jsonb'], 'jsonb'),
 	('outbox_rq_job', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb'),
@@ -84,6 +84,7 @@ SELECT results_eq(
 	  ('{class,args,options}', 'class text, args jsonb DEFAULT ''[]''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{func,args,kwargs,options}', 'func text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{actor,args,kwargs,options}', 'actor text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
+	  ('{enabled}', 'enabled boolean'),
 	  ('{reason,messages,address}', 'reason text, OUT messages bigint, OUT address text')
 	  ORDER BY 2$$,
 	'the functions for users, their arguments and defaults');
@@ -111,7 +112,7 @@ SELECT is_empty(
 SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
-	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'),
+	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'), ('delivery', 'r'),
 		('longest_turns', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
 		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
@@ -132,6 +133,7 @@ SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since', 'upto', '
 SELECT columns_are('outbox', 'returned', ARRAY['n', 'queue', 'id', 'attempts', 'digest', 'due_at', 'history']);
 SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'redis_key', 'retry_id', 'dead_id']);
 SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database', 'held', 'held_why', 'held_since', 'restored']);
+SELECT columns_are('outbox', 'delivery', ARRAY['enabled', 'since']);
 SELECT columns_are('outbox', 'run', ARRAY['number', 'id', 'system', 'timeline', 'start', 'place', 'server_version', 'recorded_at']);
 
 -- What users read: names and types are for them to rely on.

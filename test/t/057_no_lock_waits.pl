@@ -36,7 +36,7 @@ sub waits_for_nobody
 }
 
 my $session = session($node, $db);
-for my $table (qw(deferred dead_letter queue_total relay_state resend_request returned consumer_position))
+for my $table (qw(deferred dead_letter queue_total relay_state delivery resend_request returned consumer_position))
 {
 	$session->query_safe("BEGIN; LOCK TABLE outbox.$table IN ACCESS EXCLUSIVE MODE");
 	my $arrived = $redis->count('q');

@@ -14,6 +14,9 @@
  *		fenced		a cursor says that another server was promoted.  It is asked
  *					again when the relay starts
  *		watching	for a while: does another server move the cursors?
+ *		disabled	outbox_enable(false): nobody has to decide anything
+ *
+ * A database that is disabled may be held as well, and says both.
  *
  * What the database says is read again and again, as somebody may release it.
  *
@@ -25,6 +28,7 @@
 #include "relay/base/step.h"
 #include "store/query.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 
 /* OUTBOX_NOT_RUNNING: not held */
 static OutboxRelayState hold = OUTBOX_NOT_RUNNING;
@@ -33,6 +37,9 @@ static char shown[OUTBOX_TEXT_SIZE];
 /* 0: not watching */
 static OutboxTime watch_until = 0;
 static bool has_watched = false;
+
+static bool is_off = false;
+static char off_since[MAXDATELEN + 1];
 
 static void
 set_hold(OutboxRelayState state, const char *reason, const char *why)
@@ -97,6 +104,25 @@ outbox_stop_holding(bool all)
 		hold = OUTBOX_NOT_RUNNING;
 }
 
+void
+outbox_turn_off(const char *since)
+{
+	if (!is_off)
+		ereport(LOG,
+				(errmsg("outbox delivers nothing, as outbox_enable(false) has been called"),
+				 errhint("To deliver what waits, call outbox_enable(true).")));
+	is_off = true;
+	strlcpy(off_since, since, sizeof(off_since));
+}
+
+void
+outbox_turn_on(void)
+{
+	if (is_off)
+		ereport(LOG, (errmsg("outbox delivers, as outbox_enable(true) has been called")));
+	is_off = false;
+}
+
 bool
 outbox_watch_until(OutboxTime until, const char *why)
 {
@@ -123,17 +149,28 @@ outbox_check_watch(OutboxTime now)
 bool
 outbox_is_held(void)
 {
-	return hold != OUTBOX_NOT_RUNNING || watch_until != 0;
+	return is_off || hold != OUTBOX_NOT_RUNNING || watch_until != 0;
+}
+
+bool
+outbox_is_only_off(void)
+{
+	return is_off && hold == OUTBOX_NOT_RUNNING && watch_until == 0;
 }
 
 OutboxRelayState
 outbox_hold_state(void)
 {
-	return hold != OUTBOX_NOT_RUNNING ? hold : OUTBOX_STARTING;
+	return is_off ? OUTBOX_DISABLED :
+		hold != OUTBOX_NOT_RUNNING ? hold : OUTBOX_STARTING;
 }
 
 const char *
 outbox_hold_reason(void)
 {
-	return shown;
+	if (!is_off)
+		return shown;
+	return psprintf("outbox_enable(false) since %s; outbox_enable(true) delivers what waits%s%s",
+					off_since, hold != OUTBOX_NOT_RUNNING ? "; then " : "",
+					hold != OUTBOX_NOT_RUNNING ? shown : "");
 }

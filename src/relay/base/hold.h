@@ -43,6 +43,10 @@ extern void outbox_fence(const char *why);
 /* no reason is left in the database; "all": nor is one in Redis */
 extern void outbox_stop_holding(bool all);
 
+/* outbox_enable() was told to deliver nothing, at this time; or to deliver */
+extern void outbox_turn_off(const char *since);
+extern void outbox_turn_on(void);
+
 /*
  * Deliver nothing until this time, as another server may be doing that.  Only
  * the first call in a relay's life waits; later ones return false.
@@ -54,6 +58,9 @@ extern void outbox_check_watch(OutboxTime now);
 
 /* nothing is delivered, for one of these reasons */
 extern bool outbox_is_held(void);
+
+/* ... which is that delivery is turned off, and no other */
+extern bool outbox_is_only_off(void);
 
 /* what is shown while the relay is held */
 extern OutboxRelayState outbox_hold_state(void);

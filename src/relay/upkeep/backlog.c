@@ -24,7 +24,9 @@
  *
  * While everything is held, all messages are counted that would be delivered from
  * here if somebody released them, as that somebody wants to know.  It may take its
- * time, since nobody waits for it, but only a small part of all time.
+ * time, since nobody waits for it, but only a small part of all time.  If nothing
+ * but outbox_enable(false) is the reason, what earlier relays have delivered does not
+ * count.
  *
  *-------------------------------------------------------------------------
  */
@@ -217,9 +219,10 @@ begin_anew(Relay *relay)
 	{
 		RelayQueue *queue = lfirst(lc);
 		QueueBacklog *backlog = mine(queue);
+		uint64		applied;
 
 		forget_position(backlog);
-		backlog->from = queue->cursor->acked;
+		(void) outbox_cursor_known(queue, &backlog->from, &applied);
 		if (backlog->from.prev != NULL)
 		{
 			outbox_snap_ref(backlog->from.prev);
@@ -401,11 +404,12 @@ outbox_count_backlog(Relay *relay, bool *done)
 {
 	OutboxStaging staging;
 	bool		anew = scan.running ? scan.anew :
-	outbox_cursor_jumps() != jumps_counted;
+	outbox_cursor_jumps() != jumps_counted ||
+	(outbox_is_only_off() && counted == NULL);
 	bool		ok;
 
 	*done = false;
-	if (outbox_is_held())
+	if (outbox_is_held() && !outbox_is_only_off())
 		return *done = count_held(relay);
 	if ((!wanted && !scan.running) || !outbox_begin_locked_step(NULL, 0))
 		return false;
