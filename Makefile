@@ -41,6 +41,7 @@ OBJS = \
 	src/store/position.o \
 	src/store/query.o \
 	src/store/run.o \
+	src/store/staged_row.o \
 	src/store/staging.o \
 	src/queue/policy.o \
 	src/queue/queue.o \
@@ -50,6 +51,7 @@ OBJS = \
 	src/targets/commands.o \
 	src/targets/description.o \
 	src/targets/dramatiq.o \
+	src/targets/effect.o \
 	src/targets/function_source.o \
 	src/targets/iso_time.o \
 	src/targets/jobs.o \
@@ -74,7 +76,10 @@ OBJS = \
 	src/api/forward.o \
 	src/api/forward_sql.o \
 	src/api/message_id.o \
+	src/api/messages.o \
+	src/api/messages_view.o \
 	src/api/payload.o \
+	src/api/progress.o \
 	src/api/queue_changed.o \
 	src/api/queue_checks.o \
 	src/api/queue_drop.o \
@@ -82,6 +87,7 @@ OBJS = \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
 	src/api/queue_view.o \
+	src/api/readable.o \
 	src/api/release.o \
 	src/api/replicated.o \
 	src/api/restore.o \

@@ -867,7 +867,7 @@ DECLARE
     functions text := pg_catalog.string_agg(p.oid::pg_catalog.regprocedure::text, ', ')
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = '@extschema@'::pg_catalog.regnamespace
-            AND p.proname IN ('outbox_enqueue', 'outbox_enqueue_json', 'outbox_enqueue_many');
+            AND p.proname IN ('outbox_enqueue', 'outbox_enqueue_json', 'outbox_enqueue_many', 'outbox_preview');
     owner pg_catalog.regrole := n.nspowner
         FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'outbox_queues';
     view pg_catalog.regclass;
@@ -886,7 +886,9 @@ BEGIN
         END IF;
     END IF;
     IF queue IS NULL OR command LIKE 'GRANT%' THEN
-        EXECUTE pg_catalog.format(command, 'EXECUTE ON FUNCTION ' || functions, role);
+        EXECUTE pg_catalog.format(command, 'EXECUTE ON FUNCTION outbox.message_rows(), ' || functions, role);
+        EXECUTE pg_catalog.format(command, 'USAGE ON SCHEMA outbox', role);
+        EXECUTE pg_catalog.format(command, 'SELECT ON outbox.messages', role);
     END IF;
     IF queue IS NOT NULL THEN
         EXECUTE pg_catalog.format(command, 'INSERT ON ' || view::text, role);
@@ -914,7 +916,7 @@ END;
 $$;
 REVOKE ALL ON FUNCTION @extschema@.outbox_grant(regrole, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_grant(regrole, text) IS
-'let a role enqueue to a queue; null for all queues, also those that are created later';
+'let a role enqueue to a queue, and see what its own transaction has enqueued; null for all queues, also those that are created later';
 
 CREATE FUNCTION @extschema@.outbox_revoke(
     role regrole,
@@ -1417,7 +1419,83 @@ COMMENT ON COLUMN outbox.dead_letters.dead_at IS
 COMMENT ON COLUMN outbox.dead_letters.history IS
 'what has happened to the message: objects with at, reason (refused, consumer, expired, replayed) and queue; for failed attempts also attempt and error';
 
+/*
+ * What has been enqueued, for tests and for a look. Views execute functions with
+ * the rights of who reads the view.
+ */
+
+CREATE FUNCTION outbox.message_rows(
+    OUT queue text,
+    OUT state text,
+    OUT id uuid,
+    OUT type text,
+    OUT key text,
+    OUT headers jsonb,
+    OUT payload json,
+    OUT payload_type text,
+    OUT enqueued_at timestamptz,
+    OUT due_at timestamptz,
+    OUT attempts integer,
+    OUT history jsonb,
+    OUT as_of timestamptz,
+    OUT seq bigint)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_message_rows';
+REVOKE ALL ON FUNCTION outbox.message_rows() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.message_rows() IS
+'messages that the calling role may see, for view outbox.messages';
+
+CREATE VIEW outbox.messages AS
+    SELECT m.queue, m.state, m.id, m.type, m.key, m.headers, m.payload, m.payload_type,
+           m.enqueued_at, m.due_at, m.attempts, m.history -> -1 ->> 'error' AS last_error,
+           m.as_of, m.seq
+    FROM outbox.message_rows() AS m;
+REVOKE ALL ON outbox.messages FROM PUBLIC;
+COMMENT ON VIEW outbox.messages IS
+'messages that are not delivered yet, own uncommitted ones included, and delivered ones as long as they are retained: of the role''s own transaction, or all for who may read all data; all of them are read for each look';
+COMMENT ON COLUMN outbox.messages.queue IS
+'the queue''s name';
+COMMENT ON COLUMN outbox.messages.state IS
+'staged: waits for its turn; delayed: is not due yet; retry: was refused and is tried again at due_at; behind: waits behind a refused one with the same key; evacuated: its queue stands still; held, restored: outbox_release() has to be called, see outbox.status; delivered: Redis has it';
+COMMENT ON COLUMN outbox.messages.id IS
+'the message''s id';
+COMMENT ON COLUMN outbox.messages.type IS
+'the message''s type, or null';
+COMMENT ON COLUMN outbox.messages.key IS
+'the message''s key, or null; always null for pg_monitor, like headers, payload and last_error';
+COMMENT ON COLUMN outbox.messages.headers IS
+'an object of strings, or null';
+COMMENT ON COLUMN outbox.messages.payload IS
+'a document as it is; text as a JSON string; bytes as a JSON string that begins with \x, in bytea''s hexadecimal form';
+COMMENT ON COLUMN outbox.messages.payload_type IS
+'what the payload is: json, text or bytea';
+COMMENT ON COLUMN outbox.messages.enqueued_at IS
+'when outbox_enqueue() was called; if the message was delayed, when it was due';
+COMMENT ON COLUMN outbox.messages.due_at IS
+'for delayed: when it is due; for retry: when it is tried again; else null';
+COMMENT ON COLUMN outbox.messages.attempts IS
+'how often Redis has refused the message or a consumer has returned it';
+COMMENT ON COLUMN outbox.messages.last_error IS
+'why the last attempt has failed, or null';
+COMMENT ON COLUMN outbox.messages.as_of IS
+'when the relay told how far it had got with the queue; null if no relay runs';
+COMMENT ON COLUMN outbox.messages.seq IS
+'the message''s number: the messages that a transaction has for a queue are delivered in this order';
+
+CREATE FUNCTION @extschema@.outbox_preview(
+    id uuid)
+    RETURNS SETOF text[]
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_preview';
+REVOKE ALL ON FUNCTION @extschema@.outbox_preview(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_preview(uuid) IS
+'the commands that Redis would get of a message in outbox.messages, a row for each; an argument that is no text is \x and hexadecimal digits';
+
 GRANT USAGE ON SCHEMA outbox TO pg_monitor;
+GRANT EXECUTE ON FUNCTION outbox.message_rows() TO pg_monitor, pg_read_all_data;
+GRANT EXECUTE ON FUNCTION @extschema@.outbox_preview(uuid) TO pg_read_all_data;
+GRANT SELECT ON outbox.messages TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats(),
     outbox.turn_stats() TO pg_monitor;
 GRANT SELECT ON outbox.status, outbox.queue_status, outbox.longest_turns TO pg_monitor;

@@ -39,6 +39,9 @@
 #define OUTBOX_TEXT_SIZE		256
 #define OUTBOX_QUEUE_TEXT_SIZE	160
 
+/* of a cursor's position, as text; one with many transactions in it is longer */
+#define OUTBOX_POSITION_SIZE	256
+
 #define OUTBOX_NOBODY			PG_UINT32_MAX
 
 typedef enum OutboxRelayState
@@ -141,6 +144,10 @@ typedef struct OutboxPublished
 	int64		latency_p99;
 	char		why[OUTBOX_QUEUE_TEXT_SIZE];
 	char		last_error[OUTBOX_QUEUE_TEXT_SIZE];
+	char		position[OUTBOX_POSITION_SIZE]; /* what Redis has
+												 * acknowledged; empty: not
+												 * known, or too long */
+	uint64		position_seq;
 } OutboxPublished;
 
 /* which commands Redis has, see server_commands.c */
@@ -189,6 +196,9 @@ typedef struct OutboxSlot
 	TimestampTz staging_kept_since;
 	OutboxLongest longest[OUTBOX_STEPS];	/* the relay reads it without lock */
 	int			npublished;		/* -1: more queues than fit, or unknown */
+	TimestampTz published_at;
+	TimestampTz totals_at;		/* outbox.queue_total was complete; 0: not
+								 * known */
 	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
 	OutboxServerCommands server_commands;
 } OutboxSlot;

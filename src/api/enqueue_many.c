@@ -49,14 +49,14 @@ typedef struct Column
 {
 	Datum	   *values;			/* NULL: no array was given */
 	bool	   *nulls;
-}			Column;
+} Column;
 
 /* one object for all messages, or one for each */
 typedef struct Objects
 {
 	Jsonb	   *all;			/* NULL: none, or one for each */
 	Jsonb	   *each;			/* NULL: none, or one for all */
-}			Objects;
+} Objects;
 
 PG_FUNCTION_INFO_V1(outbox_enqueue_many);
 
@@ -109,7 +109,7 @@ objects_argument(FunctionCallInfo fcinfo, int arg, const char *name, int payload
 }
 
 static struct varlena *
-text_of(const Column * column, int i)
+text_of(const Column *column, int i)
 {
 	struct varlena *text;
 
@@ -124,7 +124,7 @@ text_of(const Column * column, int i)
  * Returns the object of a message, or NULL if it has none.
  */
 static Jsonb *
-object_of(const Objects * objects, int i)
+object_of(const Objects *objects, int i)
 {
 	JsonbValue *v;
 

@@ -14,13 +14,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "outbox.h"
+#include "api/queue_status.h"
 
 #include "api/row.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "shmem.h"
 #include "utils/tuplestore.h"
 
 /* columns of outbox.queue_stats() */
@@ -56,13 +55,14 @@ static const char *const state_names[] = {
 
 PG_FUNCTION_INFO_V1(outbox_queue_stats);
 
-static OutboxPublished *
-copy_published(int *n)
+OutboxPublished *
+outbox_copy_published(int *n, TimestampTz *at)
 {
 	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
 	OutboxPublished *result;
 
 	*n = 0;
+	*at = 0;
 	if (slot == NULL)
 		return NULL;
 	result = palloc(sizeof(slot->published));
@@ -70,6 +70,7 @@ copy_published(int *n)
 	if (slot->pid != 0 && slot->npublished > 0)
 	{
 		*n = slot->npublished;
+		*at = slot->published_at;
 		memcpy(result, slot->published, *n * sizeof(OutboxPublished));
 	}
 	LWLockRelease(outbox_shared->lock);
@@ -114,10 +115,11 @@ outbox_queue_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	OutboxPublished *published;
+	TimestampTz at;
 	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	published = copy_published(&n);
+	published = outbox_copy_published(&n, &at);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[STATS_COLUMNS] = {0};

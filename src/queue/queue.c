@@ -150,6 +150,15 @@ outbox_payload_type(const char *name)
 	return 0;
 }
 
+const char *
+outbox_payload_name(char letter)
+{
+	for (int i = 0; i < lengthof(payload_types); i++)
+		if (payload_types[i].letter == letter)
+			return payload_types[i].name;
+	return "";
+}
+
 int
 outbox_field(const char *name)
 {

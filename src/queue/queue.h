@@ -46,6 +46,9 @@ extern const OutboxTargetInfo *outbox_target_info(const char *name);
 /* returns OUTBOX_PAYLOAD_..., or 0 if there is no type with this name */
 extern char outbox_payload_type(const char *name);
 
+/* returns the name of a type, or "" */
+extern const char *outbox_payload_name(char letter);
+
 /* returns OUTBOX_FIELD_..., or 0 if there is no field with this name */
 extern int	outbox_field(const char *name);
 

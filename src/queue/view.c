@@ -108,18 +108,24 @@ has_no_view(const OutboxQueue *queue)
 					 quote_literal_cstr(queue->name))));
 }
 
-void
-outbox_need_right(const OutboxQueue *queue, Oid role)
+bool
+outbox_may_enqueue(const OutboxQueue *queue, Oid role)
 {
 	Oid			view;
 
 	if (may_insert(queue->view, role))
-		return;
+		return true;
 	view = outbox_view_find(queue->id, queue->name);
-	if (may_insert(view, role) ||
-		(!OidIsValid(view) && has_privs_of_role(role, outbox_owner())))
+	return OidIsValid(view) ? may_insert(view, role) :
+		has_privs_of_role(role, outbox_owner());
+}
+
+void
+outbox_need_right(const OutboxQueue *queue, Oid role)
+{
+	if (outbox_may_enqueue(queue, role))
 		return;
-	if (OidIsValid(view))
+	if (OidIsValid(outbox_view_find(queue->id, queue->name)))
 		has_no_right(queue, role);
 	has_no_view(queue);
 }

@@ -30,7 +30,10 @@ extern char *outbox_view_full_name(int32 id, const char *queue);
 /* returns its OID, or InvalidOid if there is none; the catalog is read */
 extern Oid	outbox_view_find(int32 id, const char *queue);
 
-/* an error unless the role may enqueue to the queue */
+/* may the role enqueue to the queue? */
+extern bool outbox_may_enqueue(const OutboxQueue *queue, Oid role);
+
+/* ... an error unless it may */
 extern void outbox_need_right(const OutboxQueue *queue, Oid role);
 
 #endif							/* OUTBOX_VIEW_H */

@@ -55,6 +55,7 @@ relay_detach(int code, Datum arg)
 	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
 	slot->pid = 0;
 	slot->npublished = -1;
+	slot->totals_at = 0;
 	if (slot->outcome == OUTBOX_OUTCOME_NONE)
 		slot->outcome = !outbox_told_to_end ? OUTBOX_OUTCOME_FAILED :
 			outbox_kept_away_by(pg_atomic_read_u32(&slot->database)) != 0 ?

@@ -227,6 +227,31 @@ outbox_staging_insert(OutboxMessage *msg)
 	table_close(rel, NoLock);
 }
 
+static void
+open_table(OutboxStaging *staging, int i, LOCKMODE mode)
+{
+	staging->table[i] = table_open(outbox_relid(tables[i]), mode);
+	if (mode != NoLock)
+		outbox_need_shape(staging->table[i], tables[i]);
+	staging->index[i] = index_open(outbox_relid(indexes[i]), mode);
+	staging->slot[i] = table_slot_create(staging->table[i], NULL);
+	staging->fetch[i] = outbox_index_fetch_begin(staging->table[i]);
+}
+
+static void
+close_tables(OutboxStaging *staging, LOCKMODE mode)
+{
+	for (int i = 0; i < staging->ntables; i++)
+	{
+		if (staging->table[i] == NULL)
+			break;
+		table_index_fetch_end(staging->fetch[i]);
+		ExecDropSingleTupleTableSlot(staging->slot[i]);
+		index_close(staging->index[i], mode);
+		table_close(staging->table[i], mode);
+	}
+}
+
 bool
 outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
 {
@@ -240,10 +265,7 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
 			outbox_staging_close(staging);
 			return false;
 		}
-		staging->table[i] = table_open(outbox_relid(tables[i]), NoLock);
-		staging->index[i] = index_open(outbox_relid(indexes[i]), NoLock);
-		staging->slot[i] = table_slot_create(staging->table[i], NULL);
-		staging->fetch[i] = outbox_index_fetch_begin(staging->table[i]);
+		open_table(staging, i, NoLock);
 	}
 	return true;
 }
@@ -251,15 +273,22 @@ outbox_staging_open(OutboxStaging *staging, Snapshot snapshot, int ntables)
 void
 outbox_staging_close(OutboxStaging *staging)
 {
-	for (int i = 0; i < staging->ntables; i++)
-	{
-		if (staging->table[i] == NULL)
-			break;
-		table_index_fetch_end(staging->fetch[i]);
-		ExecDropSingleTupleTableSlot(staging->slot[i]);
-		index_close(staging->index[i], NoLock);
-		table_close(staging->table[i], NoLock);
-	}
+	close_tables(staging, NoLock);
+}
+
+void
+outbox_staging_open_waiting(OutboxStaging *staging, int ntables)
+{
+	memset(staging, 0, sizeof(OutboxStaging));
+	staging->ntables = ntables;
+	for (int i = 0; i < ntables; i++)
+		open_table(staging, i, AccessShareLock);
+}
+
+void
+outbox_staging_close_unlocking(OutboxStaging *staging)
+{
+	close_tables(staging, AccessShareLock);
 }
 
 static void

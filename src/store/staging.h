@@ -7,7 +7,7 @@
  *
  * Purpose: insert a message; scan the tables by index; fetch one message.
  * Process: outbox_staging_insert() and outbox_staging_identify() backend and
- *	  relay, the rest the relay.
+ *	  relay; a backend also looks at messages (api/messages.c); the rest the relay.
  * Transaction: the caller's; an open OutboxStaging must be closed in the
  *	  transaction in which it was opened.
  * Memory: fetched messages point into the slot or the current context, and
@@ -132,6 +132,14 @@ extern bool outbox_staging_open(OutboxStaging *staging, Snapshot snapshot,
 								int ntables);
 
 extern void outbox_staging_close(OutboxStaging *staging);
+
+/*
+ * The same in a backend: wait for the locks, and let go of them at the end.  The
+ * snapshot has to be set when the locks are there.  An error if a table has been
+ * changed by hand.
+ */
+extern void outbox_staging_open_waiting(OutboxStaging *staging, int ntables);
+extern void outbox_staging_close_unlocking(OutboxStaging *staging);
 
 /*
  * Visit the entries of transactions from "from" on and below "below".  Only the

@@ -436,8 +436,30 @@ shown_state(const RelayQueue *queue)
 		OUTBOX_QUEUE_FLOWING;
 }
 
+/*
+ * A position that is too long to be published is in outbox.queue_total some
+ * seconds later.
+ */
 static void
-publish_queue(RelayQueue *queue, OutboxPublished *published)
+publish_position(const RelayQueue *queue, StringInfo text,
+				 OutboxPublished *published)
+{
+	const OutboxPosition *pos = &queue->cursor->acked;
+
+	published->position[0] = '\0';
+	if (pos->prev == NULL ||
+		pos->prev->nxip + pos->cur->nxip > OUTBOX_POSITION_SIZE / 4)
+		return;
+	resetStringInfo(text);
+	outbox_position_print(text, pos->lsn, pos->prev, pos->cur, "-");
+	if (text->len >= OUTBOX_POSITION_SIZE)
+		return;
+	memcpy(published->position, text->data, text->len + 1);
+	published->position_seq = pos->seq;
+}
+
+static void
+publish_queue(RelayQueue *queue, StringInfo text, OutboxPublished *published)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	const OutboxQueue *settings = queue->settings;
@@ -465,6 +487,7 @@ publish_queue(RelayQueue *queue, OutboxPublished *published)
 			settings->consumer_retry ? queue->consumer->trouble : "",
 			OUTBOX_QUEUE_TEXT_SIZE);
 	strlcpy(published->last_error, shown->last_error, OUTBOX_QUEUE_TEXT_SIZE);
+	publish_position(queue, text, published);
 }
 
 void
@@ -475,7 +498,11 @@ outbox_publish_queues(Relay *relay)
 	RelayQueue *blocked = NULL;
 	int			n = 0;
 	ListCell   *lc;
+	StringInfoData text;
 
+	/* nothing is to be allocated while the lock is held */
+	initStringInfo(&text);
+	enlargeStringInfo(&text, 8 * OUTBOX_POSITION_SIZE);
 	published_waiting = 0;
 	covered_when_published = outbox_covered_in_all();
 	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
@@ -494,10 +521,11 @@ outbox_publish_queues(Relay *relay)
 		if (queue->state->state == QUEUE_BLOCKED || queue->state->failures > 0)
 			blocked = queue;
 		if (n < OUTBOX_MAX_PUBLISHED)
-			publish_queue(queue, &slot->published[n]);
+			publish_queue(queue, &text, &slot->published[n]);
 		n++;
 	}
 	slot->npublished = n <= OUTBOX_MAX_PUBLISHED ? n : -1;
+	slot->published_at = GetCurrentTimestamp();
 	if (slot->state == OUTBOX_RUNNING && outbox_shown_obstacle()[0] == '\0')
 	{
 		if (blocked != NULL)
@@ -510,6 +538,7 @@ outbox_publish_queues(Relay *relay)
 	LWLockRelease(outbox_shared->lock);
 	pg_atomic_write_u64(&slot->waiting, published_waiting);
 	pg_atomic_write_u64(&slot->oldest, since);
+	pfree(text.data);
 }
 
 void

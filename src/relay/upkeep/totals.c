@@ -218,6 +218,17 @@ write_totals(RelayQueue *queue)
 				 params, lengthof(params));
 }
 
+/*
+ * All totals that had changed by then have been written.
+ */
+static void
+tell_complete(Relay *relay, TimestampTz then)
+{
+	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
+	relay->slot->totals_at = then;
+	LWLockRelease(outbox_shared->lock);
+}
+
 void
 outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 {
@@ -225,17 +236,24 @@ outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 		{OUTBOX_REL_QUEUE_TOTAL, true},
 		{OUTBOX_REL_QUEUE, false}
 	};
+	TimestampTz then = GetCurrentTimestamp();
 	List	   *changed;
 	ListCell   *lc;
+	bool		all;
 
 	if (!must && now < write_at)
 		return;
 	outbox_turn_does(OUTBOX_STEP_TOTALS);
 	changed = changed_queues(relay, must ? PG_INT32_MAX : WRITE_ROWS);
-	if (list_length(changed) < WRITE_ROWS)
+	all = list_length(changed) < WRITE_ROWS;
+	if (all)
 		write_at = outbox_in_ms(now, WRITE_INTERVAL_MS);
 	outbox_turn_worked(0, list_length(changed));
-	if (changed == NIL || !outbox_begin_locked_step(locks, lengthof(locks)))
+	if (changed != NIL && !outbox_begin_locked_step(locks, lengthof(locks)))
+		return;
+	if (all)
+		tell_complete(relay, then);
+	if (changed == NIL)
 		return;
 
 	SPI_connect();
