@@ -66,7 +66,10 @@ OBJS = \
 	src/targets/task_options.o \
 	src/api/capture.o \
 	src/api/capture_columns.o \
+	src/api/capture_message.o \
 	src/api/capture_newest.o \
+	src/api/capture_payload.o \
+	src/api/capture_settings.o \
 	src/api/capture_sql.o \
 	src/api/dead_letters.o \
 	src/api/dumped.o \
@@ -158,7 +161,7 @@ OBJS = \
 	src/relay/wait.o
 
 REGRESS = surface payloads enqueue_many settings policies options jobs consumer_retry deferred \
-	dead_letters capture forward_watermill errors privileges rights drop
+	dead_letters capture capture_settings forward_watermill errors privileges rights drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues if_not_exists dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

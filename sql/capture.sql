@@ -370,7 +370,7 @@ SELECT outbox_capture('theirs', 'r_capture');
 SELECT outbox_uncapture('theirs', 'r_capture');
 CREATE TRIGGER mine AFTER INSERT ON theirs FOR EACH ROW EXECUTE FUNCTION outbox_capture_row('r_capture');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION outbox_capture(regclass, text, text[], text[], text, text[]), outbox_uncapture(regclass, text) TO regress_outbox_owner;
+GRANT EXECUTE ON FUNCTION outbox_capture(regclass, text, text[], text[], text, text[], jsonb), outbox_uncapture(regclass, text) TO regress_outbox_owner;
 SET ROLE regress_outbox_owner;
 SELECT outbox_capture('theirs', 'r_capture');
 RESET ROLE;

@@ -89,7 +89,8 @@ SELECT * FROM try($$SELECT outbox_enqueue('j_celery', '{"task": "t"}', headers =
 SELECT * FROM try($$SELECT outbox_enqueue('j_rq', '{"func": "f"}', headers => '{"trace": "x"}')$$);
 -- a captured row is no description either
 CREATE TABLE j_table (id int PRIMARY KEY);
-SELECT outbox_capture('j_table', 'j_celery');
+SELECT * FROM try($$SELECT outbox_capture('j_table', 'j_celery')$$);
+CREATE TRIGGER mine AFTER INSERT ON j_table FOR EACH ROW EXECUTE FUNCTION outbox_capture_row('j_celery');
 SELECT * FROM try($$INSERT INTO j_table VALUES (1)$$);
 \x off
 SELECT count(*) FROM j_table;

@@ -1077,7 +1077,7 @@ CREATE FUNCTION @extschema@.outbox_capture_row() RETURNS trigger
     AS 'MODULE_PATHNAME', 'outbox_capture_row';
 REVOKE ALL ON FUNCTION @extschema@.outbox_capture_row() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_capture_row() IS
-'trigger: enqueue the change of a row; arguments are queue, columns and key, see outbox_capture()';
+'trigger: enqueue the change of a row; arguments are queue, columns, key and settings, see outbox_capture()';
 
 CREATE FUNCTION @extschema@.outbox_capture(
     table_name regclass,
@@ -1085,13 +1085,14 @@ CREATE FUNCTION @extschema@.outbox_capture(
     columns text[] DEFAULT NULL,
     key text[] DEFAULT NULL,
     condition text DEFAULT NULL,
-    operations text[] DEFAULT '{insert,update,delete}')
+    operations text[] DEFAULT '{insert,update,delete}',
+    settings jsonb DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_capture';
-REVOKE ALL ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[]) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[]) IS
-'have each change of a table''s rows enqueued; columns defaults to all columns, key to those of the primary key';
+REVOKE ALL ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_capture(regclass, text, text[], text[], text, text[], jsonb) IS
+'have each change of a table''s rows enqueued; columns defaults to all columns, key to those of the primary key; settings are old, unchanged, bigint, numeric and too_large';
 
 CREATE FUNCTION @extschema@.outbox_uncapture(
     table_name regclass,

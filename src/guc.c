@@ -99,7 +99,7 @@ outbox_define_settings(void)
 							"The maximum size of a message, headers included.",
 							NULL,
 							&outbox_max_message_size,
-							1024 * 1024, 1, 64 * 1024 * 1024,
+							1024 * 1024, 1024, 64 * 1024 * 1024,
 							PGC_SIGHUP,
 							GUC_UNIT_BYTE,
 							NULL, NULL, NULL);

@@ -13,6 +13,10 @@
  * may have its columns in another order.  If a column is gone the statement
  * fails, as consumers would miss the column otherwise.
  *
+ * An update of the primary key is told, also where no message has its columns:
+ * a backfill goes by the primary key, and would not find a row that has moved
+ * behind it.
+ *
  *-------------------------------------------------------------------------
  */
 #include "api/capture_columns.h"
@@ -23,6 +27,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -106,8 +111,8 @@ all_columns(Relation rel)
 	return result;
 }
 
-static List *
-primary_key(Relation rel)
+List *
+outbox_primary_key(Relation rel)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	List	   *result = NIL;
@@ -127,6 +132,14 @@ primary_key(Relation rel)
 				result = lappend_int(result, index->indkey.values[i]);
 		ReleaseSysCache(tup);
 	}
+	return result;
+}
+
+static List *
+needed_primary_key(Relation rel)
+{
+	List	   *result = outbox_primary_key(rel);
+
 	if (result == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -136,14 +149,61 @@ primary_key(Relation rel)
 	return result;
 }
 
+static OutboxCaptureSettings
+read_settings(const char *json)
+{
+	Datum		jsonb;
+
+	if (json[0] == '\0')
+		return outbox_read_capture_settings(NULL);
+	jsonb = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+	return outbox_read_capture_settings((struct varlena *) DatumGetPointer(jsonb));
+}
+
+/*
+ * Fill in the columns that are in one of the lists.
+ */
+static void
+add_columns(OutboxCapture *capture, Relation rel, List *captured, List *keys,
+			List *primary)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	capture->columns = palloc0(desc->natts * sizeof(OutboxJsonColumn));
+	capture->captured = palloc0(desc->natts * sizeof(bool));
+	capture->identifies = palloc0(desc->natts * sizeof(bool));
+	for (int attnum = 1; attnum <= desc->natts; attnum++)
+	{
+		int			n = capture->ncolumns;
+		bool		is_key = list_member_int(keys, attnum) ||
+		list_member_int(primary, attnum);
+
+		if (!list_member_int(captured, attnum) && !is_key)
+			continue;
+		outbox_json_column(&capture->columns[n], TupleDescAttr(desc, attnum - 1));
+		outbox_json_as_text(&capture->columns[n], capture->settings.bigint_text,
+							capture->settings.numeric_text);
+		capture->captured[n] = list_member_int(captured, attnum);
+		capture->identifies[n] = is_key;
+		capture->ncolumns++;
+	}
+}
+
+static const char *
+argument(char *const *args, int n)
+{
+	return args[n] != NULL ? args[n] : "";
+}
+
 OutboxCapture *
-outbox_capture_resolve(Relation rel, const char *columns, const char *key)
+outbox_capture_resolve(Relation rel, char *const *args)
 {
 	OutboxCapture *result = palloc0(sizeof(OutboxCapture));
-	TupleDesc	desc = RelationGetDescr(rel);
+	const char *columns = argument(args, OUTBOX_CAPTURE_COLUMNS);
+	const char *key = argument(args, OUTBOX_CAPTURE_KEY);
 	List	   *captured = columns[0] == '\0' ? all_columns(rel) :
 	find_columns(rel, read_names(columns, "columns"));
-	List	   *keys = key[0] == '\0' ? primary_key(rel) :
+	List	   *keys = key[0] == '\0' ? needed_primary_key(rel) :
 	find_columns(rel, read_names(key, "key"));
 	ListCell   *lc;
 
@@ -151,20 +211,9 @@ outbox_capture_resolve(Relation rel, const char *columns, const char *key)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("columns must not be empty")));
-
-	result->columns = palloc0(desc->natts * sizeof(OutboxJsonColumn));
-	result->captured = palloc0(desc->natts * sizeof(bool));
+	result->settings = read_settings(argument(args, OUTBOX_CAPTURE_SETTINGS));
+	add_columns(result, rel, captured, keys, outbox_primary_key(rel));
 	result->key = palloc0(list_length(keys) * sizeof(int));
-	for (int attnum = 1; attnum <= desc->natts; attnum++)
-	{
-		int			n = result->ncolumns;
-
-		if (!list_member_int(captured, attnum) && !list_member_int(keys, attnum))
-			continue;
-		outbox_json_column(&result->columns[n], TupleDescAttr(desc, attnum - 1));
-		result->captured[n] = list_member_int(captured, attnum);
-		result->ncolumns++;
-	}
 	foreach(lc, keys)
 	{
 		int			n = 0;

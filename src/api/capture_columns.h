@@ -20,6 +20,7 @@
 #ifndef OUTBOX_CAPTURE_COLUMNS_H
 #define OUTBOX_CAPTURE_COLUMNS_H
 
+#include "api/capture_settings.h"
 #include "api/row_json.h"
 
 #include "nodes/pg_list.h"
@@ -31,21 +32,29 @@ enum
 	OUTBOX_CAPTURE_QUEUE,
 	OUTBOX_CAPTURE_COLUMNS,		/* text[] as text; empty: all */
 	OUTBOX_CAPTURE_KEY,			/* the same; empty: the primary key's */
+	OUTBOX_CAPTURE_SETTINGS,	/* jsonb as text; empty: none */
 	OUTBOX_CAPTURE_ARGS
 };
 
 typedef struct OutboxCapture
 {
-	int			ncolumns;		/* captured columns, and those of the key */
+	/* captured columns, those of the key and those of the primary key */
+	int			ncolumns;
 	OutboxJsonColumn *columns;	/* in the table's order */
-	bool	   *captured;		/* false: the column is only part of the key */
+	bool	   *captured;		/* false: the column is only part of a key */
+	bool	   *identifies;		/* the column is part of a key */
 	int			nkey;
 	int		   *key;			/* indexes into columns, in the key's order */
+	OutboxCaptureSettings settings;
 } OutboxCapture;
 
-/* returns the columns that the arguments name; an error if one is missing */
+/* returns the columns of the primary key, their numbers; NIL if there is none */
+extern List *outbox_primary_key(Relation rel);
 
-extern OutboxCapture *outbox_capture_resolve(Relation rel, const char *columns,
-											 const char *key);
+/*
+ * Returns the columns that a trigger's arguments name; an error if one is
+ * missing.  An argument may be NULL, for one that is empty.
+ */
+extern OutboxCapture *outbox_capture_resolve(Relation rel, char *const *args);
 
 #endif							/* OUTBOX_CAPTURE_COLUMNS_H */

@@ -25,14 +25,17 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "guc.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "queue/queue.h"
 #include "queue/view.h"
+#include "targets/jobs.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -44,7 +47,8 @@ enum
 	ARG_COLUMNS,
 	ARG_KEY,
 	ARG_CONDITION,
-	ARG_OPERATIONS
+	ARG_OPERATIONS,
+	ARG_SETTINGS
 };
 
 static const struct
@@ -241,36 +245,105 @@ warn_of_children(Relation rel)
 }
 
 /*
- * outbox_capture(table_name, queue, columns, key, condition, operations)
+ * A row of a capture with text or the like may be larger than a message.
+ */
+static void
+say_what_is_omitted(const OutboxCapture *capture, const char *table)
+{
+	bool		varies = false;
+
+	for (int i = 0; i < capture->ncolumns; i++)
+		varies |= capture->columns[i].typlen == -1;
+	if (varies && !capture->settings.too_large_given)
+		ereport(NOTICE,
+				(errmsg("changes of table \"%s\" that are too large for a message will lack their largest columns",
+						table),
+				 errdetail("Such a message names them in \"omitted\".  The limit is the setting \"outbox.max_message_size\", %d bytes now.",
+						   outbox_max_message_size),
+				 errhint("Settings \"too_large\" \"omit\" (this), \"key\" (all but the key is left out) and \"fail\" (the write fails) choose and end this notice.")));
+}
+
+/*
+ * The description of a job is never what a captured row is.
+ */
+static void
+check_target(const OutboxQueue *queue)
+{
+	if (outbox_has_jobs(queue->target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tables cannot be captured to queue \"%s\"", queue->name),
+				 errdetail("Its target is \"%s\", and a captured row does not describe a job.",
+						   outbox_targets[queue->target].name),
+				 errhint("Write a trigger that calls outbox_enqueue() with a job.")));
+}
+
+/*
+ * Returns the settings as an argument of the trigger; empty if there are none.
+ */
+static char *
+settings_argument(FunctionCallInfo fcinfo)
+{
+	Jsonb	   *jsonb = PG_ARGISNULL(ARG_SETTINGS) ? NULL :
+	PG_GETARG_JSONB_P(ARG_SETTINGS);
+
+	(void) outbox_read_capture_settings((struct varlena *) jsonb);
+	return jsonb == NULL || JB_ROOT_COUNT(jsonb) == 0 ? "" :
+		JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+}
+
+/*
+ * The call of the trigger's function; a last argument that is empty is left out.
+ */
+static char *
+trigger_call(Oid function, char *const *args)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s(", outbox_function_name(function));
+	for (int i = 0; i < OUTBOX_CAPTURE_ARGS; i++)
+		if (i != OUTBOX_CAPTURE_SETTINGS || args[i][0] != '\0')
+			appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
+							 quote_literal_cstr(args[i]));
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+/*
+ * outbox_capture(table_name, queue, columns, key, condition, operations,
+ * settings)
  */
 Datum
 outbox_capture(PG_FUNCTION_ARGS)
 {
 	Oid			function = outbox_trigger_function(fcinfo, "outbox_capture_row");
-	char	   *columns = names_argument(fcinfo, ARG_COLUMNS);
-	char	   *key = names_argument(fcinfo, ARG_KEY);
+	char	   *args[OUTBOX_CAPTURE_ARGS] = {
+		[OUTBOX_CAPTURE_QUEUE] = outbox_needed_text_arg(fcinfo, ARG_QUEUE, "queue"),
+		[OUTBOX_CAPTURE_COLUMNS] = names_argument(fcinfo, ARG_COLUMNS),
+		[OUTBOX_CAPTURE_KEY] = names_argument(fcinfo, ARG_KEY),
+		[OUTBOX_CAPTURE_SETTINGS] = settings_argument(fcinfo)
+	};
+	const char *queue = args[OUTBOX_CAPTURE_QUEUE];
 	char	   *condition = outbox_text_arg(fcinfo, ARG_CONDITION);
 	int			wanted = read_operations(fcinfo);
-	char	   *queue = outbox_needed_text_arg(fcinfo, ARG_QUEUE, "queue");
-	char	   *call;
 	Relation	rel;
 
 	PreventCommandIfReadOnly("outbox_capture()");
 	outbox_need_arg(fcinfo, ARG_TABLE, "table_name");
 	outbox_need_right(outbox_queue_use(queue), GetUserId());
+	check_target(outbox_queue_use(queue));
 	if (condition != NULL)
 		check_condition(condition);
 
 	rel = outbox_open_for_trigger(PG_GETARG_OID(ARG_TABLE));
 	outbox_need_right(outbox_queue_use(queue), rel->rd_rel->relowner);
-	(void) outbox_capture_resolve(rel, columns, key);
 	check_not_captured(rel, function, queue, wanted);
-	call = psprintf("%s(%s, %s, %s)", outbox_function_name(function),
-					quote_literal_cstr(queue), quote_literal_cstr(columns),
-					quote_literal_cstr(key));
+	say_what_is_omitted(outbox_capture_resolve(rel, args), RelationGetRelationName(rel));
 	for (int i = 0; i < lengthof(operations); i++)
 		if (wanted & operations[i].type)
-			create_trigger(rel, operations[i].name, queue, condition, call);
+			create_trigger(rel, operations[i].name, queue, condition,
+						   trigger_call(function, args));
 	warn_of_children(rel);
 	table_close(rel, NoLock);
 	PG_RETURN_VOID();

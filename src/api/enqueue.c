@@ -141,6 +141,23 @@ check_size(const OutboxMessage *msg)
 }
 
 /*
+ * Only a task of asynq has options that nobody has given.
+ */
+size_t
+outbox_message_room(const OutboxQueue *queue, const OutboxMessage *msg)
+{
+	OutboxMessage empty = {
+		.payload = cstring_to_text(""),
+		.type = msg->type
+	};
+	Size		taken = size_of(msg->type);
+
+	if (queue->target == OUTBOX_TARGET_ASYNQ)
+		taken += size_of(outbox_message_options(queue, &empty, NULL, 0));
+	return taken < outbox_max_message_size ? outbox_max_message_size - taken : 0;
+}
+
+/*
  * Complete and check a message before it is staged or deferred.
  */
 static void

@@ -51,6 +51,12 @@ extern struct varlena *outbox_payload_or_null(const OutboxQueue *queue, Oid type
 extern struct varlena *outbox_utf8_text(Datum value);
 
 /*
+ * Returns how many bytes payload and key of a message may have, by the limit, its
+ * type and what the target adds; 0 if none.
+ */
+extern size_t outbox_message_room(const OutboxQueue *queue, const OutboxMessage *msg);
+
+/*
  * Complete the message's options and check its size, give it an id if it has
  * none (the nil UUID), stage it or defer it until it is due, and have the relay
  * woken.  The caller has filled in kind, payload, type, key and headers, whose

@@ -7,8 +7,8 @@
  *
  * Design notes
  *
- * A value is written as to_json() writes it in a session with certain settings
- * (capture.c has them), whatever the settings of the session at hand are.
+ * A value is written as to_json() writes it in a session with certain settings,
+ * whatever the settings of the session at hand are.
  *
  * to_json() looks up the value's type and its output function each time, which
  * for a row of plain columns is most of the work; and to set all of the settings
@@ -33,8 +33,26 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+
+int
+outbox_json_set_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"},
+		{"IntervalStyle", "postgres"}, {"bytea_output", "hex"},
+		{"extra_float_digits", "1"}, {"lc_monetary", "C"},
+		{"quote_all_identifiers", "off"}, {"search_path", "pg_catalog, pg_temp"}
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
 
 static OutboxJsonStyle
 style_of(Oid type)
@@ -128,6 +146,19 @@ needs_settings(Oid type)
 	}
 }
 
+/*
+ * Have to_json() know the type of its argument.
+ */
+static void
+set_to_json(FmgrInfo *function, Const *arg)
+{
+	fmgr_info(F_TO_JSON, function);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID, list_make1(arg),
+											 InvalidOid, InvalidOid,
+											 COERCE_EXPLICIT_CALL),
+					   function);
+}
+
 void
 outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att)
 {
@@ -149,18 +180,21 @@ outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att)
 
 	getTypeOutputInfo(att->atttypid, &output, &is_varlena);
 	fmgr_info(output, &col->output);
+	col->as_text = false;
 	if (col->style == OUTBOX_JSON_ANY)
-	{
-		Const	   *arg = makeNullConst(att->atttypid, att->atttypmod,
-										att->attcollation);
+		set_to_json(&col->to_json, makeNullConst(att->atttypid, att->atttypmod,
+												 att->attcollation));
+}
 
-		fmgr_info(F_TO_JSON, &col->to_json);
-		fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID,
-												 list_make1(arg), InvalidOid,
-												 InvalidOid,
-												 COERCE_EXPLICIT_CALL),
-						   &col->to_json);
-	}
+void
+outbox_json_as_text(OutboxJsonColumn *col, bool bigint, bool numeric)
+{
+	Oid			element = get_element_type(col->type);
+	Oid			type = OidIsValid(element) ? getBaseType(element) : col->type;
+
+	col->as_text = (type == INT8OID && bigint) || (type == NUMERICOID && numeric);
+	if (col->as_text && OidIsValid(element))
+		set_to_json(&col->text_to_json, makeNullConst(TEXTARRAYOID, -1, InvalidOid));
 }
 
 static void
@@ -230,12 +264,18 @@ append_quoted(StringInfo buf, const char *s)
 	appendStringInfoChar(buf, '"');
 }
 
+static void
+append_json(StringInfo buf, FmgrInfo *to_json, Datum value)
+{
+	text	   *json = DatumGetTextPP(FunctionCall1(to_json, value));
+
+	appendBinaryStringInfo(buf, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
+}
+
 void
 outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
 				  bool isnull)
 {
-	text	   *json;
-
 	if (isnull)
 	{
 		appendStringInfoString(buf, "null");
@@ -280,11 +320,26 @@ outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
 			appendStringInfoString(buf, OutputFunctionCall(&col->output, value));
 			break;
 		case OUTBOX_JSON_ANY:
-			json = DatumGetTextPP(FunctionCall1(&col->to_json, value));
-			appendBinaryStringInfo(buf, VARDATA_ANY(json),
-								   VARSIZE_ANY_EXHDR(json));
+			append_json(buf, &col->to_json, value);
 			break;
 	}
+}
+
+/*
+ * An array of numbers becomes one of their texts by way of its own text.
+ */
+void
+outbox_json_member(StringInfo buf, OutboxJsonColumn *col, Datum value, bool isnull)
+{
+	appendStringInfoString(buf, col->label);
+	if (!col->as_text || isnull)
+		outbox_json_value(buf, col, value, isnull);
+	else if (col->style == OUTBOX_JSON_ANY)
+		append_json(buf, &col->text_to_json,
+					OidInputFunctionCall(F_ARRAY_IN, OutputFunctionCall(&col->output, value),
+										 TEXTOID, -1));
+	else
+		escape_json(buf, OutputFunctionCall(&col->output, value));
 }
 
 char *

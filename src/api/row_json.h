@@ -53,14 +53,33 @@ typedef struct OutboxJsonColumn
 	bool		typbyval;
 	OutboxJsonStyle style;
 	bool		needs_settings; /* the form of its values depends on settings */
+	bool		as_text;		/* numbers, also in an array, are to be
+								 * strings */
 	FmgrInfo	output;
 	FmgrInfo	to_json;		/* for OUTBOX_JSON_ANY */
+	FmgrInfo	text_to_json;	/* for an array of text, with as_text */
 } OutboxJsonColumn;
+
+/*
+ * Set the session's settings so that a value of any type is written in the form in
+ * which a column's is; returns the level for AtEOXact_GUC(), which undoes it.
+ */
+extern int	outbox_json_set_settings(void);
 
 /* fill in how a column is written */
 extern void outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att);
 
-/* append a value as JSON; timestamptz is in UTC */
+/*
+ * Have values of bigint, or numeric, and of arrays of these, written as strings
+ * by outbox_json_member().
+ */
+extern void outbox_json_as_text(OutboxJsonColumn *col, bool bigint, bool numeric);
+
+/* append the column's name and a value */
+extern void outbox_json_member(StringInfo buf, OutboxJsonColumn *col,
+							   Datum value, bool isnull);
+
+/* append a value as JSON, numbers as numbers; timestamptz is in UTC */
 extern void outbox_json_value(StringInfo buf, OutboxJsonColumn *col,
 							  Datum value, bool isnull);
 

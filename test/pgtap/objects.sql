@@ -38,7 +38,7 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_resume_queue', ARRAY['text'], 'void'),
 	('outbox_drop_queue', ARRAY['text', 'boolean'], 'void'),
 	('outbox_cancel', ARRAY['uuid'], 'boolean'),
-	('outbox_capture', ARRAY['regclass', 'text', 'text[]', 'text[]', 'text', 'text[]'], 'void'),
+	('outbox_capture', ARRAY['regclass', 'text', 'text[]', 'text[]', 'text', 'text[]', 'jsonb'], 'void'),
 	('outbox_uncapture', ARRAY['regclass', 'text'], 'void'),
 	('outbox_capture_row', ARRAY[]::text[], 'trigger'),
 	('outbox_forward_watermill', ARRAY['regclass'], 'void'),
