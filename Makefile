@@ -97,6 +97,7 @@ OBJS = \
 	src/api/row_json.o \
 	src/api/settings.o \
 	src/api/status.o \
+	src/api/topic_queues.o \
 	src/api/triggers.o \
 	src/api/turns.o \
 	src/relay/base/aside.o \
@@ -163,7 +164,7 @@ OBJS = \
 REGRESS = surface payloads enqueue_many settings policies options jobs consumer_retry deferred \
 	dead_letters capture capture_settings forward_watermill errors privileges rights drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
-ISOLATION = late_committer interleaved savepoints queues if_not_exists dead_letters
+ISOLATION = late_committer interleaved savepoints queues if_not_exists topic_queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \
 	--load-extension=outbox
 TAP_TESTS ?= 1

@@ -134,7 +134,7 @@ SET ROLE regress_outbox_owner;
 SELECT outbox_forward_watermill('topic');
 SELECT outbox_unforward_watermill('topic');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION outbox_forward_watermill(regclass) TO regress_outbox_owner;
+GRANT EXECUTE ON FUNCTION outbox_forward_watermill(regclass, jsonb) TO regress_outbox_owner;
 SET ROLE regress_outbox_owner;
 SELECT outbox_forward_watermill('topic');
 RESET ROLE;
@@ -156,6 +156,139 @@ INSERT INTO topic VALUES ('x', '{"destination_topic":"r_lottery","uuid":"0000000
 RESET ROLE;
 SELECT count(*) FROM forwarded WHERE id::text LIKE '%8';
 \set VERBOSITY default
+DROP TABLE topic;
+-- a topic without a queue gets one, if it is said so
+SELECT outbox_grant('regress_outbox_owner', 'r_lottery');
+CREATE TABLE topic (uuid text, payload json, metadata json);
+CREATE FUNCTION publish(topic text) RETURNS void LANGUAGE sql AS
+    $$INSERT INTO topic (payload) SELECT json_build_object('destination_topic', topic, 'uuid', gen_random_uuid(), 'payload', 'eyJhIjoxfQ==')$$;
+CREATE VIEW made AS SELECT q.name, q.target, q.redis_key, q.format, q.maxlen, q.on_failure, q.max_attempts, q.retry_delay, q.retry_backoff,
+        q.retry_max_delay, q.expires_after, q.options, q.consumer_retry, q.payload_type, q.fields,
+        (SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s WHERE s.queue = q.id) AS staged
+    FROM outbox.queue AS q WHERE q.name LIKE 'r!_made%' ESCAPE '!' OR q.name = 'Ünïq "t"' ORDER BY q.name;
+SELECT outbox_forward_watermill('topic', '{}');
+SELECT publish('r_made');
+SELECT outbox_unforward_watermill('topic');
+SELECT outbox_forward_watermill('topic', '{"create_queues": null}');
+SELECT publish('r_made');
+SELECT outbox_unforward_watermill('topic');
+-- with the defaults of outbox_create_queue(), and target watermill
+SELECT outbox_create_queue('r_made_by_hand', 'watermill');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {}}');
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'topic'::regclass;
+SELECT publish('r_made');
+SELECT publish('Ünïq "t"');
+SELECT publish('r_made');
+\x
+TABLE made;
+\x
+-- gone with the transaction, and with a subtransaction
+BEGIN;
+SELECT publish('r_made_2');
+SAVEPOINT s;
+SELECT publish('r_made_3');
+ROLLBACK TO s;
+SELECT publish('r_made_2');
+SELECT name, staged FROM made;
+ROLLBACK;
+SELECT name, staged FROM made;
+SELECT publish(repeat('x', 300));
+SELECT outbox_drop_queue(name, true) FROM made;
+SELECT outbox_unforward_watermill('topic');
+-- with each argument
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "list", "format": "json", "on_failure": "retry", "max_attempts": 3, "retry_delay": "5 s",
+    "retry_backoff": 1.5, "retry_max_delay": "1 h", "expires_after": "1 d", "options": null, "consumer_retry": false,
+    "settings": {"payload_type": "json", "fields": ["queue"]}}}');
+SELECT publish('r_made');
+\x
+TABLE made;
+\x
+SELECT outbox_drop_queue(name, true) FROM made;
+SELECT outbox_unforward_watermill('topic');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "asynq", "options": {"max_retry": 3}}}');
+SELECT outbox_unforward_watermill('topic');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "stream", "maxlen": 10, "on_failure": "dead_letter", "consumer_retry": true}}');
+SELECT publish('r_made');
+SELECT name, target, maxlen, consumer_retry, staged FROM made;
+SELECT outbox_drop_queue(name, true) FROM made;
+SELECT outbox_unforward_watermill('topic');
+-- what is refused, when it is set up
+SELECT outbox_forward_watermill('topic', '[]');
+SELECT outbox_forward_watermill('topic', 'null');
+SELECT outbox_forward_watermill('topic', '{"create_queue": {}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": true}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": []}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"size": 1}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"name": "x"}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"if_not_exists": true}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"redis_key": "x"}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"maxlen": {}}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"maxlen": "many"}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"maxlen": 0}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "kafka"}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": null}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"on_failure": null}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"consumer_retry": true}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"format": "raw"}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"options": {"retry": 1}}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"settings": {"payload_type": "blob"}}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"settings": []}}');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'topic'::regclass;
+
+-- privileges: who sets it up, and whoever owns the table when a queue is made
+GRANT INSERT ON topic TO regress_outbox_writer;
+GRANT TRIGGER ON topic TO regress_outbox_owner;
+\set VERBOSITY terse
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic', '{"create_queues": {}}');
+RESET ROLE;
+ALTER TABLE topic OWNER TO regress_outbox_owner;
+\set VERBOSITY default
+SELECT outbox_forward_watermill('topic', '{"create_queues": {}}');
+-- a trigger of the owner's own making has no more
+SET ROLE regress_outbox_owner;
+CREATE TRIGGER mine BEFORE INSERT ON topic FOR EACH ROW EXECUTE FUNCTION outbox_forward_watermill_row('{"create_queues": {}}');
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made","uuid":"1"}', '{}');
+RESET ROLE;
+DROP TRIGGER mine ON topic;
+GRANT EXECUTE ON FUNCTION outbox_create_queue TO regress_outbox_owner;
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic', '{"create_queues": {}}');
+RESET ROLE;
+SELECT outbox_grant('regress_outbox_owner');
+SET ROLE regress_outbox_owner;
+SELECT outbox_forward_watermill('topic', '{"create_queues": {}}');
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made","uuid":"1"}', '{}');
+SELECT outbox_create_queue('r_made_2');
+RESET ROLE;
+SELECT name, staged FROM made;
+-- a function of that name is not called, and a right that is taken back is gone
+CREATE FUNCTION outbox_create_queue(name text, target text) RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made_3","uuid":"1"}', '{}');
+RESET ROLE;
+DROP FUNCTION outbox_create_queue(text, text);
+REVOKE EXECUTE ON FUNCTION outbox_create_queue FROM regress_outbox_owner;
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made_4","uuid":"1"}', '{}');
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made_3","uuid":"1"}', '{}');
+RESET ROLE;
+SELECT outbox_revoke('regress_outbox_owner');
+GRANT EXECUTE ON FUNCTION outbox_create_queue TO regress_outbox_owner;
+SET ROLE regress_outbox_writer;
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made_4","uuid":"1"}', '{}');
+RESET ROLE;
+SELECT name, staged FROM made;
+-- settings that were written by hand
+CREATE OR REPLACE TRIGGER outbox_forward_watermill BEFORE INSERT ON topic FOR EACH ROW EXECUTE FUNCTION outbox_forward_watermill_row('{"create_queues": {"secret": 1}}');
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made_4","uuid":"1"}', '{}');
+CREATE OR REPLACE TRIGGER outbox_forward_watermill BEFORE INSERT ON topic FOR EACH ROW EXECUTE FUNCTION outbox_forward_watermill_row('{');
+INSERT INTO topic VALUES ('x', '{"destination_topic":"r_made_4","uuid":"1"}', '{}');
+SELECT outbox_drop_queue(name, true) FROM made;
+DROP VIEW made;
+DROP FUNCTION publish;
 DROP TABLE topic;
 DROP OWNED BY regress_outbox_owner;
 DROP ROLE regress_outbox_owner, regress_outbox_writer;

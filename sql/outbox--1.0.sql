@@ -1112,13 +1112,14 @@ COMMENT ON FUNCTION @extschema@.outbox_forward_watermill_row() IS
 'trigger: enqueue the message in an envelope of Watermill''s forwarder, and store no row';
 
 CREATE FUNCTION @extschema@.outbox_forward_watermill(
-    topic_table regclass)
+    topic_table regclass,
+    settings jsonb DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_forward_watermill';
-REVOKE ALL ON FUNCTION @extschema@.outbox_forward_watermill(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.outbox_forward_watermill(regclass) IS
-'have messages enqueued that Watermill''s forwarder publisher inserts into a topic table, each to the queue with the name of its destination topic';
+REVOKE ALL ON FUNCTION @extschema@.outbox_forward_watermill(regclass, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_forward_watermill(regclass, jsonb) IS
+'have messages enqueued that Watermill''s forwarder publisher inserts into a topic table, each to the queue with the name of its destination topic; the setting create_queues has arguments of outbox_create_queue() for topics that have none';
 
 CREATE FUNCTION @extschema@.outbox_unforward_watermill(
     topic_table regclass)

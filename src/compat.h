@@ -69,6 +69,15 @@
 	pg_database_ownercheck(database, GetUserId())
 #endif
 
+/* 16: one function checks the rights on all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#define outbox_may_execute(function, role) \
+	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#else
+#define outbox_may_execute(function, role) \
+	pg_proc_aclcheck(function, role, ACL_EXECUTE)
+#endif
+
 /* 17: processes are found by ProcNumber, wait events have names */
 #if PG_VERSION_NUM >= 170000
 #define outbox_my_procno() ((uint32) MyProcNumber)

@@ -34,7 +34,7 @@ func draw(ctx context.Context, db *pgxpool.Pool, lottery int, die bool) error {
 		if err != nil {
 			return err
 		}
-		event := message.NewMessage(watermill.NewUUID(), payload)
+		event := message.NewMessage(watermill.NewULID(), payload)
 		event.Metadata.Set("lottery", fmt.Sprint(lottery))
 		if err := publisher.Publish(topic, event); err != nil {
 			return err

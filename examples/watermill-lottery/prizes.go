@@ -49,7 +49,7 @@ func prizes(ctx context.Context, db *pgxpool.Pool, address string) error {
 	return nil
 }
 
-// send sends the prize if it hasn't been sent: the message's UUID is noted in the
+// send sends the prize if it hasn't been sent: the message's id is noted in the
 // transaction in which the work is done, so that both happen or neither.
 func send(ctx context.Context, db *pgxpool.Pool, m *message.Message) error {
 	var event lotteryConcluded

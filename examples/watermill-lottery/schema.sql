@@ -29,9 +29,9 @@ CREATE TABLE winners (
     name text NOT NULL REFERENCES participants
 );
 
--- The subscriber's: what it has done, by the message's UUID.
+-- The subscriber's: what it has done, by the message's id, a ULID here.
 CREATE TABLE prizes (
-    message_id uuid PRIMARY KEY,
+    message_id text PRIMARY KEY,
     lottery int NOT NULL,
     name text NOT NULL,
     number serial

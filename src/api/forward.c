@@ -18,7 +18,9 @@
  * table is up to the owner, and needs no right of ours.
  *
  * A row that is no envelope, or whose destination has no queue, could never be
- * delivered.  So it is refused, and its transaction fails.
+ * delivered.  So it is refused, and its transaction fails.  If the trigger has
+ * settings as its argument, they may say that the queue is made, see
+ * topic_queues.c.
  *
  * Consumers know a message by its id, and get it as it was.  If it is a UUID as
  * PostgreSQL shows one, it is the id in outbox, too; a ULID, for example, goes
@@ -32,6 +34,7 @@
 #include "api/enqueue.h"
 
 #include "api/payload.h"
+#include "api/topic_queues.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -42,6 +45,7 @@
 #include "targets/options.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -157,18 +161,33 @@ string_member(Jsonb *envelope, const char *name)
 	return pnstrdup(v->val.string.val, v->val.string.len);
 }
 
+/*
+ * Make a queue for the topic, if the trigger's settings say so.
+ */
+static bool
+make_queue(FunctionCallInfo fcinfo, const char *topic)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Trigger    *trigger = data->tg_trigger;
+	Jsonb	   *settings = trigger->tgnargs == 0 ? NULL : parse_jsonb(trigger->tgargs[0]);
+
+	return settings != NULL &&
+		outbox_make_topic_queue(get_func_namespace(fcinfo->flinfo->fn_oid), settings,
+								data->tg_relation->rd_rel->relowner, topic);
+}
+
 static const OutboxQueue *
-destination(Jsonb *envelope)
+destination(FunctionCallInfo fcinfo, Jsonb *envelope)
 {
 	char	   *topic = string_member(envelope, "destination_topic");
 
 	if (topic == NULL || topic[0] == '\0')
 		not_an_envelope("It has no \"destination_topic\".");
-	if (outbox_queue_find(topic) == NULL)
+	if (outbox_queue_find(topic) == NULL && !make_queue(fcinfo, topic))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("destination topic \"%s\" has no queue", topic),
-				 errhint("Create it with outbox_create_queue(%s, 'watermill').",
+				 errhint("Create it with outbox_create_queue(%s, 'watermill'). The setting \"create_queues\" of outbox_forward_watermill() has queues made for new topics.",
 						 quote_literal_cstr(topic))));
 	return outbox_queue_use(topic);
 }
@@ -276,7 +295,7 @@ outbox_forward_watermill_row(PG_FUNCTION_ARGS)
 	error_context_stack = &context;
 	PreventCommandIfReadOnly("outbox_enqueue()");
 	envelope = read_envelope(data);
-	queue = destination(envelope);
+	queue = destination(fcinfo, envelope);
 	outbox_need_right(queue, data->tg_relation->rd_rel->relowner);
 	msg.kind = queue->payload_type;
 	read_id(envelope, &msg);

@@ -15,8 +15,10 @@
 
 #include "access/table.h"
 #include "api/args.h"
+#include "api/topic_queues.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -48,7 +50,25 @@ check_topic_table(Relation rel)
 }
 
 /*
- * outbox_forward_watermill(topic_table)
+ * Returns the settings as the trigger's argument; they are what queues are made
+ * with.
+ */
+static char *
+settings_argument(FunctionCallInfo fcinfo, Oid owner)
+{
+	Jsonb	   *settings;
+
+	if (PG_ARGISNULL(1))
+		return "";
+	settings = PG_GETARG_JSONB_P(1);
+	outbox_check_topic_queues(get_func_namespace(fcinfo->flinfo->fn_oid), settings,
+							  GetUserId(), owner);
+	return quote_literal_cstr(DatumGetCString(DirectFunctionCall1(jsonb_out,
+																  JsonbPGetDatum(settings))));
+}
+
+/*
+ * outbox_forward_watermill(topic_table, settings)
  */
 Datum
 outbox_forward_watermill(PG_FUNCTION_ARGS)
@@ -61,8 +81,9 @@ outbox_forward_watermill(PG_FUNCTION_ARGS)
 	rel = outbox_open_for_trigger(PG_GETARG_OID(0));
 	check_topic_table(rel);
 	outbox_run_command(psprintf("CREATE TRIGGER outbox_forward_watermill BEFORE INSERT ON %s"
-								" FOR EACH ROW EXECUTE FUNCTION %s()",
-								outbox_relation_name(rel), outbox_function_name(function)));
+								" FOR EACH ROW EXECUTE FUNCTION %s(%s)",
+								outbox_relation_name(rel), outbox_function_name(function),
+								settings_argument(fcinfo, rel->rd_rel->relowner)));
 	table_close(rel, NoLock);
 	PG_RETURN_VOID();
 }

@@ -15,9 +15,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "api/queue_checks.h"
+#include "api/queue_settings.h"
 
 #include "api/args.h"
+#include "api/queue_checks.h"
 #include "api/settings.h"
 #include "miscadmin.h"
 #include "store/query.h"
@@ -299,42 +300,46 @@ queue_exists(FunctionCallInfo fcinfo, const char *name, Oid *types, Datum *value
 }
 
 /*
- * Insert the row.  Another transaction may insert it at the same time, and then
- * it is there already.
+ * The columns of a new queue, and what is in them.
  */
 static void
-insert_queue(FunctionCallInfo fcinfo, const char *name, const OutboxTargetInfo *target)
+new_columns(FunctionCallInfo fcinfo, Oid *types, Datum *values, char *nulls)
 {
-	Oid			types[COLUMNS] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		values[COLUMNS];
-	char		nulls[COLUMNS];
+	const OutboxTargetInfo *target = outbox_target_info(outbox_text_arg(fcinfo, CREATE_TARGET));
+	const Oid	first_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 
+	memcpy(types, first_types, sizeof(first_types));
 	memcpy(types + CREATE_POLICY, policy_types, sizeof(policy_types));
 	types[CREATE_OPTIONS] = JSONBOID;
 	types[CREATE_CONSUMER_RETRY] = BOOLOID;
 	types[COLUMN_PAYLOAD_TYPE] = TEXTOID;
 	types[COLUMN_FIELDS] = TEXTARRAYOID;
 	new_row(fcinfo, target, values, nulls);
-	if (outbox_queue_find(name) != NULL ||
-		execute("INSERT INTO outbox.queue (" NEW_COLUMNS ") VALUES (" NEW_VALUES ")"
-				" ON CONFLICT (name) DO NOTHING",
-				COLUMNS, types, values, nulls) == 0)
-		queue_exists(fcinfo, name, types, values, nulls);
 }
 
 /*
- * outbox_create_queue(name, target, redis_key, format, maxlen, on_failure,
- * max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after,
- * options, consumer_retry, settings, if_not_exists)
+ * Another transaction may insert the row at the same time, and then it is there
+ * already.
  */
-Datum
-outbox_create_queue(PG_FUNCTION_ARGS)
+static bool
+insert_queue(FunctionCallInfo fcinfo, Oid *types, Datum *values, const char *nulls)
+{
+	return outbox_queue_find(outbox_text_arg(fcinfo, CREATE_NAME)) == NULL &&
+		execute("INSERT INTO outbox.queue (" NEW_COLUMNS ") VALUES (" NEW_VALUES ")"
+				" ON CONFLICT (name) DO NOTHING",
+				COLUMNS, types, values, nulls) > 0;
+}
+
+void
+outbox_check_new_queue(FunctionCallInfo fcinfo)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, CREATE_NAME, "queue name");
 	char	   *target = outbox_needed_text_arg(fcinfo, CREATE_TARGET, "target");
 	const OutboxTargetInfo *info;
+	Oid			types[COLUMNS];
+	Datum		values[COLUMNS];
+	char		nulls[COLUMNS];
 
-	PreventCommandIfReadOnly("outbox_create_queue()");
 	outbox_check_name("queue name", name);
 	info = outbox_check_target(target, outbox_text_arg(fcinfo, CREATE_FORMAT));
 	if (!PG_ARGISNULL(CREATE_MAXLEN))
@@ -349,8 +354,39 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 							 outbox_text_arg(fcinfo, CREATE_REDIS_KEY),
 							 strcmp(outbox_text_arg(fcinfo, CREATE_POLICY + POLICY_ON_FAILURE),
 									"block") == 0);
+	new_columns(fcinfo, types, values, nulls);
+}
+
+bool
+outbox_make_queue(FunctionCallInfo fcinfo)
+{
+	Oid			types[COLUMNS];
+	Datum		values[COLUMNS];
+	char		nulls[COLUMNS];
+
+	outbox_check_new_queue(fcinfo);
+	new_columns(fcinfo, types, values, nulls);
+	return insert_queue(fcinfo, types, values, nulls);
+}
+
+/*
+ * outbox_create_queue(name, target, redis_key, format, maxlen, on_failure,
+ * max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after,
+ * options, consumer_retry, settings, if_not_exists)
+ */
+Datum
+outbox_create_queue(PG_FUNCTION_ARGS)
+{
+	Oid			types[COLUMNS];
+	Datum		values[COLUMNS];
+	char		nulls[COLUMNS];
+
+	PreventCommandIfReadOnly("outbox_create_queue()");
+	outbox_check_new_queue(fcinfo);
 	outbox_need_arg(fcinfo, CREATE_IF_NOT_EXISTS, "if_not_exists");
-	insert_queue(fcinfo, name, info);
+	new_columns(fcinfo, types, values, nulls);
+	if (!insert_queue(fcinfo, types, values, nulls))
+		queue_exists(fcinfo, outbox_text_arg(fcinfo, CREATE_NAME), types, values, nulls);
 	PG_RETURN_VOID();
 }
 
