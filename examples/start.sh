@@ -14,6 +14,9 @@
 #   wait_for WORDS COMMAND...
 #                            until the command succeeds; or the example fails
 #   expect GOT WANTED WORDS  the example fails if these differ
+#
+# The words of a test in test/interop/lib.sh (is, eventually, finish) are those of the
+# story here: a sentence for each thing that is as it should be, or the end.
 
 set -eu
 umask 022
@@ -34,6 +37,9 @@ if [[ -z ${OUTBOX_EXAMPLE-} ]]; then
 fi
 
 . test/interop/lib.sh
+
+ok() { printf '    %s\n' "$*"; }
+not_ok() { fail "$*"; }
 
 say() { printf '\n-- %s\n' "$*"; }
 

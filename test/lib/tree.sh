@@ -37,6 +37,8 @@ copy_and_install()
 	tar -cf - --exclude=./.git --exclude=./tmp_check . | tar -xf - -C "$work"
 	cd "$work" || exit
 	$make
+	echo "$me: installing outbox into this machine's $("$pg_config" --version)," \
+		'where "make uninstall" removes it' >&2
 	if [ -w "$("$pg_config" --pkglibdir)" ]; then $make install; else sudo $make install; fi
 	as=''
 	if [ "$(id -u)" = 0 ]; then
