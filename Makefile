@@ -24,6 +24,7 @@ OBJS = \
 	src/lock.o \
 	src/owner.o \
 	src/outbox.o \
+	src/redis_server.o \
 	src/redis_url.o \
 	src/server_commands.o \
 	src/server_run.o \
@@ -95,6 +96,7 @@ OBJS = \
 	src/api/replicated.o \
 	src/api/restore.o \
 	src/api/row_json.o \
+	src/api/server_options.o \
 	src/api/settings.o \
 	src/api/status.o \
 	src/api/topic_queues.o \
@@ -158,6 +160,7 @@ OBJS = \
 	src/relay/own_run.o \
 	src/relay/refresh.o \
 	src/relay/server_settings.o \
+	src/relay/servers.o \
 	src/relay/relay.o \
 	src/relay/wait.o
 

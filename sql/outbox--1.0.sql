@@ -1131,6 +1131,22 @@ COMMENT ON FUNCTION @extschema@.outbox_unforward_watermill(regclass) IS
 'end the forwarding of a topic table, for example to use Watermill''s own forwarder again';
 
 /*
+ * Servers: a Redis that is not that of outbox.redis_url is a foreign server.
+ */
+
+CREATE FUNCTION outbox.server_options(options text[], catalog oid) RETURNS void
+    LANGUAGE c STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'outbox_server_options';
+REVOKE ALL ON FUNCTION outbox.server_options(text[], oid) FROM PUBLIC;
+COMMENT ON FUNCTION outbox.server_options(text[], oid) IS
+'are these the options of a server (url), or of its user mapping (user, password, password_file)?';
+
+CREATE FOREIGN DATA WRAPPER outbox VALIDATOR outbox.server_options;
+REVOKE ALL ON FOREIGN DATA WRAPPER outbox FROM PUBLIC;
+COMMENT ON FOREIGN DATA WRAPPER outbox IS
+'servers to which messages are delivered; server outbox_default takes the place of outbox.redis_url';
+
+/*
  * Databases that were restored, copied, set back or superseded.
  */
 
@@ -1173,7 +1189,9 @@ CREATE FUNCTION outbox.relay_status(
     OUT last_success timestamptz,
     OUT summary text,
     OUT staging_kept_by text,
-    OUT staging_kept_since timestamptz)
+    OUT staging_kept_since timestamptz,
+    OUT server text,
+    OUT address text)
     RETURNS record
     LANGUAGE c VOLATILE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'outbox_relay_status';
@@ -1212,6 +1230,10 @@ COMMENT ON COLUMN outbox.status.staging_kept_by IS
 'whose transaction keeps staging from being emptied, so that it grows; null if nobody''s';
 COMMENT ON COLUMN outbox.status.staging_kept_since IS
 'when that transaction began';
+COMMENT ON COLUMN outbox.status.server IS
+'the foreign server that gets the messages; null if it is that of outbox.redis_url';
+COMMENT ON COLUMN outbox.status.address IS
+'where that is: host, port and database';
 
 CREATE FUNCTION outbox.queue_stats(
     OUT queue integer,

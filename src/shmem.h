@@ -192,6 +192,9 @@ typedef struct OutboxSlot
 	char		why[OUTBOX_TEXT_SIZE];
 	char		last_error[OUTBOX_TEXT_SIZE];
 	TimestampTz last_error_at;
+	char		server[NAMEDATALEN];	/* that gets the messages; empty: see
+										 * address */
+	char		address[OUTBOX_TEXT_SIZE];	/* of it; empty: not known yet */
 	char		staging_kept_by[OUTBOX_TEXT_SIZE];	/* empty: nobody */
 	TimestampTz staging_kept_since;
 	OutboxLongest longest[OUTBOX_STEPS];	/* the relay reads it without lock */

@@ -30,8 +30,8 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "guc.h"
 #include "miscadmin.h"
+#include "redis_server.h"
 #include "shmem.h"
 #include "store/deferred.h"
 #include "store/query.h"
@@ -109,6 +109,16 @@ reasons_now(void)
 	return reasons;
 }
 
+/*
+ * Where messages go.
+ */
+static OutboxRedisServer *
+destination(void)
+{
+	return outbox_resolve_server(CurrentMemoryContext, OUTBOX_DEFAULT_SERVER,
+								 false);
+}
+
 static void
 check_reason(const char *reason)
 {
@@ -132,7 +142,8 @@ check_reason(const char *reason)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("messages of this database are not held as \"%s\"", reason),
-			 errhint("They are held as %s; see outbox.status.", hint.data)));
+			 errhint("They are held as %s, and go to %s when they are released; see outbox.status.",
+					 hint.data, outbox_describe_server(destination()))));
 }
 
 /*
@@ -226,7 +237,7 @@ outbox_release(PG_FUNCTION_ARGS)
 	outbox_tell_state_at_commit();
 
 	values[0] = Int64GetDatum(messages);
-	values[1] = CStringGetTextDatum(outbox_show_redis_url(outbox_redis_server));
+	values[1] = CStringGetTextDatum(outbox_show_redis_url(destination()->url));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
 }

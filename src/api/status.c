@@ -49,6 +49,8 @@ enum
 	STATUS_SUMMARY,
 	STATUS_STAGING_KEPT_BY,
 	STATUS_STAGING_KEPT_SINCE,
+	STATUS_SERVER,
+	STATUS_ADDRESS,
 	STATUS_COLUMNS
 };
 
@@ -189,6 +191,8 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 	values[STATUS_PID] = Int32GetDatum(slot->pid);
 	outbox_set_text(values, nulls, STATUS_LAST_ERROR, slot->last_error);
 	outbox_set_time(values, nulls, STATUS_LAST_ERROR_AT, slot->last_error_at);
+	outbox_set_text(values, nulls, STATUS_SERVER, slot->server);
+	outbox_set_text(values, nulls, STATUS_ADDRESS, slot->address);
 	find_trouble(slot, &trouble);
 	LWLockRelease(outbox_shared->lock);
 

@@ -94,6 +94,8 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 		slot->state = OUTBOX_STARTING;
 		slot->since = GetCurrentTimestamp();
 		slot->why[0] = '\0';
+		slot->server[0] = '\0';
+		slot->address[0] = '\0';
 		slot->staging_kept_by[0] = '\0';
 		memset(slot->longest, 0, sizeof(slot->longest));
 		slot->server_commands.count = 0;

@@ -31,9 +31,9 @@
 #include <limits.h>
 
 #include "common/pg_prng.h"
-#include "guc.h"
 #include "pgstat.h"
 #include "redis/errors.h"
+#include "redis_server.h"
 #include "relay/answers.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
@@ -113,8 +113,10 @@ end_link(Relay *relay, Link *link)
 }
 
 static void
-log_trouble(LinkLife *life, const char *error, OutboxTime now)
+log_trouble(Link *link, const char *error, OutboxTime now)
 {
+	LinkLife   *life = mine(link);
+	const char *server = link->server->name;
 	bool		is_news = strcmp(error, life->last_trouble) != 0 &&
 	outbox_may_log(&life->allowance, now);
 	OutboxErrorClass class = outbox_classify_error(error);
@@ -126,6 +128,8 @@ log_trouble(LinkLife *life, const char *error, OutboxTime now)
 			 errmsg("outbox is waiting for Redis: %s", error),
 			 errdetail("Messages stay staged until it is back."),
 			 class == OUTBOX_ERROR_OPERATOR ?
+			 server != NULL ?
+			 errhint("Check server \"%s\" and its user mapping.", server) :
 			 errhint("Check \"outbox.redis_url\".") :
 			 class == OUTBOX_ERROR_REDIRECT ?
 			 errhint("Redis Cluster is not supported yet.") : 0));
@@ -198,7 +202,9 @@ take_down(Relay *relay, Link *link, OutboxTime now)
 	if (link->is_cut)
 		blame_queue(link);
 	end_link(relay, link);
-	log_trouble(life, error, now);
+	if (outbox_classify_error(error) == OUTBOX_ERROR_OPERATOR)
+		life->refusals++;
+	log_trouble(link, error, now);
 	outbox_set_error(relay->slot, error);
 	set_state(relay, OUTBOX_WAITING_FOR_REDIS, error);
 
@@ -291,10 +297,7 @@ outbox_link_is_idle(Relay *relay, Link *link)
 static void
 begin_link(Link *link, OutboxTime now)
 {
-	if (outbox_redis_server->complaint != NULL)
-		outbox_link_fail(link, psprintf("outbox.redis_url cannot be used: %s",
-										outbox_redis_server->complaint));
-	else if (outbox_link_begin(link, outbox_redis_server))
+	if (outbox_link_begin(link))
 		mine(link)->give_up_at = outbox_in_ms(now, CONNECT_TIMEOUT_S * 1000);
 }
 
@@ -302,8 +305,10 @@ begin_link(Link *link, OutboxTime now)
  * Log in, select the database, load the scripts, ask what the server has.
  */
 static void
-send_handshake(Link *link, const OutboxRedisUrl *url, OutboxTime now)
+send_handshake(Link *link, OutboxTime now)
 {
+	const OutboxRedisUrl *url = link->server->url;
+
 	outbox_link_greet(link);
 	if (url->password != NULL && url->user != NULL)
 		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 3,
@@ -368,7 +373,7 @@ exchange(Relay *relay, Link *link, OutboxTime now)
 		return;
 	}
 	if (link->state == LINK_CONNECTING)
-		send_handshake(link, outbox_redis_server, now);
+		send_handshake(link, now);
 
 	outbox_take_answers(relay, link);
 	check_slow_answer(relay, link, now);

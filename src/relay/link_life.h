@@ -37,6 +37,7 @@ typedef struct LinkLife
 	OutboxTime	ask_commands_at;	/* not before: which the server has */
 	bool		up_is_shown;	/* ... and logged, for this connection */
 	OutboxTime	standby_shown_at;	/* that something waits for it; 0: not */
+	uint64		refusals;		/* how often Redis has refused who we are */
 	LogAllowance allowance;
 	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */
 } LinkLife;
@@ -49,7 +50,7 @@ extern void outbox_link_life_init(Link *link);
  */
 extern void outbox_run_link(Relay *relay, Link *link, OutboxTime now);
 
-/* outbox.redis_url has changed: close the link and connect at once */
+/* its server has changed: close the link and connect at once */
 extern void outbox_link_has_moved(Relay *relay, Link *link);
 
 /* everything is delivered, and nothing is wrong: the link is up */

@@ -64,6 +64,7 @@
 #include "relay/own_run.h"
 #include "relay/refresh.h"
 #include "relay/server_settings.h"
+#include "relay/servers.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"
 #include "relay/upkeep/mend.h"
@@ -175,6 +176,7 @@ make_relay(const OutboxRelayArgs *args)
 										   "outbox relay turn",
 										   ALLOCSET_DEFAULT_SIZES);
 	relay->slot = outbox_relay_attach(args);
+	outbox_servers_init();
 	MemoryContextSwitchTo(relay->context);
 	relay->links = list_make1(outbox_link_make(relay->context, false));
 	for (int i = 0; i < OUTBOX_OWN_LINKS; i++)
@@ -199,6 +201,9 @@ read_first_state(Relay *relay, OutboxTime now)
 {
 	bool		ok;
 
+	/* where messages would go is said with the reason to hold them */
+	if (outbox_servers_are_stale(relay) && !outbox_read_servers(relay))
+		outbox_relay_leave(relay);
 	if (!outbox_begin_refreshed_step(relay))
 		return false;
 	ok = outbox_read_registers(relay);
@@ -207,29 +212,17 @@ read_first_state(Relay *relay, OutboxTime now)
 }
 
 /*
- * Reload settings if the server was told to, and follow outbox.redis_url.
+ * Reload settings if the server was told to.
  */
 static void
-take_reload(Relay *relay)
+take_reload(void)
 {
-	static char *url = NULL;
-	ListCell   *lc;
-
-	if (ConfigReloadPending)
-	{
-		outbox_turn_does(OUTBOX_STEP_SETTINGS);
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-	if (url != NULL && strcmp(url, outbox_redis_server->url) == 0)
+	if (!ConfigReloadPending)
 		return;
-	if (url != NULL)
-	{
-		pfree(url);
-		foreach(lc, relay->links)
-			outbox_link_has_moved(relay, lfirst(lc));
-	}
-	url = MemoryContextStrdup(relay->context, outbox_redis_server->url);
+	outbox_turn_does(OUTBOX_STEP_SETTINGS);
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	outbox_servers_may_have_changed();
 }
 
 /*
@@ -278,8 +271,8 @@ deliver(Relay *relay, OutboxTime now)
 	if (outbox_best_link_state(relay) < LINK_READY || outbox_is_held() ||
 		!outbox_may_deliver(relay, now) || !outbox_begin_refreshed_step(relay))
 		return false;
-	/* what was read just now may be a reason to deliver nothing */
-	if (outbox_is_held())
+	/* what was read just now may be a reason to deliver nothing, or elsewhere */
+	if (outbox_is_held() || outbox_servers_are_stale(relay))
 	{
 		outbox_end_step();
 		return false;
@@ -435,6 +428,12 @@ chores(Relay *relay, OutboxTime now)
 }
 
 static bool
+read_servers(Relay *relay, OutboxTime now)
+{
+	return outbox_read_servers(relay);
+}
+
+static bool
 record_own_run(Relay *relay, OutboxTime now)
 {
 	return outbox_record_own_run(relay);
@@ -468,6 +467,7 @@ static bool
 turn(Relay *relay, OutboxTime now)
 {
 	static Mishap waking = {"read its queues"};
+	static Mishap serving = {"read which Redis it delivers to"};
 	static Mishap recording = {"record this server's run"};
 	static Mishap delayed = {"stage delayed messages"};
 	static Mishap consumers = {"read what consumers return"};
@@ -478,6 +478,8 @@ turn(Relay *relay, OutboxTime now)
 
 	outbox_check_watch(now);
 	attempt(&waking, take_wake, relay, now);
+	if (outbox_servers_are_stale(relay))
+		attempt(&serving, read_servers, relay, now);
 	if (attempt(&recording, record_own_run, relay, now))
 		foreach(lc, relay->links)
 			outbox_run_link(relay, lfirst(lc), now);
@@ -560,7 +562,7 @@ outbox_relay_main(Datum main_arg)
 
 		now = outbox_now();
 		outbox_turn_begins(now);
-		take_reload(relay);
+		take_reload();
 		worked = turn(relay, now);
 		if (now >= chores_at || pg_atomic_read_u32(&relay->slot->count_wanted))
 		{

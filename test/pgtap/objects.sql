@@ -109,6 +109,11 @@ SELECT is_empty(
 	  WHERE prosecdef AND NOT EXISTS (SELECT FROM unnest(proconfig) c WHERE c LIKE 'search_path=%')$$,
 	'no SECURITY DEFINER function without a search path of its own');
 
+-- Servers.
+SELECT fdw_privs_are('outbox', 'pg_monitor', '{}', 'the wrapper is for superusers');
+SELECT is(fdwvalidator::regprocedure::text COLLATE "default", 'outbox.server_options(text[],oid)', 'which has a validator')
+	FROM pg_foreign_data_wrapper WHERE fdwname = 'outbox' AND fdwhandler = 0;
+
 -- Relations.
 SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
@@ -144,7 +149,7 @@ CREATE FUNCTION pg_temp.columns_of(view regclass) RETURNS text LANGUAGE sql AS $
 SELECT is(pg_temp.columns_of('outbox.status'), 'state text, since timestamp with time zone, why text, pid integer, '
 	'waiting bigint, oldest interval, delivered bigint, last_error text, '
 	'last_error_at timestamp with time zone, last_success timestamp with time zone, summary text, '
-	'staging_kept_by text, staging_kept_since timestamp with time zone', 'status');
+	'staging_kept_by text, staging_kept_since timestamp with time zone, server text, address text', 'status');
 SELECT is(pg_temp.columns_of('outbox.queue_status'), 'queue text, state text, since timestamp with time zone, why text, '
 	'enqueued bigint, delivered bigint, failed bigint, dead_lettered bigint, expired bigint, '
 	'waiting bigint, deferred bigint, held bigint, dead_letters bigint, oldest interval, '

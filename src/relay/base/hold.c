@@ -34,6 +34,8 @@
 static OutboxRelayState hold = OUTBOX_NOT_RUNNING;
 static char shown[OUTBOX_TEXT_SIZE];
 
+static char destination[OUTBOX_TEXT_SIZE] = "Redis";
+
 /* 0: not watching */
 static OutboxTime watch_until = 0;
 static bool has_watched = false;
@@ -48,12 +50,12 @@ set_hold(OutboxRelayState state, const char *reason, const char *why)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox holds all messages: %s", why),
-				 errhint("To deliver them from here, call outbox_release('%s').",
-						 reason)));
+				 errhint("To deliver them from here to %s, call outbox_release('%s').",
+						 destination, reason)));
 	hold = state;
 	snprintf(shown, sizeof(shown),
-			 "%s: %s; outbox_release('%s') delivers from here",
-			 reason, why, reason);
+			 "%s: %s; outbox_release('%s') delivers from here to %s",
+			 reason, why, reason, destination);
 }
 
 void
@@ -102,6 +104,12 @@ outbox_stop_holding(bool all)
 {
 	if (all || hold == OUTBOX_HELD)
 		hold = OUTBOX_NOT_RUNNING;
+}
+
+void
+outbox_hold_destination(const char *where)
+{
+	strlcpy(destination, where, sizeof(destination));
 }
 
 void
@@ -170,7 +178,7 @@ outbox_hold_reason(void)
 {
 	if (!is_off)
 		return shown;
-	return psprintf("outbox_enable(false) since %s; outbox_enable(true) delivers what waits%s%s",
-					off_since, hold != OUTBOX_NOT_RUNNING ? "; then " : "",
+	return psprintf("outbox_enable(false) since %s; outbox_enable(true) delivers what waits to %s%s%s",
+					off_since, destination, hold != OUTBOX_NOT_RUNNING ? "; then " : "",
 					hold != OUTBOX_NOT_RUNNING ? shown : "");
 }

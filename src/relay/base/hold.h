@@ -56,6 +56,9 @@ extern bool outbox_watch_until(OutboxTime until, const char *why);
 /* has the time come? */
 extern void outbox_check_watch(OutboxTime now);
 
+/* where messages would go, to be said with the reason */
+extern void outbox_hold_destination(const char *where);
+
 /* nothing is delivered, for one of these reasons */
 extern bool outbox_is_held(void);
 

@@ -30,6 +30,7 @@
 
 #include "redis/errors.h"
 #include "redis/resp.h"
+#include "redis_server.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -93,8 +94,15 @@ outbox_requests_init(RelayQueue *queue)
 	mine(queue)->last = REQUEST_CURSOR;
 }
 
+void
+outbox_link_use(Link *link, const OutboxRedisServer *server)
+{
+	Assert(link->state == LINK_DOWN);
+	link->server = server;
+}
+
 bool
-outbox_link_begin(Link *link, const OutboxRedisUrl *url)
+outbox_link_begin(Link *link)
 {
 	Assert(link->state == LINK_DOWN && link->inflight == 0);
 	link->trouble[0] = '\0';
@@ -102,7 +110,12 @@ outbox_link_begin(Link *link, const OutboxRedisUrl *url)
 	link->moved = link->answers_end = 0;
 	link->partial_since = 0;
 	link->state = LINK_CONNECTING;
-	if (outbox_connection_open(link->connection, url))
+	if (link->server->fault != NULL)
+	{
+		outbox_link_fail(link, link->server->fault);
+		return false;
+	}
+	if (outbox_connection_open(link->connection, link->server->url))
 		return true;
 	outbox_link_cut(link, outbox_connection_error(link->connection));
 	return false;

@@ -90,6 +90,7 @@ typedef struct Request
 
 typedef struct Link
 {
+	const struct OutboxRedisServer *server; /* see outbox_link_use() */
 	bool		is_own;			/* it serves one queue at a time */
 	RelayQueue *guest;			/* ... which is this one; or NULL */
 
@@ -134,11 +135,14 @@ extern bool outbox_is_of_consumer(RequestKind kind);
 extern Link *outbox_link_make(MemoryContext context, bool is_own);
 extern void outbox_requests_init(RelayQueue *queue);
 
+/* connect to this server from now on; the link is down */
+extern void outbox_link_use(Link *link, const struct OutboxRedisServer *server);
+
 /*
  * Begin to connect a link that is down.  False, with the reason in
  * link->trouble, if that has failed at once.
  */
-extern bool outbox_link_begin(Link *link, const OutboxRedisUrl *url);
+extern bool outbox_link_begin(Link *link);
 
 /* it is connected, and the handshake begins */
 extern void outbox_link_greet(Link *link);
