@@ -19,6 +19,7 @@ OBJS = \
 	src/convert.o \
 	src/database_ddl.o \
 	src/databases.o \
+	src/extension_views.o \
 	src/guc.o \
 	src/launcher.o \
 	src/lock.o \
@@ -84,12 +85,15 @@ OBJS = \
 	src/api/messages_view.o \
 	src/api/payload.o \
 	src/api/progress.o \
+	src/api/queue_alter.o \
 	src/api/queue_changed.o \
 	src/api/queue_checks.o \
 	src/api/queue_drop.o \
 	src/api/queue_insert.o \
+	src/api/queue_policy.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
+	src/api/queue_taken.o \
 	src/api/queue_view.o \
 	src/api/readable.o \
 	src/api/release.o \
@@ -164,7 +168,7 @@ OBJS = \
 	src/relay/relay.o \
 	src/relay/wait.o
 
-REGRESS = surface payloads enqueue_many settings policies options jobs consumer_retry deferred \
+REGRESS = surface payloads enqueue_many settings queues policies options jobs consumer_retry deferred \
 	dead_letters capture capture_settings forward_watermill errors privileges rights drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues if_not_exists topic_queues dead_letters

@@ -214,6 +214,8 @@ CREATE INDEX deferred_due ON outbox.deferred (due_at, seq)
     WHERE reason = 'delayed';
 CREATE INDEX deferred_id ON outbox.deferred (id)
     WHERE reason = 'delayed';
+CREATE INDEX deferred_delayed_key ON outbox.deferred (queue, hashtextextended(key COLLATE "C", 0))
+    WHERE reason = 'delayed' AND key IS NOT NULL;
 CREATE INDEX deferred_xid_seq ON outbox.deferred (xid, queue, seq)
     WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
 CREATE UNIQUE INDEX deferred_queue_seq ON outbox.deferred (queue, seq)
@@ -237,6 +239,8 @@ COMMENT ON INDEX outbox.deferred_due IS
 'to find delayed messages that are due';
 COMMENT ON INDEX outbox.deferred_id IS
 'for outbox_cancel()';
+COMMENT ON INDEX outbox.deferred_delayed_key IS
+'for outbox_cancel_key()';
 COMMENT ON INDEX outbox.deferred_xid_seq IS
 'to find the messages of a tick, like the indexes of staging';
 COMMENT ON INDEX outbox.deferred_queue_seq IS
@@ -706,7 +710,7 @@ CREATE FUNCTION @extschema@.outbox_alter_queue(
     AS 'MODULE_PATHNAME', 'outbox_alter_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean, jsonb) IS
-'change settings of a queue; null leaves a setting as it is; expires_after 0, maxlen 0 and options {} mean none';
+'change settings of a queue; null leaves a setting as it is; expires_after 0, maxlen 0 and options {} mean none; settings are payload_type and fields, and, while nothing of the queue is left, name, target, redis_key and format';
 
 CREATE FUNCTION @extschema@.outbox_pause_queue(
     name text)
@@ -738,6 +742,17 @@ CREATE FUNCTION @extschema@.outbox_drop_queue(
 REVOKE ALL ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_drop_queue(text, boolean) IS
 'drop a queue; with force even if it has waiting messages or dead letters, which are lost';
+
+CREATE FUNCTION @extschema@.outbox_purge_queue(
+    queue text,
+    force boolean DEFAULT false)
+    RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_purge_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_purge_queue(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_purge_queue(text, boolean) IS
+'give up all messages of a queue that are not delivered yet; without force an error if there are any; returns how many there were';
 
 /*
  * Enqueue. The payload may have one of four types: a literal, an untyped
@@ -867,7 +882,8 @@ DECLARE
     functions text := pg_catalog.string_agg(p.oid::pg_catalog.regprocedure::text, ', ')
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = '@extschema@'::pg_catalog.regnamespace
-            AND p.proname IN ('outbox_enqueue', 'outbox_enqueue_json', 'outbox_enqueue_many', 'outbox_preview');
+            AND p.proname IN ('outbox_enqueue', 'outbox_enqueue_json', 'outbox_enqueue_many', 'outbox_preview',
+                'outbox_cancel', 'outbox_cancel_key');
     owner pg_catalog.regrole := n.nspowner
         FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'outbox_queues';
     view pg_catalog.regclass;
@@ -877,6 +893,11 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role) THEN
         RAISE undefined_object USING MESSAGE = pg_catalog.format('role with OID %s does not exist', role::oid);
+    END IF;
+    IF command LIKE 'GRANT%' THEN
+        -- the trigger makes views that a restore of data alone has not made
+        UPDATE outbox.queue AS q SET id = q.id
+            WHERE (q.name = queue OR queue IS NULL) AND outbox.queue_view(q.name) IS NULL;
     END IF;
     IF queue IS NOT NULL THEN
         view := outbox.queue_view(queue);
@@ -957,11 +978,20 @@ CREATE FUNCTION @extschema@.outbox_cancel(
     id uuid)
     RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_cancel';
 REVOKE ALL ON FUNCTION @extschema@.outbox_cancel(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_cancel(uuid) IS
-'cancel a message that is not due yet; returns false if there is none';
+'cancel a message that is not due yet, of a queue that the caller may enqueue to; returns false if there is none';
+
+CREATE FUNCTION @extschema@.outbox_cancel_key(
+    queue text,
+    key text)
+    RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_cancel_key';
+REVOKE ALL ON FUNCTION @extschema@.outbox_cancel_key(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_cancel_key(text, text) IS
+'cancel the messages of a queue with this key that are not due yet; returns how many';
 
 /*
  * Descriptions of jobs, for queues of the targets celery, sidekiq, rq and
@@ -1053,6 +1083,16 @@ CREATE FUNCTION @extschema@.outbox_discard(
 REVOKE ALL ON FUNCTION @extschema@.outbox_discard(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_discard(uuid) IS
 'discard a dead letter; returns false if there is none';
+
+CREATE FUNCTION @extschema@.outbox_discard_queue(
+    queue text)
+    RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_discard_queue';
+REVOKE ALL ON FUNCTION @extschema@.outbox_discard_queue(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_discard_queue(text) IS
+'discard the dead letters of a queue; returns how many';
 
 CREATE FUNCTION @extschema@.outbox_resend(
     queue text,
@@ -1340,6 +1380,50 @@ COMMENT ON COLUMN outbox.queue_status.latency_p99 IS
 '99th percentile of the seconds from enqueueing to delivery, of messages that were delivered recently';
 
 /*
+ * Settings as outbox_create_queue() takes them. Options are shown as everybody
+ * can read the sources of functions: they are no place for secrets.
+ */
+
+CREATE VIEW outbox.queue_settings AS
+    SELECT q.name AS queue,
+           q.target,
+           q.redis_key,
+           q.format,
+           q.payload_type,
+           q.fields,
+           q.maxlen,
+           q.on_failure,
+           q.max_attempts,
+           q.retry_delay,
+           q.retry_backoff,
+           q.retry_max_delay,
+           q.expires_after,
+           q.consumer_retry,
+           q.options,
+           q.created_at,
+           outbox.queue_view(q.name)::text AS view
+    FROM outbox.queue AS q;
+REVOKE ALL ON outbox.queue_settings FROM PUBLIC;
+COMMENT ON VIEW outbox.queue_settings IS
+'settings of each queue, one row for each queue; to be read only, they are changed by outbox_alter_queue()';
+DO $$
+DECLARE
+    name name;
+BEGIN
+    FOR name IN SELECT attname FROM pg_catalog.pg_attribute
+        WHERE attrelid = 'outbox.queue_settings'::regclass AND attname NOT IN ('queue', 'view')
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN outbox.queue_settings.%I IS %L', name, col_description('outbox.queue'::regclass,
+            (SELECT attnum FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = 'outbox.queue'::regclass AND a.attname = name)));
+    END LOOP;
+END;
+$$;
+COMMENT ON COLUMN outbox.queue_settings.queue IS
+'the queue''s name';
+COMMENT ON COLUMN outbox.queue_settings.view IS
+'the view whose INSERT is the right to enqueue to the queue; null if it is missing';
+
+/*
  * While the relay is in one turn of its loop it delivers nothing else.
  */
 
@@ -1521,8 +1605,8 @@ GRANT EXECUTE ON FUNCTION outbox.message_rows() TO pg_monitor, pg_read_all_data;
 GRANT EXECUTE ON FUNCTION @extschema@.outbox_preview(uuid) TO pg_read_all_data;
 GRANT SELECT ON outbox.messages TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats(),
-    outbox.turn_stats() TO pg_monitor;
-GRANT SELECT ON outbox.status, outbox.queue_status, outbox.longest_turns TO pg_monitor;
+    outbox.turn_stats(), outbox.queue_view(text) TO pg_monitor;
+GRANT SELECT ON outbox.status, outbox.queue_status, outbox.queue_settings, outbox.longest_turns TO pg_monitor;
 
 /*
  * Start the relay when this transaction commits, or warn that there is none.

@@ -15,6 +15,10 @@ SELECT outbox_alter_queue('r_stream');
 SELECT outbox_pause_queue('r_stream');
 SELECT outbox_resume_queue('r_stream');
 SELECT outbox_cancel(gen_random_uuid());
+SELECT outbox_cancel_key('r_stream', 'key');
+SELECT outbox_purge_queue('r_stream');
+SELECT outbox_discard_queue('r_stream');
+SELECT count(*) FROM outbox.queue_settings;
 SELECT outbox_capture('pg_class', 'r_stream');
 SELECT outbox_uncapture('pg_class', 'r_stream');
 SELECT outbox_forward_watermill('pg_class');
@@ -43,7 +47,6 @@ SELECT outbox_grant('regress_outbox_producer', 'r_stream');
 SET ROLE regress_outbox_producer;
 SELECT outbox_enqueue('r_stream', '"by a producer"') IS NOT NULL AS ok;
 SELECT outbox_enqueue('r_stream', '"by a producer, later"', delay => '1 hour') AS id \gset
-SELECT outbox_cancel(:'id');
 SELECT outbox_enqueue_many('r_stream', '[]');
 SELECT outbox_enqueue_many('r_list', '[]');
 SELECT count(*) FROM outbox.staging_1;
@@ -83,8 +86,28 @@ INSERT INTO outbox.deferred
 SELECT reason FROM outbox.deferred WHERE attempts = 1;
 DELETE FROM outbox.deferred WHERE attempts = 1;
 
--- EXECUTE is enough for the others too
-GRANT EXECUTE ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
+-- who may enqueue to a queue may cancel there, and nowhere else
+SELECT outbox_enqueue('r_list', '{}', key => 'k', delay => '1 hour') AS other \gset
+GRANT EXECUTE ON FUNCTION outbox_cancel(uuid), outbox_cancel_key(text, text) TO regress_outbox_nobody;
+SET ROLE regress_outbox_nobody;
+SELECT outbox_cancel(:'id');
+RESET ROLE;
+SET ROLE regress_outbox_producer;
+SELECT outbox_cancel(:'other');
+SELECT outbox_cancel_key('r_list', 'k');
+BEGIN;
+SELECT outbox_enqueue('r_stream', '{}', id => :'other', key => 'k', delay => '1 hour') = :'other' AS same;
+SELECT outbox_cancel(:'other');
+SELECT outbox_enqueue('r_stream', '{}', key => 'k', delay => '1 hour') IS NOT NULL AS ok FROM generate_series(1, 2);
+SELECT outbox_cancel_key('r_stream', 'k');
+SELECT outbox_cancel_key('r_stream', 'k');
+COMMIT;
+RESET ROLE;
+SELECT outbox_cancel_key('r_list', 'k');
+REVOKE ALL ON FUNCTION outbox_cancel(uuid), outbox_cancel_key(text, text) FROM regress_outbox_nobody;
+
+-- EXECUTE is enough for the others
+GRANT EXECUTE ON FUNCTION outbox_replay(uuid),
     outbox_replay_queue(text, bigint), outbox_discard(uuid),
     outbox_resend(text, timestamptz), outbox_pause_queue(text),
     outbox_resume_queue(text),
@@ -107,7 +130,7 @@ ROLLBACK;
 SELECT outbox_discard('aaaaaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa');
 SELECT outbox_cancel(:'id'), outbox_cancel(:'id2');
 RESET ROLE;
-REVOKE ALL ON FUNCTION outbox_cancel(uuid), outbox_replay(uuid),
+REVOKE ALL ON FUNCTION outbox_replay(uuid),
     outbox_replay_queue(text, bigint), outbox_discard(uuid),
     outbox_resend(text, timestamptz), outbox_pause_queue(text),
     outbox_resume_queue(text),
@@ -138,6 +161,7 @@ SELECT outbox_drop_queue('r_granted');
 SET ROLE regress_outbox_monitor;
 SELECT count(*) FROM outbox.status;
 SELECT count(*) FROM outbox.queue_status WHERE queue = 'r_stream';
+SELECT target, view FROM outbox.queue_settings WHERE queue = 'r_stream';
 SELECT count(*) FROM outbox.staging_1;
 SELECT count(*) FROM outbox.queue;
 SELECT count(*) FROM outbox.dead_letters;

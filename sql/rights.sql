@@ -138,7 +138,7 @@ SET ROLE regress_outbox_app;
 SELECT outbox_enqueue('rights gone', '2');
 RESET ROLE;
 SELECT outbox_enqueue('rights gone', '3') IS NOT NULL AS ok;
-SELECT outbox_grant('regress_outbox_app', 'rights gone');
+SELECT outbox_revoke('regress_outbox_app', 'rights gone');
 SELECT outbox_alter_queue('rights gone');
 SET ROLE regress_outbox_app;
 SELECT outbox_enqueue('rights gone', '4');

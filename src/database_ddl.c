@@ -28,6 +28,9 @@
  * or none any more.  Who writes to pg_database by hand waits for the launcher's
  * next look.
  *
+ * Before the extension is dropped, what it has made is made to depend on it, see
+ * extension_views.c.
+ *
  * The name of the database is looked up before the command has locked it.  If
  * somebody renames it at this moment, the command may fail as it would have
  * without outbox.
@@ -43,6 +46,7 @@
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "extension_views.h"
 #include "miscadmin.h"
 #include "shmem.h"
 #include "slots.h"
@@ -100,6 +104,23 @@ is_about_database(Node *command)
 		 ((RenameStmt *) command)->renameType == OBJECT_DATABASE);
 }
 
+/*
+ * Does the command drop our extension?
+ */
+static bool
+drops_extension(Node *command)
+{
+	ListCell   *lc;
+
+	if (!IsA(command, DropStmt) ||
+		((DropStmt *) command)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(lc, ((DropStmt *) command)->objects)
+		if (strcmp(strVal(lfirst(lc)), OUTBOX_EXTENSION) == 0)
+		return OidIsValid(get_extension_oid(OUTBOX_EXTENSION, true));
+	return false;
+}
+
 static void
 transaction_ends(XactEvent event, void *arg)
 {
@@ -139,6 +160,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	prev_process_utility : standard_ProcessUtility;
 	bool		ours = is_about_database(pstmt->utilityStmt);
 
+	if (drops_extension(pstmt->utilityStmt))
+		outbox_views_depend_on_extension();
 	if (!ours)
 	{
 		next(pstmt, query, read_only_tree, context, params, environment, dest,

@@ -138,6 +138,7 @@ typedef struct OutboxQueue
 	int64		retry_max_delay;
 	int64		expires_after;	/* 0: never */
 	TimestampTz paused_at;		/* 0: not paused */
+	TimestampTz created_at;		/* stays when the queue gets a new id */
 	struct varlena *options;	/* jsonb or NULL, see options.h */
 	struct OutboxTemplate *template;	/* the commands in options, compiled;
 										 * only in the relay, else NULL */

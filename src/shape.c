@@ -78,7 +78,7 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 	},
 	[OUTBOX_REL_DEFERRED] = {
 		STAGING_COLUMNS " reason:text! due_at:timestamptz",
-		"deferred_due deferred_id deferred_xid_seq deferred_queue_seq"
+		"deferred_due deferred_id deferred_delayed_key deferred_xid_seq deferred_queue_seq"
 		" deferred_retry deferred_key deferred_applied deferred_restored",
 		"hold_restored", 1
 	},

@@ -23,6 +23,11 @@
  * Users choose ids, so several dead letters may have the same id.  A function
  * that is called with an id applies to all of them.
  *
+ * Who may enqueue to a queue may cancel what is delayed there, and nobody else.  So
+ * these functions run with the caller's rights, which are looked at, like those
+ * that enqueue.  A message with the same id in a queue of others is not the
+ * caller's, and stays.
+ *
  *-------------------------------------------------------------------------
  */
 #include "outbox.h"
@@ -30,12 +35,16 @@
 #include "api/args.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
+#include "queue/view.h"
 #include "store/deferred.h"
 #include "store/query.h"
+#include "store/tables.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(outbox_cancel);
+PG_FUNCTION_INFO_V1(outbox_cancel_key);
 PG_FUNCTION_INFO_V1(outbox_discard);
+PG_FUNCTION_INFO_V1(outbox_discard_queue);
 PG_FUNCTION_INFO_V1(outbox_replay);
 PG_FUNCTION_INFO_V1(outbox_replay_queue);
 PG_FUNCTION_INFO_V1(outbox_resend);
@@ -58,16 +67,88 @@ execute_for_id(const char *command, Datum id)
 }
 
 /*
+ * Returns the ids of those queues that have delayed messages with this id and
+ * that the role may enqueue to.  An error if there are others only.
+ */
+static Datum
+queues_to_cancel_in(const OutboxParam *id, Oid role)
+{
+	uint64		n = outbox_query("SELECT name FROM outbox.queue WHERE id IN"
+								 " (SELECT queue FROM outbox.deferred"
+								 " WHERE reason = 'delayed' AND id = $id)",
+								 id, 1);
+	SPITupleTable *queues = SPI_tuptable;
+	uint64	   *ids = palloc((n + 1) * sizeof(uint64));
+	char	   *other = NULL;
+	int			nids = 0;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *name = SPI_getvalue(queues->vals[i], queues->tupdesc, 1);
+		const OutboxQueue *queue = outbox_queue_find_or_error(name);
+
+		if (outbox_may_enqueue(queue, role))
+			ids[nids++] = (uint64) queue->id;
+		else
+			other = name;
+	}
+	if (nids == 0 && other != NULL)
+		outbox_need_right(outbox_queue_find_or_error(other), role);
+	return outbox_int8_array(ids, nids);
+}
+
+/*
  * outbox_cancel(id): take back a message that is not due yet
  */
 Datum
 outbox_cancel(PG_FUNCTION_ARGS)
 {
+	Oid			role = GetUserId();
+	OutboxParam params[] = {
+		{"id", UUIDOID, PG_GETARG_DATUM(0)},
+		{"queues", INT8ARRAYOID}
+	};
+	OutboxCaller caller;
+	bool		found;
+
 	outbox_need_arg(fcinfo, 0, "id");
 	PreventCommandIfReadOnly("outbox_cancel()");
-	PG_RETURN_BOOL(execute_for_id("DELETE FROM outbox.deferred"
-								  " WHERE reason = 'delayed' AND id = $1",
-								  PG_GETARG_DATUM(0)));
+	outbox_connect(&caller);
+	params[1].value = queues_to_cancel_in(params, role);
+	found = outbox_query("DELETE FROM outbox.deferred WHERE reason = 'delayed'"
+						 " AND id = $id AND queue = ANY ($queues)",
+						 params, lengthof(params)) > 0;
+	outbox_finish(&caller);
+	PG_RETURN_BOOL(found);
+}
+
+/*
+ * outbox_cancel_key(queue, key): take back those of a key that are not due yet
+ */
+Datum
+outbox_cancel_key(PG_FUNCTION_ARGS)
+{
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
+	const OutboxQueue *queue;
+	OutboxParam params[] = {
+		{"queue", INT4OID},
+		{"key", TEXTOID, PG_GETARG_DATUM(1)}
+	};
+	OutboxCaller caller;
+	uint64		n;
+
+	outbox_need_arg(fcinfo, 1, "key");
+	PreventCommandIfReadOnly("outbox_cancel_key()");
+	queue = outbox_queue_find_or_error(name);
+	outbox_need_right(queue, GetUserId());
+	params[0].value = Int32GetDatum(queue->id);
+	outbox_connect(&caller);
+	n = outbox_query("DELETE FROM outbox.deferred WHERE reason = 'delayed'"
+					 " AND queue = $queue AND key = $key COLLATE \"C\""
+					 " AND " OUTBOX_KEY_HASH("key") " = " OUTBOX_KEY_HASH("$key"),
+					 params, lengthof(params));
+	outbox_finish(&caller);
+	PG_RETURN_INT64((int64) n);
 }
 
 /*
@@ -86,6 +167,28 @@ outbox_discard(PG_FUNCTION_ARGS)
 	if (found)
 		outbox_tell_at_commit();
 	PG_RETURN_BOOL(found);
+}
+
+/*
+ * outbox_discard_queue(queue)
+ */
+Datum
+outbox_discard_queue(PG_FUNCTION_ARGS)
+{
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
+	OutboxParam params[] = {{"queue", INT4OID}};
+	OutboxCaller caller;
+	uint64		n;
+
+	PreventCommandIfReadOnly("outbox_discard_queue()");
+	params[0].value = Int32GetDatum(outbox_queue_use(name)->id);
+	outbox_connect(&caller);
+	n = outbox_query("UPDATE outbox.dead_letter SET gone_at = now()"
+					 " WHERE queue = $queue AND gone_at IS NULL", params, 1);
+	outbox_finish(&caller);
+	if (n > 0)
+		outbox_tell_at_commit();
+	PG_RETURN_INT64((int64) n);
 }
 
 /* the history of a dead letter that is replayed */

@@ -1,204 +1,39 @@
 /*-------------------------------------------------------------------------
  *
  * queue_drop.c
- *	  Drop a queue.
+ *	  Drop and purge queues.
  *
  * Copyright (c) 2026, the outbox developers
  *
  * Design notes
  *
- * A message must not get into a queue that is being dropped: it would be
- * committed and never sent.  Enqueueing holds a share lock on the queue's view
- * until its transaction ends, or on the queue if the view is missing, and dropping
- * needs both exclusive locks.  The relay looks at that of the queue.  Dropping does
- * not wait for the lock, as others who enqueue would have to wait behind it; it
- * fails with an error that the queue is in use.  When it has the lock, it asks
- * the relay to count the waiting messages: only the relay knows which rows of
- * staging have been delivered.
- *
- * Nor does it wait for anything else for long, as all who enqueue wait behind it
- * meanwhile: for a row of the queue's, for a captured table, for the relay.
+ * Both take the queue, see queue_taken.c, and refuse to lose messages unless that
+ * is asked for.
  *
  * Writing to a table that is captured to a queue that is gone would fail.  So the
  * captures are a reason to refuse; and who gives up the messages gives up the
  * captures, too.
  *
- * The caller's snapshot may be older than that lock.  So all commands run with
- * a new one, whatever the isolation level is: they must see and remove
- * everything that was committed before the lock was granted.
+ * A purged queue gets a new id.  What the relay has sent of it just before, and
+ * goes on sending until it hears of that, may arrive or not; nothing is sent of
+ * the new one before all of the old one is answered (refresh.c).  Captures,
+ * rights and dead letters stay.  What was delivered is not sent again if Redis
+ * loses it, so that is given up by force only, too.
  *
  *-------------------------------------------------------------------------
  */
-#include "queue/queue.h"
+#include "api/queue_taken.h"
 
 #include "api/args.h"
 #include "api/triggers.h"
-#include "catalog.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "queue/view.h"
-#include "shmem.h"
-#include "storage/latch.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "store/query.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "wake.h"
 
-/* how long to wait for a lock; one that is held for longer is an error */
-#define LOCK_TIMEOUT "500ms"
-
-/* captured tables that an error names */
-#define TABLES_NAMED 5
-
-/* hundredths of a second that the relay has to answer */
-#define COUNT_TRIES 300
-
 PG_FUNCTION_INFO_V1(outbox_drop_queue);
-
-static void
-is_in_use(const OutboxQueue *queue)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("queue \"%s\" is in use by another transaction",
-					queue->name),
-			 errhint("Try again when that transaction has ended.")));
-}
-
-static void
-lock_queue(const OutboxQueue *queue)
-{
-	LOCKTAG		tag;
-	Oid			view = outbox_view_find(queue->id, queue->name);
-
-	if (OidIsValid(view) && !ConditionalLockRelationOid(view, AccessExclusiveLock))
-		is_in_use(queue);
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, outbox_relid(OUTBOX_REL_QUEUE),
-					   queue->id, 0);
-	if (LockAcquire(&tag, AccessExclusiveLock, false, true) ==
-		LOCKACQUIRE_NOT_AVAIL)
-		is_in_use(queue);
-}
-
-/*
- * Run a command with a queue's id as $1 and a new snapshot.
- */
-static void
-execute(const char *command, int32 queue)
-{
-	Oid			types[1] = {INT4OID};
-	Datum		values[1] = {Int32GetDatum(queue)};
-	SPIPlanPtr	plan = SPI_prepare(command, 1, types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s",
-			 SPI_result_code_string(SPI_result));
-	SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
-						 InvalidSnapshot, false, true, 0);
-	SPI_freeplan(plan);
-}
-
-static int64
-count_rows(const char *command, int32 queue)
-{
-	bool		isnull;
-
-	execute(command, queue);
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-									   SPI_tuptable->tupdesc, 1, &isnull));
-}
-
-/*
- * Ask the relay how many messages of a queue wait.  Returns -1 if it does not
- * answer within some seconds.
- */
-static int64
-ask_waiting(int32 queue)
-{
-	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-	uint64		before;
-	int64		result = -1;
-
-	if (slot == NULL)
-		return -1;
-
-	/* a count that has begun may miss the last commits: wait for two */
-	before = pg_atomic_read_u64(&slot->backlog_counts);
-	for (int i = 0; pg_atomic_read_u64(&slot->backlog_counts) < before + 2; i++)
-	{
-		if (i == COUNT_TRIES)
-			return -1;
-		pg_atomic_write_u32(&slot->count_wanted, 1);
-		outbox_tell_now();
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 10, outbox_wait_event("OutboxDropQueue"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-
-	LWLockAcquire(outbox_shared->lock, LW_SHARED);
-	for (int i = 0; i < slot->npublished; i++)
-		if (slot->published[i].queue == queue)
-			result = slot->published[i].waiting;
-	LWLockRelease(outbox_shared->lock);
-	return result;
-}
-
-/*
- * Lock the queue's row.  Somebody may have altered the queue in a transaction
- * that is open.
- */
-static void
-lock_row(const OutboxQueue *queue)
-{
-	execute("SELECT FROM outbox.queue WHERE id = $1 FOR UPDATE SKIP LOCKED",
-			queue->id);
-	if (SPI_processed > 0)
-		return;
-	if (count_rows("SELECT count(*) FROM outbox.queue WHERE id = $1", queue->id) > 0)
-		is_in_use(queue);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("queue \"%s\" does not exist", queue->name)));
-}
-
-/*
- * Returns some of the tables, for an error.
- */
-static char *
-name_tables(const List *tables)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < list_length(tables) && i < TABLES_NAMED; i++)
-	{
-		Oid			relid = list_nth_oid(tables, i);
-
-		appendStringInfo(&buf, "%s%s", i == 0 ? "" : ", ",
-						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													get_rel_name(relid)));
-	}
-	if (list_length(tables) > TABLES_NAMED)
-		appendStringInfo(&buf, " and %d more", list_length(tables) - TABLES_NAMED);
-	return buf.data;
-}
-
-static void
-check_captures(const OutboxQueue *queue, const List *tables)
-{
-	if (tables == NIL)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("tables are captured to queue \"%s\"", queue->name),
-			 errdetail("They are %s.", name_tables(tables)),
-			 errhint("Call outbox_uncapture() for each of them, or end the captures with force => true.")));
-}
+PG_FUNCTION_INFO_V1(outbox_purge_queue);
 
 /*
  * With the caller's rights, as outbox_uncapture() does it.
@@ -220,30 +55,21 @@ drop_captures(const OutboxQueue *queue, Oid function, const List *tables)
 static void
 check_own(const OutboxQueue *queue)
 {
-	if (count_rows("SELECT count(*) FROM ("
-				   "SELECT xid, queue FROM outbox.staging_1 UNION ALL "
-				   "SELECT xid, queue FROM outbox.staging_2 UNION ALL "
-				   "SELECT xid, queue FROM outbox.deferred"
-				   " WHERE reason = 'delayed') AS r "
-				   "WHERE queue = $1 AND xid = pg_current_xact_id_if_assigned()",
-				   queue->id) > 0)
+	if (outbox_queue_has_own(queue))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("queue \"%s\" has messages waiting", queue->name),
 				 errdetail("This transaction has enqueued to it."),
-				 errhint("Drop it in another transaction, or give the messages up with force => true.")));
+				 errhint("Do this in another transaction, or give the messages up with force => true.")));
 }
 
 static void
 check_staged(const OutboxQueue *queue)
 {
-	int64		waiting = 0;
+	bool		held;
+	int64		waiting = outbox_queue_is_staged(queue) ?
+	outbox_ask_waiting(queue, &held) : 0;
 
-	if (count_rows("SELECT count(*) FROM ("
-				   "(SELECT FROM outbox.staging_1 WHERE queue = $1 LIMIT 1) UNION ALL "
-				   "(SELECT FROM outbox.staging_2 WHERE queue = $1 LIMIT 1)) AS r",
-				   queue->id) > 0)
-		waiting = ask_waiting(queue->id);
 	if (waiting == 0)
 		return;
 	ereport(ERROR,
@@ -260,9 +86,8 @@ check_staged(const OutboxQueue *queue)
 static void
 check_deferred(const OutboxQueue *queue)
 {
-	int64		n = count_rows("SELECT count(*) FROM outbox.deferred"
-							   " WHERE queue = $1 AND reason <> 'applied'",
-							   queue->id);
+	int64		n = outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
+										  " WHERE queue = $queue AND reason <> 'applied'");
 
 	if (n > 0)
 		ereport(ERROR,
@@ -277,9 +102,8 @@ check_deferred(const OutboxQueue *queue)
 static void
 check_dead(const OutboxQueue *queue)
 {
-	int64		n = count_rows("SELECT count(*) FROM outbox.dead_letter"
-							   " WHERE queue = $1 AND gone_at IS NULL",
-							   queue->id);
+	int64		n = outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.dead_letter"
+										  " WHERE queue = $queue AND gone_at IS NULL");
 
 	if (n > 0)
 		ereport(ERROR,
@@ -288,7 +112,7 @@ check_dead(const OutboxQueue *queue)
 				 errdetail_plural("There is %lld dead letter.",
 								  "There are %lld dead letters.",
 								  (unsigned long) n, (long long) n),
-				 errhint("Replay or discard them, or give them up with force => true.")));
+				 errhint("Replay or discard them, with outbox_replay_queue() or outbox_discard_queue(), or give them up with force => true.")));
 }
 
 /*
@@ -303,18 +127,10 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 	OutboxQueue queue;
 	OutboxCaller caller;
 	List	   *captures;
-	int			level = NewGUCNestLevel();
+	int			level;
 
 	PreventCommandIfReadOnly("outbox_drop_queue()");
-	queue = *outbox_queue_find_or_error(name);
-	queue.name = name;
-	lock_queue(&queue);
-
-	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	outbox_connect(&caller);
-	lock_row(&queue);
-	outbox_finish(&caller);
+	level = outbox_take_queue(name, &queue);
 
 	/* the tables are others' */
 	SPI_connect();
@@ -322,7 +138,7 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 	if (force)
 		drop_captures(&queue, function, captures);
 	else
-		check_captures(&queue, captures);
+		outbox_check_captures(&queue, captures, "Call outbox_uncapture() for each of them, or end the captures with force => true.");
 	SPI_finish();
 
 	outbox_connect(&caller);
@@ -333,12 +149,74 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 		check_deferred(&queue);
 		check_dead(&queue);
 	}
-	execute("DELETE FROM outbox.deferred WHERE queue = $1", queue.id);
-	execute("DELETE FROM outbox.dead_letter WHERE queue = $1", queue.id);
-	execute("DELETE FROM outbox.resend_request WHERE queue = $1", queue.id);
-	execute("DELETE FROM outbox.queue_total WHERE queue = $1", queue.id);
-	execute("DELETE FROM outbox.queue WHERE id = $1", queue.id);
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.deferred WHERE queue = $queue");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.dead_letter WHERE queue = $queue");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.resend_request WHERE queue = $queue");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue_total WHERE queue = $queue");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue WHERE id = $queue");
 	outbox_finish(&caller);
 	AtEOXact_GUC(true, level);
 	PG_RETURN_VOID();
+}
+
+/*
+ * How many messages wait.  If the relay can't say which staged ones have been
+ * delivered, all of them are counted.
+ */
+static int64
+count_waiting(const OutboxQueue *queue)
+{
+	bool		held = false;
+	int64		waiting = outbox_queue_is_staged(queue) ||
+	outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
+						  " WHERE queue = $queue"
+						  " AND reason IN ('evacuated', 'restored')") > 0 ?
+	outbox_ask_waiting(queue, &held) : 0;
+
+	if (waiting < 0)
+		return outbox_count_of_queue(queue, "SELECT count(*) FROM ("
+									 "SELECT seq FROM outbox.staging_1 WHERE queue = $queue"
+									 " UNION SELECT seq FROM outbox.staging_2 WHERE queue = $queue"
+									 " UNION SELECT seq FROM outbox.deferred WHERE queue = $queue"
+									 " AND reason <> 'applied') AS r");
+	/* the relay has counted what is evacuated; if all is held, more */
+	return waiting +
+		(held ? outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
+									  " WHERE queue = $queue AND reason = 'delayed'") :
+		 outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
+							   " WHERE queue = $queue"
+							   " AND reason IN ('delayed', 'retry', 'behind')"));
+}
+
+/*
+ * outbox_purge_queue(queue, force): give up what waits.  Returns how many messages
+ * that were, those included that were being delivered.
+ */
+Datum
+outbox_purge_queue(PG_FUNCTION_ARGS)
+{
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
+	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	OutboxQueue queue;
+	OutboxCaller caller;
+	int64		n = 0;
+	int			level;
+
+	PreventCommandIfReadOnly("outbox_purge_queue()");
+	level = outbox_take_queue(name, &queue);
+	outbox_connect(&caller);
+	if (force)
+	{
+		n = count_waiting(&queue);
+		(void) outbox_renew_id(&queue);
+	}
+	else
+	{
+		check_own(&queue);
+		check_staged(&queue);
+		check_deferred(&queue);
+	}
+	outbox_finish(&caller);
+	AtEOXact_GUC(true, level);
+	PG_RETURN_INT64(n);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue_settings.c
- *	  Create, alter, pause and resume queues.
+ *	  Create, pause and resume queues.
  *
  * Copyright (c) 2026, the outbox developers
  *
@@ -10,8 +10,8 @@
  * These functions write outbox.queue, and its trigger tells sessions and relay.
  * So they take effect at commit, and a rollback undoes them.
  *
- * outbox_alter_queue() leaves settings alone for which null is given.  So
- * "none" has other values: 0 for expires_after and maxlen, {} for options.
+ * What a queue that is there already does not have is compared column by column,
+ * as the columns' types compare: a day is 24 hours.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,41 +19,12 @@
 
 #include "api/args.h"
 #include "api/queue_checks.h"
+#include "api/queue_policy.h"
 #include "api/settings.h"
 #include "miscadmin.h"
 #include "store/query.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
-
-/* arguments that create and alter have in common, in this order */
-enum
-{
-	POLICY_ON_FAILURE,
-	POLICY_MAX_ATTEMPTS,
-	POLICY_RETRY_DELAY,
-	POLICY_RETRY_BACKOFF,
-	POLICY_RETRY_MAX_DELAY,
-	POLICY_EXPIRES_AFTER,
-	POLICY_ARGS
-};
-
-static const char *const policy_names[POLICY_ARGS] = {
-	[POLICY_ON_FAILURE] = "on_failure",
-	[POLICY_MAX_ATTEMPTS] = "max_attempts",
-	[POLICY_RETRY_DELAY] = "retry_delay",
-	[POLICY_RETRY_BACKOFF] = "retry_backoff",
-	[POLICY_RETRY_MAX_DELAY] = "retry_max_delay",
-	[POLICY_EXPIRES_AFTER] = "expires_after"
-};
-
-static const Oid policy_types[POLICY_ARGS] = {
-	[POLICY_ON_FAILURE] = TEXTOID,
-	[POLICY_MAX_ATTEMPTS] = INT4OID,
-	[POLICY_RETRY_DELAY] = INTERVALOID,
-	[POLICY_RETRY_BACKOFF] = FLOAT8OID,
-	[POLICY_RETRY_MAX_DELAY] = INTERVALOID,
-	[POLICY_EXPIRES_AFTER] = INTERVALOID
-};
 
 /* arguments of outbox_create_queue() */
 enum
@@ -78,64 +49,9 @@ enum
 	COLUMNS
 };
 
-/* arguments of outbox_alter_queue() */
-enum
-{
-	ALTER_NAME,
-	ALTER_POLICY,
-	ALTER_MAXLEN = ALTER_POLICY + POLICY_ARGS,
-	ALTER_OPTIONS,
-	ALTER_CONSUMER_RETRY,
-	ALTER_SETTINGS,
-
-	/*
-	 * parameters of the statement: the arguments, then what is in the
-	 * settings
-	 */
-	ALTER_PAYLOAD_TYPE = ALTER_SETTINGS,
-	ALTER_HAS_FIELDS,
-	ALTER_FIELDS,
-	ALTER_ARGS
-};
-
 PG_FUNCTION_INFO_V1(outbox_create_queue);
-PG_FUNCTION_INFO_V1(outbox_alter_queue);
 PG_FUNCTION_INFO_V1(outbox_pause_queue);
 PG_FUNCTION_INFO_V1(outbox_resume_queue);
-
-static struct varlena *
-options_arg(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : (struct varlena *) PG_GETARG_JSONB_P(n);
-}
-
-/*
- * Check the arguments of the policy that are not null; "first" is the first.
- */
-static void
-check_policy(FunctionCallInfo fcinfo, int first)
-{
-	for (int i = 0; i < POLICY_ARGS; i++)
-	{
-		if (PG_ARGISNULL(first + i))
-			continue;
-		switch (i)
-		{
-			case POLICY_ON_FAILURE:
-				outbox_check_on_failure(outbox_text_arg(fcinfo, first + i));
-				break;
-			case POLICY_MAX_ATTEMPTS:
-				outbox_check_max_attempts(PG_GETARG_INT32(first + i));
-				break;
-			case POLICY_RETRY_BACKOFF:
-				outbox_check_backoff(PG_GETARG_FLOAT8(first + i));
-				break;
-			default:
-				outbox_check_delay(policy_names[i], PG_GETARG_INTERVAL_P(first + i));
-				break;
-		}
-	}
-}
 
 /*
  * A new queue needs all arguments of the policy but expires_after.
@@ -146,8 +62,8 @@ check_new_policy(FunctionCallInfo fcinfo)
 	int			expires_after = CREATE_POLICY + POLICY_EXPIRES_AFTER;
 
 	for (int i = 0; i < POLICY_EXPIRES_AFTER; i++)
-		outbox_need_arg(fcinfo, CREATE_POLICY + i, policy_names[i]);
-	check_policy(fcinfo, CREATE_POLICY);
+		outbox_need_arg(fcinfo, CREATE_POLICY + i, outbox_policy_names[i]);
+	outbox_check_policy(fcinfo, CREATE_POLICY);
 	if (!PG_ARGISNULL(expires_after) &&
 		outbox_interval_us(PG_GETARG_INTERVAL_P(expires_after)) == 0)
 		ereport(ERROR,
@@ -181,43 +97,13 @@ execute(const char *command, int nargs, Oid *types, Datum *values,
 }
 
 /*
- * May consumers of a queue with these settings return messages?
- */
-static void
-check_consumer_retry(const char *name, const OutboxTargetInfo *target,
-					 const char *redis_key, bool block)
-{
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		values[2] = {
-		CStringGetTextDatum(name), CStringGetTextDatum(redis_key)
-	};
-
-	if (target->target != OUTBOX_TARGET_STREAM)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("target \"%s\" has no consumer_retry", target->name),
-				 errhint("Only consumers of a stream can return messages.")));
-	if (block)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("consumer_retry needs on_failure \"retry\" or \"dead_letter\""),
-				 errdetail("A queue does not stand still for what a consumer returns.")));
-	if (execute("SELECT FROM outbox.queue"
-				" WHERE consumer_retry AND redis_key = $2 AND name <> $1",
-				2, types, values, NULL) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("consumers of stream \"%s\" return messages to another queue",
-						redis_key)));
-}
-
-/*
  * Fill in the row of a new queue, with its defaults.
  */
 static void
 new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, char *nulls)
 {
-	OutboxSettings settings = outbox_read_settings(options_arg(fcinfo, CREATE_SETTINGS));
+	struct varlena *given = outbox_jsonb_arg(fcinfo, CREATE_SETTINGS);
+	OutboxSettings settings = outbox_read_settings(given, false);
 	bool		raw;
 
 	get_args(fcinfo, COLUMN_PAYLOAD_TYPE, values, nulls);
@@ -249,6 +135,16 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 #define NEW_VALUES "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11," \
 	" nullif($12, '{}'), $13, $14, $15"
 
+#define DIFFERS(column) "CASE WHEN v." column " IS DISTINCT FROM q." column \
+	" THEN '" column "' END"
+#define WHAT_DIFFERS "nullif(concat_ws(', ', " \
+	DIFFERS("consumer_retry") ", " DIFFERS("expires_after") ", " \
+	DIFFERS("fields") ", " DIFFERS("format") ", " DIFFERS("max_attempts") ", " \
+	DIFFERS("maxlen") ", " DIFFERS("on_failure") ", " DIFFERS("options") ", " \
+	DIFFERS("payload_type") ", " DIFFERS("redis_key") ", " \
+	DIFFERS("retry_backoff") ", " DIFFERS("retry_delay") ", " \
+	DIFFERS("retry_max_delay") ", " DIFFERS("target") "), '')"
+
 /*
  * Returns the settings that a queue which is there already does not have, for a
  * message; NULL if there are none.  The queue may have been created after this
@@ -264,10 +160,7 @@ what_differs(Oid *types, Datum *values, const char *nulls)
 	char	   *found;
 
 	outbox_connect(&caller);
-	SPI_execute_with_args("SELECT (SELECT string_agg(n.key, ', ' ORDER BY n.key)"
-						  " FROM jsonb_each(to_jsonb(v)) AS n"
-						  " WHERE n.value IS DISTINCT FROM to_jsonb(q) -> n.key)"
-						  " FROM (VALUES (" NEW_VALUES ")) AS v (" NEW_COLUMNS "),"
+	SPI_execute_with_args("SELECT " WHAT_DIFFERS " FROM (VALUES (" NEW_VALUES ")) AS v (" NEW_COLUMNS "),"
 						  " outbox.queue AS q WHERE q.name = $1",
 						  COLUMNS, types, values, nulls, false, 0);
 	if (SPI_processed == 0)
@@ -293,7 +186,7 @@ queue_exists(FunctionCallInfo fcinfo, const char *name, Oid *types, Datum *value
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("queue \"%s\" already exists", name),
 				 differs == NULL ? 0 : errdetail("It differs in %s.", differs),
-				 differs == NULL ? 0 : errhint("Change it with outbox_alter_queue().")));
+				 differs == NULL ? 0 : errhint("Change it with outbox_alter_queue(), whose settings have target, redis_key and format as well.")));
 	ereport(NOTICE,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
 			 errmsg("queue \"%s\" already exists, skipping", name)));
@@ -309,7 +202,7 @@ new_columns(FunctionCallInfo fcinfo, Oid *types, Datum *values, char *nulls)
 	const Oid	first_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 
 	memcpy(types, first_types, sizeof(first_types));
-	memcpy(types + CREATE_POLICY, policy_types, sizeof(policy_types));
+	memcpy(types + CREATE_POLICY, outbox_policy_types, sizeof(outbox_policy_types));
 	types[CREATE_OPTIONS] = JSONBOID;
 	types[CREATE_CONSUMER_RETRY] = BOOLOID;
 	types[COLUMN_PAYLOAD_TYPE] = TEXTOID;
@@ -336,6 +229,7 @@ outbox_check_new_queue(FunctionCallInfo fcinfo)
 	char	   *name = outbox_needed_text_arg(fcinfo, CREATE_NAME, "queue name");
 	char	   *target = outbox_needed_text_arg(fcinfo, CREATE_TARGET, "target");
 	const OutboxTargetInfo *info;
+	char	   *on_failure;
 	Oid			types[COLUMNS];
 	Datum		values[COLUMNS];
 	char		nulls[COLUMNS];
@@ -347,13 +241,13 @@ outbox_check_new_queue(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(CREATE_REDIS_KEY))
 		outbox_check_redis_key(outbox_text_arg(fcinfo, CREATE_REDIS_KEY));
 	check_new_policy(fcinfo);
-	outbox_check_new_options(info->target, options_arg(fcinfo, CREATE_OPTIONS));
+	outbox_check_new_options(info->target, outbox_jsonb_arg(fcinfo, CREATE_OPTIONS));
 	outbox_need_arg(fcinfo, CREATE_CONSUMER_RETRY, "consumer_retry");
+	on_failure = outbox_text_arg(fcinfo, CREATE_POLICY + POLICY_ON_FAILURE);
 	if (PG_GETARG_BOOL(CREATE_CONSUMER_RETRY))
-		check_consumer_retry(name, info, PG_ARGISNULL(CREATE_REDIS_KEY) ? name :
-							 outbox_text_arg(fcinfo, CREATE_REDIS_KEY),
-							 strcmp(outbox_text_arg(fcinfo, CREATE_POLICY + POLICY_ON_FAILURE),
-									"block") == 0);
+		outbox_check_consumer_retry(name, info, PG_ARGISNULL(CREATE_REDIS_KEY) ? name :
+									outbox_text_arg(fcinfo, CREATE_REDIS_KEY),
+									strcmp(on_failure, "block") == 0);
 	new_columns(fcinfo, types, values, nulls);
 }
 
@@ -396,76 +290,6 @@ queue_is_gone(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("queue \"%s\" does not exist", name)));
-}
-
-/*
- * outbox_alter_queue(name, on_failure, max_attempts, retry_delay,
- * retry_backoff, retry_max_delay, expires_after, maxlen, options,
- * consumer_retry, settings)
- */
-Datum
-outbox_alter_queue(PG_FUNCTION_ARGS)
-{
-	char	   *name = outbox_needed_text_arg(fcinfo, ALTER_NAME, "queue name");
-	const OutboxQueue *queue;
-	OutboxSettings settings;
-	Oid			types[ALTER_ARGS] = {TEXTOID};
-	Datum		values[ALTER_ARGS];
-	char		nulls[ALTER_ARGS];
-
-	PreventCommandIfReadOnly("outbox_alter_queue()");
-	queue = outbox_queue_find_or_error(name);
-	check_policy(fcinfo, ALTER_POLICY);
-	if (!PG_ARGISNULL(ALTER_MAXLEN) && PG_GETARG_INT64(ALTER_MAXLEN) != 0)
-		outbox_check_maxlen(&outbox_targets[queue->target],
-							PG_GETARG_INT64(ALTER_MAXLEN));
-
-	if (!PG_ARGISNULL(ALTER_OPTIONS))
-		outbox_check_new_options(queue->target, options_arg(fcinfo, ALTER_OPTIONS));
-	if (PG_ARGISNULL(ALTER_CONSUMER_RETRY) ? queue->consumer_retry :
-		PG_GETARG_BOOL(ALTER_CONSUMER_RETRY))
-		check_consumer_retry(name, &outbox_targets[queue->target], pstrdup(queue->redis_key),
-							 PG_ARGISNULL(ALTER_POLICY + POLICY_ON_FAILURE) ?
-							 queue->on_failure == OUTBOX_BLOCK :
-							 strcmp(outbox_text_arg(fcinfo, ALTER_POLICY + POLICY_ON_FAILURE),
-									"block") == 0);
-
-	settings = outbox_read_settings(options_arg(fcinfo, ALTER_SETTINGS));
-	outbox_check_payload_type(&outbox_targets[queue->target], settings.payload_type);
-	outbox_check_fields(&outbox_targets[queue->target], queue->format == OUTBOX_FORMAT_RAW,
-						settings.fields);
-
-	memcpy(types + ALTER_POLICY, policy_types, sizeof(policy_types));
-	types[ALTER_MAXLEN] = INT8OID;
-	types[ALTER_OPTIONS] = JSONBOID;
-	types[ALTER_CONSUMER_RETRY] = BOOLOID;
-	types[ALTER_PAYLOAD_TYPE] = TEXTOID;
-	types[ALTER_HAS_FIELDS] = BOOLOID;
-	types[ALTER_FIELDS] = TEXTARRAYOID;
-	get_args(fcinfo, ALTER_SETTINGS, values, nulls);
-	nulls[ALTER_PAYLOAD_TYPE] = settings.payload_type == NULL ? 'n' : ' ';
-	if (settings.payload_type != NULL)
-		values[ALTER_PAYLOAD_TYPE] = CStringGetTextDatum(settings.payload_type);
-	values[ALTER_HAS_FIELDS] = BoolGetDatum(settings.has_fields);
-	nulls[ALTER_HAS_FIELDS] = ' ';
-	values[ALTER_FIELDS] = outbox_fields_array(settings.fields);
-	nulls[ALTER_FIELDS] = settings.fields == 0 ? 'n' : ' ';
-	if (execute("UPDATE outbox.queue SET"
-				" on_failure = coalesce($2, on_failure),"
-				" max_attempts = coalesce($3, max_attempts),"
-				" retry_delay = coalesce($4, retry_delay),"
-				" retry_backoff = coalesce($5, retry_backoff),"
-				" retry_max_delay = coalesce($6, retry_max_delay),"
-				" expires_after = nullif(coalesce($7, expires_after), '0'),"
-				" maxlen = nullif(coalesce($8, maxlen), 0),"
-				" options = nullif(coalesce($9, options), '{}'),"
-				" consumer_retry = coalesce($10, consumer_retry),"
-				" payload_type = coalesce($11, payload_type),"
-				" fields = CASE WHEN $12 THEN $13 ELSE fields END"
-				" WHERE name = $1",
-				ALTER_ARGS, types, values, nulls) == 0)
-		queue_is_gone(name);
-	PG_RETURN_VOID();
 }
 
 static void

@@ -45,9 +45,9 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "commands/extension.h"
+#include "extension_views.h"
 #include "miscadmin.h"
 #include "queue/queue.h"
 #include "queue/view.h"
@@ -144,23 +144,6 @@ run(const char *command)
 		elog(ERROR, "could not run: %s", command);
 }
 
-/*
- * Have the view dropped with the extension.
- */
-static void
-depend_on_extension(Oid view)
-{
-	ObjectAddress self;
-	ObjectAddress extension;
-
-	if (getAutoExtensionsOfObject(RelationRelationId, view) != NIL)
-		return;
-	ObjectAddressSet(self, RelationRelationId, view);
-	ObjectAddressSet(extension, ExtensionRelationId,
-					 get_extension_oid(OUTBOX_EXTENSION, false));
-	recordDependencyOn(&self, &extension, DEPENDENCY_AUTO_EXTENSION);
-}
-
 static void
 create_trigger(const QueueRow *row)
 {
@@ -186,7 +169,7 @@ create(const QueueRow *row)
 				 full_name(row), row->payload_type));
 	run(psprintf("GRANT SELECT ON %s TO PUBLIC", full_name(row)));
 	create_trigger(row);
-	depend_on_extension(look_at(row).oid);
+	outbox_depend_on_extension(look_at(row).oid);
 }
 
 static void
@@ -266,6 +249,8 @@ move(const QueueRow *old, const QueueRow *new)
 		run(psprintf("ALTER VIEW %s RENAME TO %s", full_name(old),
 					 quote_identifier(name)));
 	}
+	if (strcmp(old->name, new->name) == 0)
+		return;
 	run(psprintf("DROP TRIGGER enqueue ON %s", full_name(new)));
 	create_trigger(new);
 }
@@ -283,7 +268,7 @@ make(const QueueRow *row)
 	else if (view.queue == NULL)
 	{
 		if (view.is_view)
-			depend_on_extension(view.oid);
+			outbox_depend_on_extension(view.oid);
 	}
 	else if (strcmp(view.queue, row->name) != 0)
 	{
@@ -293,7 +278,7 @@ make(const QueueRow *row)
 	else if (view.payload_type != payload_oid(row))
 		make_anew(row, view.oid);
 	else
-		depend_on_extension(view.oid);
+		outbox_depend_on_extension(view.oid);
 }
 
 static void

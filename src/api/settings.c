@@ -63,8 +63,42 @@ read_fields(const JsonbValue *v, OutboxSettings *settings)
 				 errmsg("setting \"fields\" must be an array of \"enqueued_at\" and \"queue\"")));
 }
 
+/*
+ * Returns where a setting goes that is a string; NULL if there is none of this
+ * name.
+ */
+static const char **
+string_setting(const JsonbValue *key, OutboxSettings *settings)
+{
+	return is_key(key, "name") ? &settings->name :
+		is_key(key, "target") ? &settings->target :
+		is_key(key, "redis_key") ? &settings->redis_key :
+		is_key(key, "format") ? &settings->format : NULL;
+}
+
+static void
+read_string(const JsonbValue *key, const JsonbValue *v, const char **setting)
+{
+	if (v->type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"%s\" must be a string", string_of(key))));
+	*setting = string_of(v);
+}
+
+static void
+unknown_setting(const JsonbValue *key, bool alter, bool is_argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown setting \"%s\"", string_of(key)),
+			 is_argument ? errhint("It is an argument of outbox_create_queue().") :
+			 alter ? errhint("Settings are payload_type, fields, name, target, redis_key and format.") :
+			 errhint("Settings are payload_type and fields.")));
+}
+
 OutboxSettings
-outbox_read_settings(const struct varlena *given)
+outbox_read_settings(const struct varlena *given, bool alter)
 {
 	OutboxSettings settings = {0};
 	Jsonb	   *jsonb;
@@ -90,11 +124,10 @@ outbox_read_settings(const struct varlena *given)
 			read_payload_type(&value, &settings);
 		else if (is_key(&key, "fields"))
 			read_fields(&value, &settings);
+		else if (alter && string_setting(&key, &settings) != NULL)
+			read_string(&key, &value, string_setting(&key, &settings));
 		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown setting \"%s\"", string_of(&key)),
-					 errhint("Settings are payload_type and fields.")));
+			unknown_setting(&key, alter, string_setting(&key, &settings) != NULL);
 	}
 	return settings;
 }

@@ -28,10 +28,16 @@ typedef struct OutboxSettings
 	const char *payload_type;	/* a type's name; NULL if not given */
 	bool		has_fields;		/* given, maybe as null or [] */
 	int			fields;			/* OUTBOX_FIELD_..., added up */
+
+	/* of outbox_alter_queue(), as the other function has arguments */
+	const char *name;
+	const char *target;
+	const char *redis_key;
+	const char *format;
 } OutboxSettings;
 
-/* returns the settings; options is jsonb, or NULL for none */
-extern OutboxSettings outbox_read_settings(const struct varlena *settings);
+/* returns the settings; they are jsonb, or NULL for none */
+extern OutboxSettings outbox_read_settings(const struct varlena *settings, bool alter);
 
 /* returns fields as an array of text, for a statement; 0 for none */
 extern Datum outbox_fields_array(int fields);

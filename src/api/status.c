@@ -164,6 +164,9 @@ summarize(OutboxRelayState state, TimestampTz since, const char *why,
 							 (unsigned long long) waiting,
 							 waiting == 1 ? "" : "s", waiting == 1 ? "s" : "");
 	}
+	if ((state == OUTBOX_HELD || state == OUTBOX_FENCED) && waiting > 0)
+		appendStringInfo(&buf, "; " UINT64_FORMAT " message%s held",
+						 waiting, waiting == 1 ? "" : "s");
 	if (trouble->dead > 0)
 		appendStringInfo(&buf, "; %lld dead letter%s",
 						 (long long) trouble->dead,

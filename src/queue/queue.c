@@ -265,6 +265,7 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 		outbox_payload_type(TextDatumGetCString(values[Anum_queue_payload_type - 1]));
 	queue->fields = nulls[Anum_queue_fields - 1] ? 0 :
 		fields_column(values[Anum_queue_fields - 1]);
+	queue->created_at = DatumGetTimestampTz(values[Anum_queue_created_at - 1]);
 	queue->consumer_retry = DatumGetBool(values[Anum_queue_consumer_retry - 1]);
 	queue->template = NULL;
 	read_policy(values, nulls, queue);

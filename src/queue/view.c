@@ -104,8 +104,7 @@ has_no_view(const OutboxQueue *queue)
 			 errmsg("permission denied for queue \"%s\"", queue->name),
 			 errdetail("The view %s, which has the rights on it, is missing.",
 					   outbox_view_full_name(queue->id, queue->name)),
-			 errhint("outbox_alter_queue(%s) makes it again, then rights can be granted.",
-					 quote_literal_cstr(queue->name))));
+			 errhint("outbox_grant() makes it again and grants rights on it; a restore without the schema has not made it.")));
 }
 
 bool

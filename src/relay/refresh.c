@@ -11,6 +11,12 @@
  * changed queues has woken the relay, and when a row is found whose queue is
  * not in the list: commits become visible before their invalidations arrive.
  *
+ * A queue that was purged, or has got another name or place in Redis, has a new
+ * id (api/queue_taken.c), and what it was is dropped.  It is known by when it was
+ * created.  Nothing of it is sent before all is answered that was sent under its old
+ * id: that might come on another connection.  The old cursor is left in Redis, and
+ * so are its consumers' streams.
+ *
  * A queue consists of parts (base/state.h).  Their owners' functions to make
  * and to free them are called here, and nowhere else.
  *
@@ -18,6 +24,7 @@
  */
 #include "relay/refresh.h"
 
+#include "access/xlog.h"
 #include "queue/queue.h"
 #include "relay/attach.h"
 #include "relay/base/hold.h"
@@ -140,6 +147,8 @@ send_remove(RelayQueue *queue)
 {
 	if (!outbox_connection_is_open(queue->link->connection))
 		return;
+	/* with the queue a crash would bring back what is retained of it */
+	outbox_flush_wal(GetXLogInsertRecPtr());
 	outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 2,
 						(const char *const[]) {"DEL", queue->cursor_key});
 	outbox_send_remove_streams(queue);
@@ -194,6 +203,95 @@ take_settings(RelayQueue *queue, const OutboxQueue *settings)
 }
 
 /*
+ * Has a queue that is gone got a new id?
+ */
+static bool
+has_new_id(const RelayQueue *queue, const List *fresh)
+{
+	ListCell   *lc;
+
+	foreach(lc, fresh)
+	{
+		const OutboxQueue *settings = lfirst(lc);
+
+		if (settings->created_at == queue->settings->created_at &&
+			outbox_known_queue(settings->id) == NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The queue that had another id; NULL if there is none, or it is forgotten.
+ */
+static const RelayQueue *
+former_queue(const Relay *relay, const OutboxQueue *settings)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		const RelayQueue *queue = lfirst(lc);
+
+		if (queue->listed->dropped && queue->settings->id != settings->id &&
+			queue->settings->created_at == settings->created_at)
+			return queue;
+	}
+	return NULL;
+}
+
+/*
+ * Drop the queues that are not in the fresh list.
+ */
+static void
+drop_gone_queues(Relay *relay, const List *fresh)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+		outbox_queue_seen(lfirst(lc), false);
+	foreach(lc, fresh)
+	{
+		const OutboxQueue *settings = lfirst(lc);
+		RelayQueue *queue = outbox_known_queue(settings->id);
+
+		/* edited by hand: with another redis_key it has another cursor */
+		if (queue != NULL && !outbox_same_redis_key(queue, settings))
+			drop_queue(queue);
+		else if (queue != NULL)
+			outbox_queue_seen(queue, true);
+	}
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+
+		if (queue->listed->seen || queue->listed->dropped)
+			continue;
+		drop_queue(queue);
+		if (!has_new_id(queue, fresh))
+			send_remove(queue);
+		delete_orphans(queue->settings->id);
+	}
+}
+
+/*
+ * Returns the new queue; NULL if it has to wait for what it was before.
+ */
+static RelayQueue *
+add_fresh_queue(Relay *relay, const OutboxQueue *settings)
+{
+	const RelayQueue *former = former_queue(relay, settings);
+	RelayQueue *queue;
+
+	if (former != NULL && former->requests->inflight > 0)
+		return NULL;
+	queue = add_queue(relay, settings);
+	if (former != NULL)
+		outbox_totals_go_on(queue, former);
+	return queue;
+}
+
+/*
  * Bring the list of queues up to date.
  */
 static void
@@ -201,26 +299,16 @@ refresh_queues(Relay *relay)
 {
 	ListCell   *lc;
 	List	   *fresh;
-
 	int			added = 0;
 
 	outbox_queues_were_read();
 	fresh = outbox_queue_list();
-
-	foreach(lc, relay->queues)
-		outbox_queue_seen(lfirst(lc), false);
-
+	drop_gone_queues(relay, fresh);
 	foreach(lc, fresh)
 	{
 		OutboxQueue *settings = lfirst(lc);
 		RelayQueue *queue = outbox_known_queue(settings->id);
 
-		/* with another redis_key the queue has another cursor */
-		if (queue != NULL && !outbox_same_redis_key(queue, settings))
-		{
-			drop_queue(queue);
-			queue = NULL;
-		}
 		if (queue == NULL && ++added > ADD_QUEUES)
 		{
 			/* the others on the next turn */
@@ -229,20 +317,14 @@ refresh_queues(Relay *relay)
 			continue;
 		}
 		if (queue == NULL)
-			queue = add_queue(relay, settings);
-		outbox_queue_seen(queue, true);
-		take_settings(queue, settings);
-	}
-
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->listed->seen || queue->listed->dropped)
+			queue = add_fresh_queue(relay, settings);
+		if (queue == NULL)
+		{
+			/* an answer wakes the relay, and the chores look again */
+			outbox_queues_are_stale();
 			continue;
-		drop_queue(queue);
-		send_remove(queue);
-		delete_orphans(queue->settings->id);
+		}
+		take_settings(queue, settings);
 	}
 }
 

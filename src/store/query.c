@@ -21,6 +21,7 @@
 #include "convert.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
+#include "utils/snapmgr.h"
 
 static int
 find_param(const char *name, size_t len, const OutboxParam *params, int nparams)
@@ -96,6 +97,25 @@ outbox_query(const char *sql, const OutboxParam *params, int nparams)
 	if (result < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s",
 			 SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+uint64
+outbox_query_latest(const char *sql, const OutboxParam *params, int nparams)
+{
+	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));
+	Datum	   *values = palloc((nparams + 1) * sizeof(Datum));
+	char	   *nulls = palloc(nparams + 1);
+	SPIPlanPtr	plan;
+
+	split_params(params, nparams, types, values, nulls);
+	plan = SPI_prepare(number_params(sql, params, nparams), nparams, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s",
+			 SPI_result_code_string(SPI_result));
+	SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(),
+						 InvalidSnapshot, false, true, 0);
+	SPI_freeplan(plan);
 	return SPI_processed;
 }
 

@@ -48,6 +48,10 @@ extern void outbox_finish(const OutboxCaller *caller);
 extern uint64 outbox_query(const char *sql, const OutboxParam *params,
 						   int nparams);
 
+/* the same with a new snapshot, whatever the isolation level is */
+extern uint64 outbox_query_latest(const char *sql, const OutboxParam *params,
+								  int nparams);
+
 /* returns a cursor over a query, for SPI to fetch from and to close */
 extern Portal outbox_query_cursor(const char *sql, const OutboxParam *params,
 								  int nparams);

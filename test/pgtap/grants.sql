@@ -42,15 +42,15 @@ SELECT is_empty(
 
 SELECT is_empty(
 	$$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'outbox'::regnamespace
-		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'longest_turns')
+		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'queue_settings', 'longest_turns')
 		AND CASE WHEN relkind = 'S' THEN has_sequence_privilege('pg_monitor', oid, 'USAGE, SELECT, UPDATE')
 			ELSE has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END$$,
 	'pg_monitor has no privilege on what is beneath the status');
-SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'longest_turns']) v;
+SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'queue_settings', 'longest_turns']) v;
 SELECT set_eq(
 	$$SELECT proname FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
 	  WHERE has_function_privilege('pg_monitor', p.oid, 'EXECUTE')$$,
-	ARRAY['relay_status', 'queue_stats', 'turn_stats']::name[],
+	ARRAY['relay_status', 'queue_stats', 'queue_view', 'turn_stats']::name[],
 	'pg_monitor may call what is behind them');
 SELECT schema_privs_are('outbox', 'pg_monitor', ARRAY['USAGE']);
 

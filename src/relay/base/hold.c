@@ -43,6 +43,22 @@ static bool has_watched = false;
 static bool is_off = false;
 static char off_since[MAXDATELEN + 1];
 
+/*
+ * What is to be done.  Of two servers one delivers.  Where that is known to be the
+ * other one, outbox_release() is not what is to be done here.
+ */
+static const char *
+advice(const char *reason)
+{
+	if (strcmp(reason, OUTBOX_HELD_FENCED) == 0)
+		return "stop this server, that one delivers";
+	if (strcmp(reason, OUTBOX_HELD_FOREIGN) == 0)
+		return psprintf("stop one of the two, then outbox_release('foreign') delivers from the other to %s",
+						destination);
+	return psprintf("if it is to deliver, outbox_release('%s') delivers from here to %s",
+					reason, destination);
+}
+
 static void
 set_hold(OutboxRelayState state, const char *reason, const char *why)
 {
@@ -50,12 +66,9 @@ set_hold(OutboxRelayState state, const char *reason, const char *why)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox holds all messages: %s", why),
-				 errhint("To deliver them from here to %s, call outbox_release('%s').",
-						 destination, reason)));
+				 errhint("What is to be done: %s.", advice(reason))));
 	hold = state;
-	snprintf(shown, sizeof(shown),
-			 "%s: %s; outbox_release('%s') delivers from here to %s",
-			 reason, why, reason, destination);
+	snprintf(shown, sizeof(shown), "%s: %s; %s", reason, why, advice(reason));
 }
 
 void

@@ -97,7 +97,7 @@ describe_lock(const OutboxObstacle *obstacle, StringInfo text)
 	if (holders == NULL)
 		return;
 	if (obstacle->queue != 0)
-		appendStringInfo(text, "queue %d is being dropped by %s",
+		appendStringInfo(text, "queue %d is being dropped or altered by %s",
 						 obstacle->queue, holders);
 	else
 		appendStringInfo(text, "%s.%s is locked by %s", OUTBOX_SCHEMA,

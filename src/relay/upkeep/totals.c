@@ -62,33 +62,6 @@ mine(const RelayQueue *queue)
 }
 
 /*
- * Where the queue's cursor was, by the row of outbox.queue_total that was read.
- */
-static void
-remember_cursor(RelayQueue *queue)
-{
-	HeapTuple	row = SPI_tuptable->vals[0];
-	char	   *key = SPI_getvalue(row, SPI_tuptable->tupdesc, 5);
-	char	   *pos = SPI_getvalue(row, SPI_tuptable->tupdesc, 6);
-	char	   *seq = SPI_getvalue(row, SPI_tuptable->tupdesc, 7);
-	MemoryContext old;
-	OutboxPosition position;
-
-	if (key == NULL || pos == NULL || seq == NULL ||
-		strcmp(key, queue->cursor_key) != 0)
-		return;
-	old = MemoryContextSwitchTo(queue->context);
-	if (outbox_position_parse(pos, seq, &position))
-	{
-		outbox_cursor_was_known(queue, &position,
-								(uint64) outbox_result_int64(0, 8));
-		outbox_snap_unref(position.prev);
-		outbox_snap_unref(position.cur);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/*
  * No relay has counted anything of the queue yet: all that its cursor says is to be
  * counted.
  */
@@ -101,6 +74,36 @@ remember_no_cursor(RelayQueue *queue)
 	outbox_cursor_was_known(queue, &(OutboxPosition) {.prev = nothing, .cur = nothing},
 							0);
 	outbox_snap_unref(nothing);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Where the queue's cursor was, by the row of outbox.queue_total that was read.
+ */
+static void
+remember_cursor(RelayQueue *queue)
+{
+	HeapTuple	row = SPI_tuptable->vals[0];
+	char	   *key = SPI_getvalue(row, SPI_tuptable->tupdesc, 5);
+	char	   *pos = SPI_getvalue(row, SPI_tuptable->tupdesc, 6);
+	char	   *seq = SPI_getvalue(row, SPI_tuptable->tupdesc, 7);
+	MemoryContext old;
+	OutboxPosition position;
+
+	/* the queue has got a new id, and a cursor that no relay has read */
+	if (key != NULL && key[0] == '\0')
+		remember_no_cursor(queue);
+	if (key == NULL || pos == NULL || seq == NULL ||
+		strcmp(key, queue->cursor_key) != 0)
+		return;
+	old = MemoryContextSwitchTo(queue->context);
+	if (outbox_position_parse(pos, seq, &position))
+	{
+		outbox_cursor_was_known(queue, &position,
+								(uint64) outbox_result_int64(0, 8));
+		outbox_snap_unref(position.prev);
+		outbox_snap_unref(position.cur);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -144,6 +147,22 @@ outbox_totals_init(RelayQueue *queue)
 	SPI_connect();
 	read_totals(queue, true);
 	SPI_finish();
+}
+
+void
+outbox_totals_go_on(RelayQueue *queue, const RelayQueue *before)
+{
+	const ShownTotals *shown = &before->shown->totals;
+	const ShownTotals *written = &before->totals->written;
+
+	if (!queue->totals->known || !before->totals->known)
+		return;
+	outbox_show_more(queue, &(ShownTotals) {
+		.delivered = shown->delivered - written->delivered,
+		.failed = shown->failed - written->failed,
+		.dead_lettered = shown->dead_lettered - written->dead_lettered,
+		.expired = shown->expired - written->expired
+	});
 }
 
 static bool

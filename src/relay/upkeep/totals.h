@@ -43,6 +43,9 @@ typedef struct QueueTotals
  */
 extern void outbox_totals_init(RelayQueue *queue);
 
+/* the queue is the one that another one was, which has counted more since */
+extern void outbox_totals_go_on(RelayQueue *queue, const RelayQueue *before);
+
 /* write totals that have changed, if it is time to or they must be */
 extern void outbox_write_totals(Relay *relay, OutboxTime now, bool must);
 
