@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the outbox developers
+#
+# Promise: a queue gets another name, key in Redis, target or format when nothing of it is
+# left, and is refused it before, with what is in the way (I2, I3).  What comes afterwards
+# goes to the new place, once, also if the queue comes back to an old one; rights and
+# totals go along.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use OutboxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $redis = OutboxTest::Redis->start;
+my $node = new_node('main', redis => $redis, conf => "outbox.retention = 1s\n");
+my $db = 'postgres';
+install($node, $db);
+
+sub sql { return $node->safe_psql($db, $_[0]); }
+sub payloads { my ($key) = @_; return join ' ', map { $_->[1] } $redis->arrived($key); }
+sub try_alter
+{
+	my ($queue, $settings) = @_;
+	my ($rc, undef, $err) = $node->psql($db, "SELECT outbox_alter_queue('$queue', settings => '$settings')");
+	return $err;
+}
+
+sql(q{CREATE ROLE app LOGIN; SELECT outbox_create_queue('q', settings => '{"payload_type": "text", "fields": ["queue"]}'); SELECT outbox_grant('app', 'q')});
+
+# While it flows, messages that wait are in the way, then what is retained.
+$redis->pause;
+sql(q{SELECT outbox_enqueue('q', 'first')});
+like(try_alter('q', '{"redis_key": "k"}'), qr/queue "q" has messages waiting\nDETAIL:  Its name.*\nHINT:  Wait until they are delivered, or give them up with outbox_purge_queue\('q', force => true\)/,
+	'not while messages wait');
+$redis->resume;
+eventually { payloads('q') eq 'first' } 'delivered';
+my $message;
+eventually {
+	$message = try_alter('q', '{"redis_key": "k"}');
+	$message !~ /has messages waiting/
+} 'it was, and the relay knows';
+like($message, qr/has delivered messages that are retained\nDETAIL:.*They would be sent again/, 'nor while delivered ones are retained') if $message ne '';
+my $open = session($node, $db);
+$open->query_safe(q{BEGIN; SELECT outbox_enqueue('q', 'second')});
+like(try_alter('q', '{"name": "n"}'), qr/in use by another transaction/, 'nor while somebody has enqueued and is open');
+ok(eval { sql(q{SELECT outbox_enqueue('q', 'third')}); 1 }, 'nobody waits behind it');
+$open->query_safe('COMMIT');
+$open->quit;
+eventually { payloads('q') =~ /second/ && payloads('q') =~ /third/ } 'they come';
+
+# When nothing is left, each is done.  Another queue's traffic empties staging.
+configure($node, 'outbox.retention' => 0);
+sql(q{SELECT create_queue('other')});
+sub altered
+{
+	my ($queue, $settings, $name) = @_;
+	return eventually { put($node, $db, 'other', 'passing by'); try_alter($queue, $settings) eq '' } $name;
+}
+sub total { my ($queue) = @_; return sql("SELECT delivered FROM outbox.queue_status WHERE queue = '$queue'"); }
+altered('q', '{"redis_key": "k"}', 'another key');
+sql(q{SELECT outbox_enqueue('q', 'at k')});
+eventually { payloads('k') eq 'at k' } 'it comes there';
+is(scalar(split / /, payloads('q')), 3, 'and nothing more to the old one');
+eventually { total('q') eq '4' } 'the total goes on';
+altered('q', '{"name": "n"}', 'another name');
+sql(q{SET ROLE app; SELECT outbox_enqueue('n', 'as n')});
+eventually { payloads('k') eq 'at k as n' } 'the role may enqueue to it under its new name';
+like(join(' ', map { @{ $_->[1] } } $redis->entries('k')), qr/queue q .*queue n$/, 'a message has the name of its queue');
+altered('n', '{"redis_key": "q"}', 'back at the key that it had');
+sql(q{SELECT outbox_enqueue('n', 'back')});
+eventually { payloads('q') =~ /back$/ } 'it comes there';
+is(scalar(split / /, payloads('q')), 4, 'each once');
+altered('n', '{"target": "list", "redis_key": "l"}', 'another target');
+sql(q{SELECT outbox_enqueue('n', '"in a list"')});
+eventually { ($redis->cmd('LRANGE', 'l', 0, -1)->[0] // '') =~ /"payload": ?"in a list"/ } 'it comes as that wants it';
+altered('n', '{"format": "raw"}', 'another format');
+sql(q{SELECT outbox_enqueue('n', 'bytes')});
+eventually { ($redis->cmd('LRANGE', 'l', 0, -1)->[1] // '') eq 'bytes' } 'it comes so';
+is($redis->cmd('LLEN', 'l'), 2, 'once');
+eventually { total('n') eq '8' } 'the total is that of all';
+
+# Whoever holds outbox.queue so that the relay can't read it: messages enqueued since
+# wait, and don't go where the queue was.
+altered('n', '{"target": "stream", "redis_key": "s"}', 'a stream again');
+sql(q{SELECT outbox_enqueue('n', '"warm"')});
+eventually { payloads('s') eq '"warm"' } 'the relay knows';
+eventually { put($node, $db, 'other', 'passing by'); sql(q{SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s JOIN outbox.queue AS q ON q.id = s.queue WHERE q.name = 'n'}) eq '0' } 'nothing is left';
+my $pid = relay_pid($node, $db);
+kill 'STOP', $pid;
+my $writer = session($node, $db);
+my $done = $node->psql($db, q{SELECT outbox_purge_queue('n', force => true)}) == 0
+  && try_alter('n', '{"redis_key": "t"}') eq '';
+$writer->query_safe(q{SELECT outbox_enqueue('n', '"moved"')});
+my $holder = session($node, $db);
+$holder->query_safe('BEGIN; LOCK TABLE outbox.queue IN ACCESS EXCLUSIVE MODE');
+kill 'CONT', $pid;
+ok($done, 'altered while the relay looks away');
+eventually { status($node, $db, 'why') =~ /outbox.queue is locked/ } 'the relay cannot read its queues';
+is(payloads('s'), '"warm"', 'nothing goes to the old place');
+$holder->query_safe('ROLLBACK');
+$_->quit for $holder, $writer;
+eventually { payloads('t') eq '"moved"' } 'it comes to the new one';
+is(payloads('s'), '"warm"', 'and never came to the old one');
+
+done_testing();
