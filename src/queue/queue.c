@@ -356,6 +356,8 @@ outbox_queue_find_or_error(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", name),
+				 OidIsValid(outbox_view_find(0, name)) ?
+				 errhint("Its view has come with a restore of the schema alone, the rows of outbox.queue have not: see docs/backup.md, or create it with outbox_create_queue().") :
 				 errhint("Create it with outbox_create_queue().")));
 	return queue;
 }
