@@ -4,6 +4,8 @@
 
     test/docs/pages.py links         links that lead nowhere
     test/docs/pages.py list          what is not run, and why
+    test/docs/pages.py machine DIR   write what changes the machine, in README.md, to
+                                     1.sh, 2.sh, ... there
     test/docs/pages.py run [PAGE...] run them; test/docs/run calls this
 
 A page's blocks run in their order, in a database of its own that has the extension
@@ -351,6 +353,11 @@ def main():
             for b in blocks(page)[0]:
                 if b.mode in ("syntax", "not run", "machine"):
                     print("%s: %s%s" % (b, b.mode, ": " + b.reason if b.reason else ""))
+        return 0
+    if what == "machine":
+        for n, b in enumerate((b for b in blocks("README.md")[0] if b.mode == "machine"), 1):
+            with open(os.path.join(names[0], "%d.sh" % n), "w", encoding="utf-8") as f:
+                f.write(b.text)
         return 0
     if what == "run":
         return run(names or pages())
