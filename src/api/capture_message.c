@@ -26,6 +26,7 @@
  */
 #include "api/capture_message.h"
 
+#include "access/htup_details.h"
 #include "api/enqueue.h"
 #include "common/hashfn.h"
 #include "guc.h"
@@ -176,9 +177,10 @@ is_small(const OutboxMessage *msg, size_t limit)
 static struct varlena *
 hash_of(const struct varlena *key)
 {
-	return cstring_to_text(psprintf("%016" INT64_MODIFIER "x",
-									hash_bytes_extended((const unsigned char *) VARDATA_ANY(key),
-														VARSIZE_ANY_EXHDR(key), 0)));
+	uint64		hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(key),
+										   VARSIZE_ANY_EXHDR(key), 0);
+
+	return cstring_to_text(psprintf("%016llx", (unsigned long long) hash));
 }
 
 /*

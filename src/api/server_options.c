@@ -25,6 +25,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "redis_server.h"
+#include "utils/guc.h"
 
 PG_FUNCTION_INFO_V1(outbox_server_options);
 
