@@ -169,7 +169,7 @@ OBJS = \
 	src/relay/wait.o
 
 REGRESS = surface payloads enqueue_many settings queues policies options jobs consumer_retry deferred \
-	dead_letters capture capture_settings forward_watermill errors privileges rights drop
+	dead_letters capture capture_settings forward_watermill errors privileges rights messages drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues if_not_exists topic_queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

@@ -41,6 +41,7 @@
 
 /* of a cursor's position, as text; one with many transactions in it is longer */
 #define OUTBOX_POSITION_SIZE	256
+#define OUTBOX_POSITION_TOO_LONG "-"
 
 #define OUTBOX_NOBODY			PG_UINT32_MAX
 

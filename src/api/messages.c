@@ -134,10 +134,21 @@ static const char *
 state_of(const Search *search, const Known *known, const OutboxMessage *msg,
 		 const char *otherwise)
 {
-	if (known->progress != NULL &&
+	if (known->progress != NULL && known->progress->position.prev != NULL &&
 		outbox_position_covers(&known->progress->position, msg->xid, msg->seq))
 		return "delivered";
 	return search->progress.held ? "held" : otherwise;
+}
+
+/*
+ * What a copied database has of it was delivered by the original.
+ */
+static const char *
+state_of_applied(const Search *search, const Known *known)
+{
+	return search->progress.held &&
+		(known->progress == NULL || known->progress->position.prev == NULL) ?
+		"held" : "delivered";
 }
 
 /*
@@ -241,7 +252,7 @@ visit_deferred(Search *search, HeapTuple row, TupleDesc desc)
 		return;
 
 	if (strcmp(reason, "applied") == 0)
-		show(search, known, &msg, hidden, "delivered", 0);
+		show(search, known, &msg, hidden, state_of_applied(search, known), 0);
 	else if (strcmp(reason, "evacuated") == 0)
 		show(search, known, &msg, hidden, state_of(search, known, &msg, reason), 0);
 	else

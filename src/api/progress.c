@@ -10,8 +10,8 @@
  * The relay publishes once a second, in shared memory, which position of each
  * queue Redis has acknowledged.  It writes the same into outbox.queue_total about
  * every ten seconds and when it ends, and that is all there is without a relay,
- * for a queue that has no place in shared memory, and for a position that was
- * taken beside very many open transactions.
+ * before it has read the cursor, for a queue that has no place in shared memory, and
+ * for a position that was taken beside very many open transactions.
  *
  * A message that a position covers has been delivered, or there is a record of it
  * in outbox.deferred or outbox.dead_letter.  The relay records first and publishes
@@ -32,18 +32,37 @@
 #include "shmem.h"
 #include "store/tables.h"
 
-static void
-add_progress(OutboxProgress *progress, int32 queue, const char *position,
-			 const char *seq, TimestampTz as_of)
+static OutboxQueueProgress *
+find(const OutboxProgress *progress, int32 queue)
 {
-	OutboxQueueProgress *added;
-	OutboxPosition parsed;
+	ListCell   *lc;
 
-	if (!outbox_position_parse(position, seq, &parsed))
-		return;
-	added = palloc(sizeof(OutboxQueueProgress));
-	*added = (OutboxQueueProgress) {queue, parsed, as_of};
+	foreach(lc, progress->queues)
+	{
+		OutboxQueueProgress *of = lfirst(lc);
+
+		if (of->queue == queue)
+			return of;
+	}
+	return NULL;
+}
+
+static OutboxQueueProgress *
+add(OutboxProgress *progress, int32 queue, TimestampTz as_of)
+{
+	OutboxQueueProgress *added = palloc0(sizeof(OutboxQueueProgress));
+
+	added->queue = queue;
+	added->as_of = as_of;
 	progress->queues = lappend(progress->queues, added);
+	return added;
+}
+
+static void
+set_position(OutboxQueueProgress *of, const char *position, const char *seq)
+{
+	if (!outbox_position_parse(position, seq, &of->position))
+		of->position.prev = NULL;
 }
 
 static void
@@ -72,10 +91,10 @@ outbox_read_published(OutboxProgress *progress)
 	{
 		char		seq[OUTBOX_UINT64_SIZE];
 
-		if (published[i].position[0] == '\0')
+		if (strcmp(published[i].position, OUTBOX_POSITION_TOO_LONG) == 0)
 			continue;
 		(void) outbox_uint64_text(published[i].position_seq, seq);
-		add_progress(progress, published[i].queue, published[i].position, seq, at);
+		set_position(add(progress, published[i].queue, at), published[i].position, seq);
 	}
 }
 
@@ -99,24 +118,17 @@ outbox_read_written(OutboxProgress *progress)
 		HeapTuple	row = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		int32		queue = atoi(SPI_getvalue(row, desc, 1));
+		OutboxQueueProgress *of = find(progress, queue);
 
-		if (outbox_progress_of(progress, queue) == NULL)
-			add_progress(progress, queue, SPI_getvalue(row, desc, 2),
-						 SPI_getvalue(row, desc, 3), progress->as_of);
+		if (of == NULL)
+			of = add(progress, queue, progress->as_of);
+		if (of->position.prev == NULL)
+			set_position(of, SPI_getvalue(row, desc, 2), SPI_getvalue(row, desc, 3));
 	}
 }
 
 const OutboxQueueProgress *
 outbox_progress_of(const OutboxProgress *progress, int32 queue)
 {
-	ListCell   *lc;
-
-	foreach(lc, progress->queues)
-	{
-		const OutboxQueueProgress *of = lfirst(lc);
-
-		if (of->queue == queue)
-			return of;
-	}
-	return NULL;
+	return find(progress, queue);
 }

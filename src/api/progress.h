@@ -27,7 +27,7 @@
 typedef struct OutboxQueueProgress
 {
 	int32		queue;
-	OutboxPosition position;
+	OutboxPosition position;	/* prev NULL: not known */
 	TimestampTz as_of;			/* 0: not known */
 } OutboxQueueProgress;
 

@@ -34,24 +34,30 @@ SELECT results_eq($$SELECT what, privilege_type FROM privilege WHERE grantee = 0
 SELECT is_empty(
 	$$SELECT what, pg_get_userbyid(grantee), privilege_type FROM privilege
 	  WHERE grantee NOT IN (0, (SELECT extowner FROM pg_extension WHERE extname = 'outbox'))
-		AND (pg_get_userbyid(grantee), privilege_type) NOT IN (('pg_monitor', 'SELECT'), ('pg_monitor', 'USAGE'), ('pg_monitor', 'EXECUTE'))$$,
-	'nobody but the owner and pg_monitor has any privilege');
+		AND (pg_get_userbyid(grantee), privilege_type) NOT IN (('pg_monitor', 'SELECT'), ('pg_monitor', 'USAGE'), ('pg_monitor', 'EXECUTE'),
+			('pg_read_all_data', 'EXECUTE'))$$,
+	'nobody but the owner, pg_monitor and pg_read_all_data has any privilege');
 SELECT is_empty(
 	$$SELECT what FROM privilege WHERE is_grantable AND grantee <> (SELECT extowner FROM pg_extension WHERE extname = 'outbox')$$,
 	'none that could be passed on');
 
 SELECT is_empty(
 	$$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'outbox'::regnamespace
-		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'queue_settings', 'longest_turns')
+		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'queue_settings', 'longest_turns', 'messages')
 		AND CASE WHEN relkind = 'S' THEN has_sequence_privilege('pg_monitor', oid, 'USAGE, SELECT, UPDATE')
 			ELSE has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END$$,
 	'pg_monitor has no privilege on what is beneath the status');
-SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'queue_settings', 'longest_turns']) v;
+SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'queue_settings', 'longest_turns', 'messages']) v;
 SELECT set_eq(
 	$$SELECT proname FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
 	  WHERE has_function_privilege('pg_monitor', p.oid, 'EXECUTE')$$,
-	ARRAY['relay_status', 'queue_stats', 'queue_view', 'turn_stats']::name[],
+	ARRAY['relay_status', 'queue_stats', 'queue_view', 'turn_stats', 'message_rows']::name[],
 	'pg_monitor may call what is behind them');
+SELECT set_eq(
+	$$SELECT proname FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
+	  WHERE has_function_privilege('pg_read_all_data', p.oid, 'EXECUTE')$$,
+	ARRAY['message_rows', 'outbox_preview']::name[],
+	'pg_read_all_data may look at messages');
 SELECT schema_privs_are('outbox', 'pg_monitor', ARRAY['USAGE']);
 
 -- Each default of a user-made role.

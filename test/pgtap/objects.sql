@@ -40,6 +40,7 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_purge_queue', ARRAY['text', 'boolean'], 'bigint'),
 	('outbox_cancel', ARRAY['uuid'], 'boolean'),
 	('outbox_cancel_key', ARRAY['text', 'text'], 'bigint'),
+	('outbox_preview', ARRAY['uuid'], 'setof text[]'),
 	('outbox_capture', ARRAY['regclass', 'text', 'text[]', 'text[]', 'text', 'text[]', 'jsonb'], 'void'),
 	('outbox_uncapture', ARRAY['regclass', 'text'], 'void'),
 	('outbox_capture_row', ARRAY[]::text[], 'trigger'),
@@ -81,7 +82,7 @@ SELECT results_eq(
 	  ('{table_name,queue}', 'table_name regclass, queue text'),
 	  ('{topic_table}', 'topic_table regclass'),
 	  ('{topic_table,settings}', 'topic_table regclass, settings jsonb DEFAULT NULL::jsonb'),
-	  ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'),
+	  ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'),
 	  ('{queue,max}', 'queue text, max bigint DEFAULT NULL::bigint'),
 	  ('{queue,force}', 'queue text, force boolean DEFAULT false'), ('{queue,key}', 'queue text, key text'), ('{queue}', 'queue text'),
 	  ('{queue,since}', 'queue text, since timestamp with time zone'),
@@ -123,7 +124,7 @@ SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
 	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'), ('delivery', 'r'),
-		('longest_turns', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_settings', 'v'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
+		('longest_turns', 'v'), ('messages', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_settings', 'v'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
 		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
 SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'lsn', 'queue',
@@ -165,6 +166,9 @@ SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'id uuid, queue text, type 
 	'payload_text text, headers jsonb, why text, error text, attempts smallint, '
 	'enqueued_at timestamp with time zone, first_failed_at timestamp with time zone, '
 	'last_failed_at timestamp with time zone, dead_at timestamp with time zone, history jsonb', 'dead_letters');
+SELECT is(pg_temp.columns_of('outbox.messages'), 'queue text, state text, id uuid, type text, key text, headers jsonb, '
+	'payload json, payload_type text, enqueued_at timestamp with time zone, due_at timestamp with time zone, '
+	'attempts integer, last_error text, as_of timestamp with time zone, seq bigint', 'messages');
 
 -- One index on a staging table, and it is enough to plan a tick.
 SELECT results_eq(
@@ -212,7 +216,7 @@ SELECT is_empty(
 SELECT is_empty(
 	$$SELECT attrelid::regclass, attname FROM pg_attribute
 	  WHERE attrelid IN ('outbox.status'::regclass, 'outbox.queue'::regclass, 'outbox.queue_status'::regclass,
-		'outbox.dead_letters'::regclass) AND attnum > 0
+		'outbox.dead_letters'::regclass, 'outbox.messages'::regclass) AND attnum > 0
 		AND NOT attisdropped AND coalesce(col_description(attrelid, attnum), '') = ''$$,
 	'and so has every column of what users read');
 

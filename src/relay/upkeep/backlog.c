@@ -446,16 +446,19 @@ publish_position(const RelayQueue *queue, StringInfo text,
 {
 	const OutboxPosition *pos = &queue->cursor->acked;
 
-	published->position[0] = '\0';
-	if (pos->prev == NULL ||
-		pos->prev->nxip + pos->cur->nxip > OUTBOX_POSITION_SIZE / 4)
-		return;
 	resetStringInfo(text);
-	outbox_position_print(text, pos->lsn, pos->prev, pos->cur, "-");
-	if (text->len >= OUTBOX_POSITION_SIZE)
-		return;
+	if (pos->prev != NULL)
+	{
+		published->position_seq = pos->seq;
+		if (pos->prev->nxip + pos->cur->nxip <= OUTBOX_POSITION_SIZE / 4)
+			outbox_position_print(text, pos->lsn, pos->prev, pos->cur, "-");
+		if (text->len == 0 || text->len >= OUTBOX_POSITION_SIZE)
+		{
+			resetStringInfo(text);
+			appendStringInfoString(text, OUTBOX_POSITION_TOO_LONG);
+		}
+	}
 	memcpy(published->position, text->data, text->len + 1);
-	published->position_seq = pos->seq;
 }
 
 static void
