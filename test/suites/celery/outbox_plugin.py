@@ -11,6 +11,7 @@ import uuid
 
 import psycopg
 from celery.app import amqp
+from celery.utils.saferepr import saferepr
 
 connections = threading.local()
 
@@ -33,6 +34,11 @@ KNOWN = {"lang", "task", "id", "shadow", "eta", "expires", "group", "group_index
          "timelimit", "root_id", "parent_id", "argsrepr", "kwargsrepr", "origin", "ignore_result",
          "replaced_task_nesting", "stamped_headers", "stamps"}
 
+# of publish()
+PROPERTIES = {"retry", "retry_policy", "delivery_mode", "declare", "timeout", "confirm_timeout",
+              "correlation_id", "reply_to", "priority", "expiration"}
+ARGSREPR = amqp.AMQP.argsrepr_maxsize
+
 
 def why_not(body, exchange, serializer, compression, headers, properties):
     if not isinstance(body, tuple):
@@ -53,8 +59,10 @@ def why_not(body, exchange, serializer, compression, headers, properties):
         return "stamps"
     if properties.get("priority") or properties.get("expiration"):
         return "a priority"
-    if properties.get("reply_to") and headers.get("outbox"):
-        return "reply_to"
+    if set(properties) - PROPERTIES:
+        return "a property of AMQP"
+    if headers["argsrepr"] != saferepr(body[0], ARGSREPR) or headers["kwargsrepr"] != saferepr(body[1], ARGSREPR):
+        return "arguments as they are to be shown"
     try:
         if str(uuid.UUID(headers["id"])) != headers["id"]:
             return "an id that is no UUID"
@@ -76,10 +84,11 @@ def describe(app, body, headers):
                         ("time_limit", hard), ("soft_time_limit", soft)):
         if value is not None:
             result[name] = value
-    # what was declared is left out, as a caller would
+    # what is not given is left out, and so is what was declared, as a caller would
     task = app.tasks.get(headers["task"])
-    if bool(headers["ignore_result"]) != bool(task is not None and task.ignore_result):
-        result["ignore_result"] = bool(headers["ignore_result"])
+    given = headers["ignore_result"]
+    if given is not None and given != bool(task is not None and task.ignore_result):
+        result["ignore_result"] = given
     return result
 
 
@@ -106,7 +115,9 @@ class Producer:
 
     def publish(self, body, exchange="", routing_key=None, serializer=None, compression=None,
                 headers=None, **properties):
-        why = why_not(body, exchange, serializer, compression, headers, properties)
+        broker = str(self.app.conf.broker_url or "")
+        why = None if broker.startswith("redis") else "another broker"
+        why = why or why_not(body, exchange, serializer, compression, headers, properties)
         if why is None:
             enqueue(self.app, routing_key, body, headers)
             count("by outbox")

@@ -93,7 +93,8 @@ class Random(random.Random):
     def description(self, system):
         name, names, members = SYSTEMS[system]
         parts = ['"%s": %s' % (name, '"%s"' % self.choice(names) if self.random() < 0.8 else self.member(name))]
-        for member in self.sample(["args", "kwargs"] + members, self.randrange(5)):
+        members = ["args", "kwargs"] + members
+        for member in self.sample(members, self.randrange(min(5, len(members)) + 1)):
             if member == "kwargs" and system == "sidekiq":
                 continue
             parts.append('"%s": %s' % (member, self.member(member)))
