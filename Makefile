@@ -66,6 +66,9 @@ OBJS = \
 	src/targets/stream.o \
 	src/targets/target.o \
 	src/targets/task_options.o \
+	src/api/backfill.o \
+	src/api/backfill_chunk.o \
+	src/api/backfill_progress.o \
 	src/api/capture.o \
 	src/api/capture_columns.o \
 	src/api/capture_message.o \
@@ -169,7 +172,7 @@ OBJS = \
 	src/relay/wait.o
 
 REGRESS = surface payloads enqueue_many settings queues policies options jobs consumer_retry deferred \
-	dead_letters capture capture_settings forward_watermill errors privileges rights messages drop
+	dead_letters capture capture_settings backfill forward_watermill errors privileges rights messages drop
 REGRESS_OPTS = --inputdir=. --load-extension=outbox
 ISOLATION = late_committer interleaved savepoints queues if_not_exists topic_queues dead_letters
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso \

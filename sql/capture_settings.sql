@@ -139,6 +139,12 @@ SELECT * FROM large('{"too_large": "key"}');
 SELECT * FROM large('{"too_large": "fail"}');
 SELECT count(*) FROM come();
 
+-- a value whose JSON would be longer than any text can be
+SELECT outbox_capture('l', 'r_set', settings => '{"too_large": "omit"}');
+INSERT INTO l VALUES (5, repeat(E'\x01', 180000000), 'b', 1);
+SELECT * FROM come();
+SELECT outbox_uncapture('l', 'r_set');
+
 -- not even the key fits: nothing of the row is sent, its messages keep their order
 CREATE TABLE k (id int PRIMARY KEY, name text, n int);
 SELECT outbox_capture('k', 'r_set', key => '{name}');

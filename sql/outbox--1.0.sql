@@ -420,6 +420,51 @@ COMMENT ON INDEX outbox.returned_due IS
 'to find rows that have been kept long enough';
 
 /*
+ * Backfills of captured tables. They are not in dumps: a backfill goes on in the
+ * database in which it began.
+ */
+
+CREATE TABLE outbox.backfill (
+    relation    oid NOT NULL,
+    queue       integer NOT NULL,
+    key         text NOT NULL,
+    position    text[],
+    rows        bigint NOT NULL DEFAULT 0,
+    started_at  timestamptz NOT NULL,
+    pid         integer NOT NULL,
+    called_at   timestamptz NOT NULL,
+    moved_at    timestamptz,
+    stopped_at  timestamptz,
+    finished_at timestamptz,
+    CONSTRAINT backfill_pkey PRIMARY KEY (relation, queue)
+) WITH (fillfactor = 20);
+REVOKE ALL ON TABLE outbox.backfill FROM PUBLIC;
+COMMENT ON TABLE outbox.backfill IS
+'how far outbox_backfill() is; see view outbox.backfills';
+COMMENT ON COLUMN outbox.backfill.relation IS
+'the table';
+COMMENT ON COLUMN outbox.backfill.queue IS
+'the queue''s id';
+COMMENT ON COLUMN outbox.backfill.key IS
+'numbers, types and collations of the primary key''s columns';
+COMMENT ON COLUMN outbox.backfill.position IS
+'primary key of the last row that is done; null at the beginning';
+COMMENT ON COLUMN outbox.backfill.rows IS
+'how many rows have been enqueued';
+COMMENT ON COLUMN outbox.backfill.started_at IS
+'when the backfill began';
+COMMENT ON COLUMN outbox.backfill.pid IS
+'process of the last call of outbox_backfill()';
+COMMENT ON COLUMN outbox.backfill.called_at IS
+'when the statement with that call began';
+COMMENT ON COLUMN outbox.backfill.moved_at IS
+'when the last rows were enqueued';
+COMMENT ON COLUMN outbox.backfill.stopped_at IS
+'when outbox_stop_backfill() was called, or null';
+COMMENT ON COLUMN outbox.backfill.finished_at IS
+'when the last row was done, or null';
+
+/*
  * What the relay knows about this database. It is not in dumps, and a copy of
  * the database has another oid, so the relay notices both.
  */
@@ -1144,6 +1189,26 @@ REVOKE ALL ON FUNCTION @extschema@.outbox_uncapture(regclass, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_uncapture(regclass, text) IS
 'end the capture of a table''s changes for a queue';
 
+CREATE PROCEDURE @extschema@.outbox_backfill(
+    table_name regclass,
+    queue text,
+    settings jsonb DEFAULT NULL)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'outbox_backfill';
+REVOKE ALL ON PROCEDURE @extschema@.outbox_backfill(regclass, text, jsonb) FROM PUBLIC;
+COMMENT ON PROCEDURE @extschema@.outbox_backfill(regclass, text, jsonb) IS
+'enqueue the rows that a captured table has, beside its changes; goes on where the last call has ended; settings are rows (of a transaction), max_waiting and restart';
+
+CREATE FUNCTION @extschema@.outbox_stop_backfill(
+    table_name regclass,
+    queue text)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'outbox_stop_backfill';
+REVOKE ALL ON FUNCTION @extschema@.outbox_stop_backfill(regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_stop_backfill(regclass, text) IS
+'have outbox_backfill() stop after the rows that it is at; returns false if there is no such backfill, or it is finished or stopped';
+
 CREATE FUNCTION @extschema@.outbox_forward_watermill_row() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'outbox_forward_watermill_row';
@@ -1600,13 +1665,56 @@ REVOKE ALL ON FUNCTION @extschema@.outbox_preview(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_preview(uuid) IS
 'the commands that Redis would get of a message in outbox.messages, a row for each; an argument that is no text is \x and hexadecimal digits';
 
+/*
+ * Backfills. Who may not read the table may not read keys out of it.
+ */
+
+CREATE VIEW outbox.backfills AS
+    SELECT b.relation::regclass AS table_name,
+           q.name AS queue,
+           CASE WHEN b.finished_at IS NOT NULL THEN 'finished'
+                WHEN a.pid IS NULL THEN CASE WHEN b.stopped_at IS NULL THEN 'interrupted' ELSE 'stopped' END
+                WHEN b.stopped_at IS NULL THEN 'running' ELSE 'stopping' END AS state,
+           b.rows,
+           CASE WHEN has_table_privilege(b.relation, 'SELECT') THEN b.position END AS position,
+           b.started_at,
+           b.moved_at,
+           b.finished_at,
+           a.pid
+    FROM outbox.backfill AS b
+    JOIN outbox.queue AS q ON q.id = b.queue
+    LEFT JOIN pg_catalog.pg_stat_activity AS a
+        ON a.pid = b.pid AND a.query_start = b.called_at AND a.state = 'active';
+REVOKE ALL ON outbox.backfills FROM PUBLIC;
+COMMENT ON VIEW outbox.backfills IS
+'backfills of captured tables: the last one of each table and queue';
+COMMENT ON COLUMN outbox.backfills.table_name IS
+'the table; its OID if it has been dropped';
+COMMENT ON COLUMN outbox.backfills.queue IS
+'the queue''s name';
+COMMENT ON COLUMN outbox.backfills.state IS
+'running; stopping or stopped, by outbox_stop_backfill(); interrupted, the call has ended before the last row, by an error, cancelled or with the server; finished';
+COMMENT ON COLUMN outbox.backfills.rows IS
+'how many rows have been enqueued';
+COMMENT ON COLUMN outbox.backfills.position IS
+'primary key of the last row that is done; null at the beginning, and for who may not read the table';
+COMMENT ON COLUMN outbox.backfills.started_at IS
+'when the backfill began; a call that goes on with it leaves this as it is';
+COMMENT ON COLUMN outbox.backfills.moved_at IS
+'when the last rows were enqueued';
+COMMENT ON COLUMN outbox.backfills.finished_at IS
+'when the last row was done, or null';
+COMMENT ON COLUMN outbox.backfills.pid IS
+'process that is at work, or null';
+
 GRANT USAGE ON SCHEMA outbox TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.message_rows() TO pg_monitor, pg_read_all_data;
 GRANT EXECUTE ON FUNCTION @extschema@.outbox_preview(uuid) TO pg_read_all_data;
 GRANT SELECT ON outbox.messages TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats(),
     outbox.turn_stats(), outbox.queue_view(text) TO pg_monitor;
-GRANT SELECT ON outbox.status, outbox.queue_status, outbox.queue_settings, outbox.longest_turns TO pg_monitor;
+GRANT SELECT ON outbox.status, outbox.queue_status, outbox.queue_settings, outbox.longest_turns,
+    outbox.backfills TO pg_monitor;
 
 /*
  * Start the relay when this transaction commits, or warn that there is none.

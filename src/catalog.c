@@ -45,6 +45,7 @@ static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_RELAY_STATE] = "relay_state",
 	[OUTBOX_REL_DELIVERY] = "delivery",
 	[OUTBOX_REL_RUN] = "run",
+	[OUTBOX_REL_BACKFILL] = "backfill",
 	[OUTBOX_REL_SEQ] = "seq",
 	[OUTBOX_REL_DELIVERED] = "delivered",
 	[OUTBOX_REL_APPLIED] = "applied"

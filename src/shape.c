@@ -111,6 +111,12 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 		" place:text! server_version:int4! recorded_at:timestamptz!",
 		"run_pkey", NULL, 0
 	},
+	[OUTBOX_REL_BACKFILL] = {
+		"relation:oid! queue:int4! key:text! position:_text rows:int8!"
+		" started_at:timestamptz! pid:int4! called_at:timestamptz!"
+		" moved_at:timestamptz stopped_at:timestamptz finished_at:timestamptz",
+		"backfill_pkey", NULL, 0
+	},
 	[OUTBOX_REL_RELAY_STATE] = {"source:uuid! database:oid! held:text held_why:text"
 	" held_since:timestamptz restored:text", "", NULL, 0},
 	[OUTBOX_REL_DELIVERY] = {

@@ -153,6 +153,7 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 	outbox_run_for_queue(&queue, "DELETE FROM outbox.dead_letter WHERE queue = $queue");
 	outbox_run_for_queue(&queue, "DELETE FROM outbox.resend_request WHERE queue = $queue");
 	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue_total WHERE queue = $queue");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.backfill WHERE queue = $queue");
 	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue WHERE id = $queue");
 	outbox_finish(&caller);
 	AtEOXact_GUC(true, level);

@@ -43,11 +43,11 @@ SELECT is_empty(
 
 SELECT is_empty(
 	$$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'outbox'::regnamespace
-		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'queue_settings', 'longest_turns', 'messages')
+		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'queue_settings', 'longest_turns', 'messages', 'backfills')
 		AND CASE WHEN relkind = 'S' THEN has_sequence_privilege('pg_monitor', oid, 'USAGE, SELECT, UPDATE')
 			ELSE has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END$$,
 	'pg_monitor has no privilege on what is beneath the status');
-SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'queue_settings', 'longest_turns', 'messages']) v;
+SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'queue_settings', 'longest_turns', 'messages', 'backfills']) v;
 SELECT set_eq(
 	$$SELECT proname FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
 	  WHERE has_function_privilege('pg_monitor', p.oid, 'EXECUTE')$$,

@@ -44,6 +44,7 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_capture', ARRAY['regclass', 'text', 'text[]', 'text[]', 'text', 'text[]', 'jsonb'], 'void'),
 	('outbox_uncapture', ARRAY['regclass', 'text'], 'void'),
 	('outbox_capture_row', ARRAY[]::text[], 'trigger'),
+	('outbox_stop_backfill', ARRAY['regclass', 'text'], 'boolean'),
 	('outbox_forward_watermill', ARRAY['regclass', 'jsonb'], 'void'),
 	('outbox_unforward_watermill', ARRAY['regclass'], 'void'),
 	('outbox_forward_watermill_row', ARRAY[]::text[], 'trigger'),
@@ -77,9 +78,10 @@ SELECT results_eq(
 	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen,options,consumer_retry,settings}',
 		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT NULL::boolean, settings jsonb DEFAULT NULL::jsonb'),
 	  ('{name}', 'name text'), ('{name}', 'name text'),
-	  ('{table_name,queue,columns,key,condition,operations}',
-		'table_name regclass, queue text, columns text[] DEFAULT NULL::text[], key text[] DEFAULT NULL::text[], condition text DEFAULT NULL::text, operations text[] DEFAULT ''{insert,update,delete}''::text[]'),
-	  ('{table_name,queue}', 'table_name regclass, queue text'),
+	  ('{table_name,queue,columns,key,condition,operations,settings}',
+		'table_name regclass, queue text, columns text[] DEFAULT NULL::text[], key text[] DEFAULT NULL::text[], condition text DEFAULT NULL::text, operations text[] DEFAULT ''{insert,update,delete}''::text[], settings jsonb DEFAULT NULL::jsonb'),
+	  ('{table_name,queue}', 'table_name regclass, queue text'), ('{table_name,queue}', 'table_name regclass, queue text'),
+	  ('{table_name,queue,settings}', 'IN table_name regclass, IN queue text, IN settings jsonb DEFAULT NULL::jsonb'),
 	  ('{topic_table}', 'topic_table regclass'),
 	  ('{topic_table,settings}', 'topic_table regclass, settings jsonb DEFAULT NULL::jsonb'),
 	  ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'), ('{id}', 'id uuid'),
@@ -123,7 +125,7 @@ SELECT is(fdwvalidator::regprocedure::text COLLATE "default", 'outbox.server_opt
 SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
-	$$VALUES ('applied', 'S'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'), ('delivery', 'r'),
+	$$VALUES ('applied', 'S'), ('backfill', 'r'), ('backfills', 'v'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'), ('delivery', 'r'),
 		('longest_turns', 'v'), ('messages', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_settings', 'v'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
 		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
@@ -140,6 +142,8 @@ SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key',
 		'paused_at', 'created_at', 'options', 'consumer_retry', 'payload_type', 'fields', 'server', 'partitions']);
 SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired',
 		'cursor_key', 'cursor_pos', 'cursor_seq', 'cursor_count']);
+SELECT columns_are('outbox', 'backfill', ARRAY['relation', 'queue', 'key', 'position', 'rows', 'started_at', 'pid',
+		'called_at', 'moved_at', 'stopped_at', 'finished_at']);
 SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since', 'upto', 'done']);
 SELECT columns_are('outbox', 'returned', ARRAY['n', 'queue', 'id', 'attempts', 'digest', 'due_at', 'history']);
 SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'redis_key', 'retry_id', 'dead_id']);
@@ -160,6 +164,8 @@ SELECT is(pg_temp.columns_of('outbox.queue_status'), 'queue text, state text, si
 	'waiting bigint, deferred bigint, held bigint, dead_letters bigint, oldest interval, '
 	'last_error text, last_error_at timestamp with time zone, last_success timestamp with time zone, '
 	'latency_p50 double precision, latency_p99 double precision', 'queue_status');
+SELECT is(pg_temp.columns_of('outbox.backfills'), 'table_name regclass, queue text, state text, rows bigint, position text[], '
+	'started_at timestamp with time zone, moved_at timestamp with time zone, finished_at timestamp with time zone, pid integer', 'backfills');
 SELECT is(pg_temp.columns_of('outbox.longest_turns'), 'step text, clock text, ms double precision, '
 	'at timestamp with time zone, queue text, rows bigint', 'longest_turns');
 SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'id uuid, queue text, type text, key text, payload bytea, '
