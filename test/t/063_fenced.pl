@@ -40,6 +40,8 @@ is($redis->count('q'), $count, 'the batch was not applied');
 # Found at the start.
 $node->restart;
 eventually { status($node, $db, 'state') eq 'fenced' } 'so it does at the start';
+like(status($node, $db, 'summary'), qr/stop this server, that one delivers/, 'the summary says which server to stop');
+unlike(status($node, $db, 'summary'), qr/outbox_release/, 'and not what would have both deliver');
 put($node, $db, 'r', 'not to be sent, although r has its own cursor');
 $redis->drop_clients;
 $node->safe_psql($db, 'SELECT pg_terminate_backend(' . (relay_pid($node, $db) || 0) . ')');
