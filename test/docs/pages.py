@@ -29,6 +29,7 @@ and after the language there may be one of
     syntax: REASON        only parsed
     not run: REASON
 """
+import contextlib
 import glob
 import os
 import re
@@ -177,7 +178,8 @@ class Page:
     def end(self):
         """Nothing of it is left to the next page."""
         for child, out in self.children:
-            os.killpg(child.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):    # it may have ended by itself
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             out.close()
         self.psql("ALTER SYSTEM RESET ALL; SELECT pg_reload_conf();")
