@@ -14,7 +14,7 @@ What a block is comes from the line that opens it:
 
     ```sql                psql, one session
     ```sh                 bash, in a directory of the page
-    ```python, js, go     a program, with the usual drivers
+    ```python, js, go     a program, with the usual drivers; by pytest, if it imports that
     ```output             what the block before has to print: these lines, one after the
                           other, where "…" stands for anything and spaces for some
     ```text, ini, json    no command
@@ -49,7 +49,7 @@ COMMAND = re.compile(r"    (SELECT|INSERT|CREATE|ALTER|GRANT|DROP|BEGIN|make|sud
 PATIENCE = 30
 
 # Pages that are being written elsewhere; a link to one that is not here yet is no fault.
-AWAITED = ("docs/servers.md", "docs/testing.md", "docs/operations.md", "docs/drivers.md")
+AWAITED = ("docs/operations.md", "docs/drivers.md")
 
 
 class Block:
@@ -211,17 +211,20 @@ class Page:
             return None
         if block.lang == "python":
             path = self.file(name + ".py", block.text)
-            return [self.tools["python"]] + (["-m", "py_compile"] if parse else []) + [path]
+            how = ["py_compile"] if parse else ["pytest", "-q"] if "import pytest" in block.text else None
+            return [self.tools["python"]] + (["-m"] + how if how else []) + [path]
         if block.lang == "js":
             path = self.file(name + (".mjs" if re.search(r"^import ", block.text, re.MULTILINE) else ".js"), block.text)
             return ["node"] + (["--check"] if parse else []) + [path]
         path = self.file(name + "/main.go", block.text)
         for f in ("go.mod", "go.sum"):
             shutil.copy(os.path.join("examples/asynq-signup", f), os.path.dirname(path))
-        return [self.tools["gofmt"], "-e", path] if parse else [self.tools["go"], "run", "-C", os.path.dirname(path), "."]
+        if parse:
+            return [self.tools["gofmt"], "-e"]    # what is a part of a file may come as its input only
+        return [self.tools["go"], "run", "-C", os.path.dirname(path), "."]
 
     def once(self, block, command):
-        done = subprocess.run(command, input=block.text if block.lang == "sql" else "", text=True, check=False,
+        done = subprocess.run(command, input=block.text if block.lang in ("sql", "go") else "", text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, env=self.env,
                               cwd=self.dir)
         return done.returncode, done.stdout
