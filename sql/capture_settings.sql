@@ -50,6 +50,11 @@ UPDATE t SET code = 'y';
 UPDATE t SET a = 2;
 SELECT * FROM come();
 SELECT outbox_uncapture('t', 'r_set');
+-- a primary key that is in no message: its update is told all the same, whole
+SELECT outbox_capture('t', 'r_set', columns => '{a,b}', key => '{code}', settings => '{"old": "changed", "unchanged": false}');
+UPDATE t SET id = 3;
+SELECT * FROM come();
+SELECT outbox_uncapture('t', 'r_set');
 DROP TABLE t CASCADE;
 
 -- the settings are the trigger's, and stay with it

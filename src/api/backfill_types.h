@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * backfill.h
  * backfill_types.h
+ *	  A backfill: the rows that a captured table has already, enqueued.
  *
  * Copyright (c) 2026, the outbox developers
  *
