@@ -76,6 +76,7 @@ OBJS = \
 	src/api/capture_payload.o \
 	src/api/capture_settings.o \
 	src/api/capture_sql.o \
+	src/api/cursors.o \
 	src/api/dead_letters.o \
 	src/api/dumped.o \
 	src/api/enable.o \
@@ -152,6 +153,7 @@ OBJS = \
 	src/relay/consumers/streams.o \
 	src/relay/upkeep/backlog.o \
 	src/relay/upkeep/delayed.o \
+	src/relay/upkeep/errand.o \
 	src/relay/upkeep/obstacle.o \
 	src/relay/upkeep/evacuate.o \
 	src/relay/upkeep/kept.o \
@@ -256,8 +258,9 @@ SCRIPTS_H = $(DELIVER)/scripts.h
 
 $(DELIVER)/script.o $(DELIVER)/script.bc: $(SCRIPTS_H)
 $(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/skip.lua $(DELIVER)/one_message.lua \
-		$(DELIVER)/function.lua $(DELIVER)/commands.lua
-	for script in apply skip function commands; do \
+		$(DELIVER)/function.lua $(DELIVER)/commands.lua $(DELIVER)/mark.lua \
+		$(DELIVER)/find.lua $(DELIVER)/remove.lua
+	for script in apply skip function commands mark find remove; do \
 		echo "static const char $${script}_script[] ="; \
 		sed '/^-- include one_message.lua$$/r $(DELIVER)/one_message.lua' \
 			$(DELIVER)/$$script.lua | \

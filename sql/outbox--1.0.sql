@@ -1251,6 +1251,29 @@ REVOKE ALL ON FOREIGN DATA WRAPPER outbox FROM PUBLIC;
 COMMENT ON FOREIGN DATA WRAPPER outbox IS
 'servers to which messages are delivered; server outbox_default takes the place of outbox.redis_url';
 
+CREATE FUNCTION @extschema@.outbox_gone_cursors(
+    OUT name text,
+    OUT database oid,
+    OUT last_used timestamptz,
+    OUT removable boolean)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_gone_cursors';
+REVOKE ALL ON FUNCTION @extschema@.outbox_gone_cursors() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_gone_cursors() IS
+'cursors in this database''s Redis that belong to databases of this server that do not exist any more, and whether outbox_remove_cursor() removes them';
+
+CREATE FUNCTION @extschema@.outbox_remove_cursor(
+    name text)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_remove_cursor_sql';
+REVOKE ALL ON FUNCTION @extschema@.outbox_remove_cursor(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.outbox_remove_cursor(text) IS
+'remove a cursor of a database that does not exist any more, if it was not in use for a day; not undone by a rollback';
+
 /*
  * Databases that were restored, copied, set back or superseded.
  */

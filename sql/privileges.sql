@@ -11,6 +11,8 @@ SELECT outbox_create_queue('r_mine');
 SELECT outbox_drop_queue('r_stream');
 SELECT outbox_release('copy');
 SELECT outbox_enable(false);
+SELECT * FROM outbox_gone_cursors();
+SELECT outbox_remove_cursor('x');
 SELECT outbox_alter_queue('r_stream');
 SELECT outbox_pause_queue('r_stream');
 SELECT outbox_resume_queue('r_stream');

@@ -64,6 +64,7 @@ slot_init(OutboxSlot *slot)
 	pg_atomic_init_u64(&slot->last_success, 0);
 	pg_atomic_init_u64(&slot->backlog_counts, 0);
 	pg_atomic_init_u32(&slot->count_wanted, 0);
+	pg_atomic_init_u32(&slot->errand_wanted, 0);
 }
 
 static void

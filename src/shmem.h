@@ -165,6 +165,32 @@ typedef struct OutboxServerCommands
 	OutboxServerCommand command[OUTBOX_MAX_COMMANDS];
 } OutboxServerCommands;
 
+/*
+ * What a backend has the relay ask Redis: see api/cursors.c.
+ */
+#define OUTBOX_ERRAND_KEY	520 /* a name of a cursor, and \0 */
+#define OUTBOX_ERRAND_SIZE	(64 * 1024)
+
+typedef enum OutboxErrandKind
+{
+	OUTBOX_ERRAND_FIND,			/* cursors, from the place in arg on */
+	OUTBOX_ERRAND_REMOVE		/* the cursor key if its mark is arg */
+} OutboxErrandKind;
+
+typedef struct OutboxErrand
+{
+	int			pid;			/* whose it is; 0: there is none */
+	uint32		procno;
+	uint32		number;			/* not 0: of this errand */
+	bool		is_done;
+	OutboxErrandKind kind;
+	char		key[OUTBOX_ERRAND_KEY];
+	char		arg[OUTBOX_TEXT_SIZE];
+	char		error[OUTBOX_TEXT_SIZE];
+	int			size;
+	char		data[OUTBOX_ERRAND_SIZE];	/* elements with \0 at their ends */
+} OutboxErrand;
+
 typedef struct OutboxSlot
 {
 	/* no lock: read by every commit that enqueued */
@@ -183,6 +209,7 @@ typedef struct OutboxSlot
 	pg_atomic_uint64 last_success;	/* TimestampTz, or 0 */
 	pg_atomic_uint64 backlog_counts;	/* how often it was counted */
 	pg_atomic_uint32 count_wanted;	/* a backend waits for the next count */
+	pg_atomic_uint32 errand_wanted; /* ... for the answer to its errand */
 
 	/* OutboxShared.lock */
 	int			pid;			/* the relay's, or 0 */
@@ -205,6 +232,7 @@ typedef struct OutboxSlot
 								 * known */
 	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
 	OutboxServerCommands server_commands;
+	OutboxErrand errand;
 } OutboxSlot;
 
 /* a database that may have no relay, and the process that wants it so */

@@ -74,6 +74,7 @@ outbox_take_slot(Oid database)
 		slot->why[0] = '\0';
 		slot->last_error[0] = '\0';
 		slot->last_error_at = 0;
+		slot->errand.pid = 0;
 		pg_atomic_write_u64(&slot->waiting, 0);
 		pg_atomic_write_u64(&slot->oldest, 0);
 		pg_atomic_write_u64(&slot->delivered, 0);

@@ -27,6 +27,7 @@
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip.h"
 #include "relay/deliver/suspect.h"
+#include "relay/upkeep/errand.h"
 #include "server_commands.h"
 
 /*
@@ -43,6 +44,7 @@ static const struct
 	[REQUEST_SCRIPT] = {"SCRIPT LOAD", OUTBOX_REPLY_STRING},
 	[REQUEST_IGNORED] = {"a command", OUTBOX_REPLY_ANY},
 	[REQUEST_COMMANDS] = {"EVAL", OUTBOX_REPLY_STRING},
+	[REQUEST_ERRAND] = {"EVAL", OUTBOX_REPLY_ARRAY},
 	[REQUEST_CURSOR] = {"HGETALL", OUTBOX_REPLY_ARRAY},
 	[REQUEST_TAKEOVER] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_LOOK] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
@@ -190,6 +192,9 @@ take_answer(Relay *relay, Link *link, const Request *request,
 			outbox_keep_server_commands(relay->slot,
 										outbox_reply_is_error(reply) ? NULL :
 										outbox_reply_string(reply));
+			break;
+		case REQUEST_ERRAND:
+			outbox_errand_answer(relay, reply);
 			break;
 		case REQUEST_CURSOR:
 			outbox_cursor_answer(relay, request, reply);

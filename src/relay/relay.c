@@ -67,6 +67,7 @@
 #include "relay/servers.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"
+#include "relay/upkeep/errand.h"
 #include "relay/upkeep/mend.h"
 #include "relay/upkeep/obstacle.h"
 #include "relay/upkeep/purge.h"
@@ -418,6 +419,7 @@ chores(Relay *relay, OutboxTime now)
 		attempt(&writing, write_counts, relay, now);
 		more |= attempt(&rotating, outbox_rotate, relay, now);
 		attempt(&forgetting, forget_returned, relay, now);
+		more |= outbox_mark_cursors(relay, now);
 	}
 	/* last, as others want queues with nothing under way */
 	if (outbox_may_look(outbox_shared_link(relay)))
@@ -483,6 +485,7 @@ turn(Relay *relay, OutboxTime now)
 	if (attempt(&recording, record_own_run, relay, now))
 		foreach(lc, relay->links)
 			outbox_run_link(relay, lfirst(lc), now);
+	outbox_run_errand(relay);
 	if (outbox_reused_is_wanted())
 		looked = outbox_look_for_reused(relay);
 	if (outbox_any_reconciled())

@@ -54,6 +54,7 @@ SELECT function_returns(f, args, returns) FROM (VALUES
 	('outbox_discard_queue', ARRAY['text'], 'bigint'),
 	('outbox_resend', ARRAY['text', 'timestamp with time zone'], 'void'),
 	('outbox_release', ARRAY['text'], 'record'), ('outbox_enable', ARRAY['boolean'], 'void'),
+	('outbox_gone_cursors', ARRAY[]::text[], 'setof record'), ('outbox_remove_cursor', ARRAY['text'], 'void'),
 	('outbox_celery_task', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb'),
 	('outbox_sidekiq_job', ARRAY['text', 'jsonb', 'jsonb'], 'jsonb'),
 	('outbox_rq_job', ARRAY['text', 'jsonb', 'jsonb', 'jsonb'], 'jsonb'),
@@ -92,7 +93,8 @@ SELECT results_eq(
 	  ('{class,args,options}', 'class text, args jsonb DEFAULT ''[]''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{func,args,kwargs,options}', 'func text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{actor,args,kwargs,options}', 'actor text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
-	  ('{enabled}', 'enabled boolean'),
+	  ('{enabled}', 'enabled boolean'), ('{name}', 'name text'),
+	  ('{name,database,last_used,removable}', 'OUT name text, OUT database oid, OUT last_used timestamp with time zone, OUT removable boolean'),
 	  ('{reason,messages,address}', 'reason text, OUT messages bigint, OUT address text')
 	  ORDER BY 2$$,
 	'the functions for users, their arguments and defaults');

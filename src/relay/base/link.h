@@ -50,6 +50,7 @@ typedef enum RequestKind
 	REQUEST_SCRIPT,				/* loads a script; of the link or of a queue */
 	REQUEST_IGNORED,			/* the answer doesn't matter */
 	REQUEST_COMMANDS,			/* which commands the server has */
+	REQUEST_ERRAND,				/* what a backend wants to know of cursors */
 	REQUEST_CURSOR,
 	/* calls of the scripts: from here ... */
 	REQUEST_TAKEOVER,			/* writes a cursor back as our own */

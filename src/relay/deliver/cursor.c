@@ -47,6 +47,12 @@ outbox_cursor_free(RelayQueue *queue)
 	outbox_snap_unref(queue->cursor->settled);
 }
 
+void
+outbox_cursor_is_marked(RelayQueue *queue, OutboxTime until)
+{
+	mine(queue)->mark_at = until;
+}
+
 static void
 set_position(OutboxPosition *which, const OutboxPosition *pos)
 {
@@ -144,6 +150,7 @@ outbox_cursor_was_read(RelayQueue *queue, const Request *request)
 	cursor->confirmed_at = request->sent_at;
 	cursor->applied = request->applied;
 	cursor->reads++;
+	cursor->mark_at = 0;
 	outbox_cursor_settled(queue, pos->prev);
 
 	initStringInfo(&text);

@@ -41,6 +41,8 @@ typedef struct QueueCursor
 
 	/* a request that was sent then has found the cursor where it was expected */
 	OutboxTime	confirmed_at;
+	OutboxTime	mark_at;		/* when it is to be marked, see
+								 * upkeep/errand.c */
 	OutboxTime	asked_at;		/* when it was to be read last, if it could be */
 	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not
 								 * known */
@@ -52,6 +54,9 @@ typedef struct QueueCursor
 
 extern void outbox_cursor_init(RelayQueue *queue);
 extern void outbox_cursor_free(RelayQueue *queue);
+
+/* its mark is good until then */
+extern void outbox_cursor_is_marked(RelayQueue *queue, OutboxTime until);
 
 /* an earlier relay knew the cursor to be here, with this count of messages */
 extern void outbox_cursor_was_known(RelayQueue *queue,

@@ -104,6 +104,29 @@ outbox_ask_for_commands(Link *link)
 						(const char *const[]) {"EVAL", commands_script, "0"});
 }
 
+void
+outbox_mark_cursor(RelayQueue *queue, const char *owner)
+{
+	outbox_send_command(queue->link, REQUEST_IGNORED, queue, 5,
+						(const char *const[]) {"EVAL", mark_script, "1",
+							queue->cursor_key, owner});
+}
+
+void
+outbox_find_cursors(Link *link, const char *place)
+{
+	outbox_send_command(link, REQUEST_ERRAND, NULL, 4,
+						(const char *const[]) {"EVAL", find_script, "0", place});
+}
+
+void
+outbox_remove_cursor(Link *link, const char *key, const char *mark)
+{
+	outbox_send_command(link, REQUEST_ERRAND, NULL, 5,
+						(const char *const[]) {"EVAL", remove_script, "1", key,
+							mark});
+}
+
 bool
 outbox_script_loaded(Link *link, const Request *request, const char *sha)
 {

@@ -80,6 +80,14 @@ extern void outbox_send_scripts(Link *link, RelayQueue *queue);
 /* ask which commands the server has */
 extern void outbox_ask_for_commands(Link *link);
 
+/*
+ * By scripts that are not loaded: mark a queue's cursor; find marked cursors from
+ * a place on; remove a cursor that has this mark, or read its mark.
+ */
+extern void outbox_mark_cursor(RelayQueue *queue, const char *owner);
+extern void outbox_find_cursors(Link *link, const char *place);
+extern void outbox_remove_cursor(Link *link, const char *key, const char *mark);
+
 /* keep the name of a script; true if it is the last that all queues share */
 extern bool outbox_script_loaded(Link *link, const Request *request,
 								 const char *sha);
