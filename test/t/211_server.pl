@@ -155,7 +155,7 @@ command_ok([ 'pg_restore', '-d', $node->connstr('restored'), '--exit-on-error', 
 eventually { ($node->psql('restored', "CREATE DATABASE copy TEMPLATE $db"))[0] == 0 } 'a copy';
 for my $copy ('restored', 'copy')
 {
-	eventually { status($node, $copy, 'why') =~ /^$copy: .*; outbox_release\('$copy'\) delivers from here to \Q$address (server "outbox_default")\E$/ } "$copy: status says where to";
+	eventually { status($node, $copy, 'why') =~ /^$copy: .*outbox_release\('$copy'\) delivers from here to \Q$address (server "outbox_default")\E$/ } "$copy: status says where to";
 	is(status($node, $copy, 'server, address'), "outbox_default|$address", "$copy: in columns as well");
 	like(sql($copy, "SELECT outbox_release('set back')"), qr/HINT:  They are held as "$copy", and go to \Q$address (server "outbox_default")\E when they are released/, "$copy: so does the hint");
 	like($node->safe_psql($copy, "SELECT address FROM outbox_release('$copy')"), qr/^\Q$bare\E$/, "$copy: and what it returns");
