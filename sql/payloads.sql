@@ -86,6 +86,12 @@ FROM (VALUES (1, $$'\x7b7d'$$), (2, $$'\x7B7D'$$), (3, $$'\x'$$), (4, $$'\x7b7'$
     (14, $$'\x7b7d'::bytea$$), (15, $$'\x5c78'::bytea$$), (16, $$'"\\x7b7d"'::jsonb$$), (17, $$'"\\x7b7d"'$$), (18, $$'\'$$)) AS v (n, payload)
 ORDER BY n;
 
+-- text that is the binary format of jsonb, or of true
+SELECT n, give('y_json', payload) AS json, give('y_text', payload) AS text, give('y_bytea', payload) AS bytea
+FROM (VALUES (1, $$E'\x01{"secret": 1}'$$), (2, $$E'\x01"secret ü"'$$), (3, $$E'\x01 1'$$), (4, $$E'\x01'$$), (5, $$E'\x01words'$$), (6, $$E'\x02{}'$$), (7, $$E'\x01{}'::bytea$$),
+    (8, $$to_jsonb(E'\x01{}'::text)$$)) AS v (n, payload)
+ORDER BY n;
+
 -- what is JSON, and what is none
 SELECT payload, give('y_json', payload) AS json
 FROM (VALUES (1, $$'{}'$$), (2, $$'null'$$), (3, $$'"secret"'$$), (4, $$'12'$$), (5, $$' [1]'::text || E'\n'$$), (6, $$'1e400'$$), (7, $$'-0.0'$$),
@@ -172,7 +178,7 @@ WHERE queue LIKE 'y\_%' AND encode(payload, 'escape') LIKE '%"id":4711%' ORDER B
 \x on
 SELECT v.queue, v.payload, s.* FROM (VALUES (1, 'y_json', $$'secret'$$), (2, 'y_json', $$'{"secret": }'$$), (3, 'y_json', $$''$$), (4, 'y_json', $$'\xff'::bytea$$),
     (5, 'y_json', $$'\x220022'::bytea$$), (6, 'y_json', $$'\xsecret'$$), (7, 'y_bytea', $$'\xsecret'$$), (8, 'y_text', $$'\x736563726574'$$), (9, 'y_text', $$'secret'::bytea$$),
-    (10, 'y_json', 'NULL'), (11, 'y_text', 'NULL'), (12, 'y_json', $$E'{"ü": "secret",\n "ö": secret}'$$)) AS v (n, queue, payload),
+    (10, 'y_json', 'NULL'), (11, 'y_text', 'NULL'), (13, 'y_text', $$E'\x01{"secret": 1}'$$), (12, 'y_json', $$E'{"ü": "secret",\n "ö": secret}'$$)) AS v (n, queue, payload),
     LATERAL say(v.queue, v.payload) AS s ORDER BY n;
 \x off
 

@@ -23,6 +23,12 @@
  * hexadecimal form of bytes.  A text that a JSON document never is, and a person
  * never means, is thereby never taken for one.
  *
+ * A driver that caches a statement by its text alone (SQLx of Rust) sends what it
+ * is given next in binary format as the type that it was given first.  If that
+ * was text, jsonb arrives as text: its version, which is a byte 1, and JSON.  A
+ * boolean is such a byte alone.  That is refused; numbers and arrays have zeros
+ * in them, and text hasn't.
+ *
  * Messages say where JSON is wrong, and not what is there: they get into the
  * server's log.
  *
@@ -130,6 +136,29 @@ check_json(const OutboxQueue *queue, const struct varlena *bytes)
 	outbox_json_lex_free(lex);
 }
 
+/*
+ * An error if text is the binary format of jsonb, or of true.
+ */
+static void
+check_not_binary(const OutboxQueue *queue, const struct varlena *text)
+{
+	const char *data = VARDATA_ANY(text);
+	int			len = VARSIZE_ANY_EXHDR(text);
+	JsonLexContext *lex;
+
+	if (len == 0 || data[0] != 1)
+		return;
+	lex = outbox_json_lex((char *) data + 1, len - 1);
+	if (len == 1 || pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payload is the binary format of another type"),
+				 errdetail("Queue \"%s\" got text, and it is what jsonb or boolean look like in a driver's binary format.",
+						   queue->name),
+				 errhint("Cast the parameter to its type, so that each type has its own statement.")));
+	outbox_json_lex_free(lex);
+}
+
 static struct varlena *
 json_bytes(const OutboxQueue *queue, Oid type, Datum value)
 {
@@ -161,7 +190,10 @@ text_bytes(const OutboxQueue *queue, Oid type, Datum value)
 				 errdetail("Queue \"%s\" has payloads of type text, and drivers send bytes as text like this.",
 						   queue->name),
 				 errhint("Send text; a queue for bytes has the setting \"payload_type\" bytea.")));
-	return outbox_text_to_utf8(text);
+	text = outbox_text_to_utf8(text);
+	if (type == TEXTOID)
+		check_not_binary(queue, text);
+	return text;
 }
 
 static struct varlena *
@@ -173,7 +205,10 @@ bytea_bytes(const OutboxQueue *queue, Oid type, Datum value)
 		return bytes;
 	if (type == TEXTOID && is_hex_form(bytes))
 		return decode_hex_or_error(queue, bytes);
-	return outbox_text_to_utf8(bytes);
+	bytes = outbox_text_to_utf8(bytes);
+	if (type == TEXTOID)
+		check_not_binary(queue, bytes);
+	return bytes;
 }
 
 struct varlena *
