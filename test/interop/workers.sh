@@ -5,6 +5,7 @@
 # brings lib.sh along.
 #
 #   venv PACKAGE==VERSION...   a Python environment with just these, first in PATH
+#   modules PACKAGE@VERSION... what node finds here are these
 #   worker COMMAND...          start it; what it says goes to worker.log.  It ends
 #                              with the test, all its children too
 #   processed [PATTERN]        the lines of file "processed" that match.  A worker
@@ -30,7 +31,7 @@ stop_workers()
 		timeout 10 tail --pid="$pid" -f /dev/null
 		kill -KILL -- "-$pid" 2>/dev/null
 	done
-	((failures == 0)) || sed 's/^/# worker: /' worker.log | tail -n 100
+	((failures == 0)) || [[ ! -e worker.log ]] || sed 's/^/# worker: /' worker.log | tail -n 100
 }
 
 venv()
@@ -45,6 +46,20 @@ venv()
 		touch "$dir/complete"
 	fi
 	PATH=$dir/bin:$PATH
+}
+
+modules()
+{
+	local dir
+	dir=$OUTBOX_CACHE/npm-$(echo "$*" | tr -c 'A-Za-z0-9.\n' _)
+	if [[ ! -e $dir/complete ]]; then
+		mkdir -p "$dir" && echo '{"private": true}' >"$dir/package.json" &&
+			npm --prefix "$dir" install --no-audit --no-fund --ignore-scripts "$@" \
+				>"$OUTBOX_CACHE/npm.log" 2>&1 ||
+			{ sed 's/^/# /' "$OUTBOX_CACHE/npm.log"; missing "$* from the npm registry"; }
+		touch "$dir/complete"
+	fi
+	ln -sfn "$dir/node_modules" node_modules
 }
 
 worker()
