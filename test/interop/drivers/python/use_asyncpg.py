@@ -40,7 +40,7 @@ async def main():
                 say(mode, way, name, queue, "id", only(await call(queue, value)))
             except Exception as error:
                 # the driver's own errors have an SQLSTATE, too
-                own = isinstance(error, asyncpg.InterfaceError)
+                own = getattr(error, "sqlstate", None) == "22000"
                 state = None if own else getattr(error, "sqlstate", None)
                 failed(mode, way, name, queue, error, state)
         await c.close()
