@@ -73,7 +73,7 @@ read_state(OutboxProgress *progress)
 	if (slot == NULL)
 		return;
 	LWLockAcquire(outbox_shared->lock, LW_SHARED);
-	/* "held" is in the database, and the relay may not have seen yet that it ended */
+	/* HELD is in the database, and may have ended since the relay told */
 	progress->held = slot->state == OUTBOX_FENCED;
 	progress->as_of = slot->pid != 0 ? slot->totals_at : 0;
 	LWLockRelease(outbox_shared->lock);
