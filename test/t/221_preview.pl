@@ -57,7 +57,7 @@ sub look
 		next unless $line =~ s/^[\d.]+ \[\d+ lua\] //;
 		my @args = map { unquote($_) } $line =~ /"((?:[^"\\]|\\.)*)"/g;
 		push @seen, \@args
-		  unless $args[0] =~ /^(EXISTS|HEXISTS|HMGET|COMMAND)$/i || ($args[1] // '') =~ /:outbox:[-0-9a-f]{36}:\d+$/;
+		  unless $args[0] =~ /^(EXISTS|HEXISTS|HMGET|COMMAND|TIME)$/i || ($args[1] // '') =~ /:outbox:[-0-9a-f]{36}:\d+$/;
 	}
 	return scalar @seen;
 }
