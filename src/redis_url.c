@@ -104,6 +104,8 @@ parse_host(OutboxRedisUrl *u, char *host)
 {
 	char	   *port;
 
+	if (strpbrk(host, "?#") != NULL)
+		return "A redis URL has no parameters: redis://host:port/db.";
 	if (host[0] == '[')
 	{
 		char	   *end = strchr(host, ']');
