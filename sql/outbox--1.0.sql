@@ -951,9 +951,12 @@ BEGIN
                 HINT = pg_catalog.format('outbox_alter_queue(%L) makes it again.', queue);
         END IF;
     END IF;
+    IF command LIKE 'GRANT%' THEN
+        -- stays, as what else a role may read there needs it, too
+        EXECUTE pg_catalog.format(command, 'USAGE ON SCHEMA outbox', role);
+    END IF;
     IF queue IS NULL OR command LIKE 'GRANT%' THEN
         EXECUTE pg_catalog.format(command, 'EXECUTE ON FUNCTION outbox.message_rows(), ' || functions, role);
-        EXECUTE pg_catalog.format(command, 'USAGE ON SCHEMA outbox', role);
         EXECUTE pg_catalog.format(command, 'SELECT ON outbox.messages', role);
     END IF;
     IF queue IS NOT NULL THEN
