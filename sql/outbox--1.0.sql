@@ -10,6 +10,13 @@
  * extension's schema; everything else lives in schema outbox.
  */
 
+/*
+ * Users may create functions and operators in the extension's schema, which match
+ * better than those of pg_catalog do. Nothing here is to find them.
+ */
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     taken pg_catalog.name := pg_catalog.min(nspname::text) FROM pg_catalog.pg_namespace

@@ -19,6 +19,9 @@
  * what prints plans and parameters, be it in the session of a caller whose own
  * statement has them in a table.
  *
+ * The same goes for the tables of users, where we evaluate what is attached to them
+ * and PostgreSQL would not (api/backfill_chunk.c).
+ *
  * The search path is ours meanwhile, since the session's may lead functions of
  * the owner astray.  What such a function sets is undone.
  *
@@ -29,6 +32,7 @@
 #include "catalog.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 
 const OutboxSetting outbox_quiet_settings[] = {
@@ -63,19 +67,35 @@ be_quiet(void)
 	}
 }
 
-void
-outbox_become_owner(OutboxCaller *caller)
+static void
+become(OutboxCaller *caller, Oid role)
 {
-	Oid			owner = outbox_owner();
-
 	GetUserIdAndSecContext(&caller->user, &caller->context);
-	SetUserIdAndSecContext(owner, caller->context |
+	SetUserIdAndSecContext(role, caller->context |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	caller->nestlevel = NewGUCNestLevel();
+}
+
+void
+outbox_become_owner(OutboxCaller *caller)
+{
+	become(caller, outbox_owner());
 	if (strcmp(namespace_search_path, OUTBOX_SEARCH_PATH) != 0)
 		set_meanwhile("search_path", OUTBOX_SEARCH_PATH);
 	be_quiet();
+}
+
+/*
+ * Others than the owner may have attached something to a table, and a caller who
+ * does not have the owner's rights must not get them in this way.
+ */
+void
+outbox_become_lesser(OutboxCaller *caller, Oid role)
+{
+	Oid			user = GetUserId();
+
+	become(caller, has_privs_of_role(user, role) ? role : user);
 }
 
 void

@@ -49,6 +49,9 @@ typedef struct OutboxCaller
 /* become the owner of our tables */
 extern void outbox_become_owner(OutboxCaller *caller);
 
+/* run what may be the code of this role, with no more than its rights */
+extern void outbox_become_lesser(OutboxCaller *caller, Oid role);
+
 /* undo what has been set meanwhile; then be who was at work before */
 extern void outbox_restore_settings(const OutboxCaller *caller);
 extern void outbox_restore_user(const OutboxCaller *caller);

@@ -30,6 +30,9 @@
  * Operators are named with their schema, as the caller's search path may lead to
  * those of another type.
  *
+ * The condition, a cast to json and the check of a domain may call functions of the
+ * table's owner, who gets no rights of the caller by that.
+ *
  *-------------------------------------------------------------------------
  */
 #include "api/backfill_chunk.h"
@@ -37,7 +40,6 @@
 #include "access/table.h"
 #include "api/capture_message.h"
 #include "api/triggers.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -45,6 +47,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
+#include "owner.h"
 #include "portability/instr_time.h"
 #include "queue/queue.h"
 #include "queue/view.h"
@@ -57,7 +60,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 /* for how long rows are locked, in milliseconds */
@@ -204,23 +206,6 @@ outbox_check_backfill(const OutboxBackfill *backfill)
 	return result;
 }
 
-static char *
-operator_text(Oid operator)
-{
-	HeapTuple	tup = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-	char	   *result;
-
-	if (!HeapTupleIsValid(tup))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	form = (Form_pg_operator) GETSTRUCT(tup);
-	result = psprintf("OPERATOR(%s.%s)",
-					  quote_identifier(get_namespace_name(form->oprnamespace)),
-					  NameStr(form->oprname));
-	ReleaseSysCache(tup);
-	return result;
-}
-
 static void
 fill_keys(Work *work, List *key)
 {
@@ -239,8 +224,8 @@ fill_keys(Work *work, List *key)
 
 		col->name = pstrdup(quote_identifier(NameStr(att->attname)));
 		col->type = work->types[work->nkeys++] = att->atttypid;
-		col->equal = operator_text(type->eq_opr);
-		col->greater = operator_text(type->gt_opr);
+		col->equal = outbox_operator_name(type->eq_opr);
+		col->greater = outbox_operator_name(type->gt_opr);
 		col->by_value = att->attbyval;
 		col->len = att->attlen;
 		getTypeOutputInfo(att->atttypid, &output, &is_varlena);
@@ -254,6 +239,7 @@ fill_keys(Work *work, List *key)
 static void
 prepare_condition(Work *work, const char *qual)
 {
+	OutboxCaller caller;
 	Node	   *node;
 
 	work->estate = CreateExecutorState();
@@ -261,7 +247,9 @@ prepare_condition(Work *work, const char *qual)
 		return;
 	node = stringToNode(qual);
 	ChangeVarNodes(node, PRS2_NEW_VARNO, OUTER_VAR, 0);
+	outbox_become_lesser(&caller, work->rel->rd_rel->relowner);
 	work->condition = ExecPrepareQual(make_ands_implicit((Expr *) node), work->estate);
+	outbox_become_caller(&caller);
 }
 
 static void
@@ -394,15 +382,18 @@ static void
 tell_row(Work *work, HeapTuple tup, TupleDesc desc)
 {
 	MemoryContext old = MemoryContextSwitchTo(work->row_context);
+	OutboxCaller caller;
 
 	ExecClearTuple(work->slot);
 	heap_deform_tuple(tup, desc, work->slot->tts_values, work->slot->tts_isnull);
 	ExecStoreVirtualTuple(work->slot);
+	outbox_become_lesser(&caller, work->rel->rd_rel->relowner);
 	if (meets_condition(work))
 	{
 		outbox_enqueue_change(work->state, OUTBOX_READ, NULL, work->slot);
 		work->rows++;
 	}
+	outbox_become_caller(&caller);
 	MemoryContextSwitchTo(old);
 	ResetPerTupleExprContext(work->estate);
 	MemoryContextReset(work->row_context);
@@ -449,10 +440,12 @@ static Datum *
 parse_position(Work *work, Datum position)
 {
 	Datum	   *result = palloc(work->nkeys * sizeof(Datum));
-	int			level = outbox_json_set_settings();
+	OutboxCaller caller;
 	Datum	   *elems;
 	int			n;
 
+	outbox_become_lesser(&caller, work->rel->rd_rel->relowner);
+	(void) outbox_json_set_settings();
 	deconstruct_array(DatumGetArrayTypeP(position), TEXTOID, -1, false, TYPALIGN_INT,
 					  &elems, NULL, &n);
 	for (int i = 0; i < work->nkeys; i++)
@@ -463,7 +456,7 @@ parse_position(Work *work, Datum position)
 		getTypeInputInfo(work->keys[i].type, &input, &param);
 		result[i] = OidInputFunctionCall(input, TextDatumGetCString(elems[i]), param, -1);
 	}
-	AtEOXact_GUC(true, level);
+	outbox_become_caller(&caller);
 	return result;
 }
 

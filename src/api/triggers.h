@@ -31,6 +31,7 @@ extern Oid	outbox_trigger_function(FunctionCallInfo fcinfo, const char *name);
 /* return names, qualified and quoted */
 extern char *outbox_function_name(Oid function);
 extern char *outbox_relation_name(Relation rel);
+extern char *outbox_operator_name(Oid operator);
 
 /*
  * Open and lock a table to make a trigger on it.  The right to do that is
