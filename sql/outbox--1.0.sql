@@ -935,7 +935,13 @@ DECLARE
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = '@extschema@'::pg_catalog.regnamespace
             AND p.proname IN ('outbox_enqueue', 'outbox_enqueue_json', 'outbox_enqueue_many', 'outbox_preview',
-                'outbox_cancel', 'outbox_cancel_key');
+                'outbox_cancel', 'outbox_cancel_key')
+            -- somebody may have put others of these names there
+            AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+                WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+                    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+                    AND d.deptype = 'e' AND e.extname = 'outbox');
     owner pg_catalog.regrole := n.nspowner
         FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'outbox_queues';
     view pg_catalog.regclass;

@@ -37,6 +37,9 @@ is($node->safe_psql('hers', q{SELECT p.proname, d.classid::regclass, d.objid FRO
 		AND d.classid <> 'pg_operator'::regclass}), '', 'nothing of the extension depends on one');
 $node->safe_psql('hers', q{SELECT outbox_create_queue('q'); SELECT outbox_celery_task('x'); TABLE outbox.dead_letters});
 
+$node->safe_psql('hers', 'CREATE PROCEDURE public.outbox_enqueue(int) LANGUAGE sql AS $$$$', extra_params => [ '-U', 'mallory' ]);
+$node->safe_psql('hers', q{SELECT outbox_grant('mallory', 'q'); SELECT outbox_revoke('mallory')});
+
 # What a condition calls.
 install($node, $db, 'q');
 $node->safe_psql($db, q{
