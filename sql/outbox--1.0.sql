@@ -1712,6 +1712,7 @@ CREATE VIEW outbox.backfills AS
     SELECT b.relation::regclass AS table_name,
            q.name AS queue,
            CASE WHEN b.finished_at IS NOT NULL THEN 'finished'
+                WHEN a.state IS NULL AND a.pid IS NOT NULL THEN NULL
                 WHEN a.pid IS NULL THEN CASE WHEN b.stopped_at IS NULL THEN 'interrupted' ELSE 'stopped' END
                 WHEN b.stopped_at IS NULL THEN 'running' ELSE 'stopping' END AS state,
            b.rows,
@@ -1719,11 +1720,12 @@ CREATE VIEW outbox.backfills AS
            b.started_at,
            b.moved_at,
            b.finished_at,
-           a.pid
+           CASE WHEN a.state IS NOT NULL THEN a.pid END AS pid
     FROM outbox.backfill AS b
     JOIN outbox.queue AS q ON q.id = b.queue
     LEFT JOIN pg_catalog.pg_stat_activity AS a
-        ON a.pid = b.pid AND a.query_start = b.called_at AND a.state = 'active';
+        ON a.pid = b.pid AND (a.query_start = b.called_at AND a.state = 'active'
+            OR a.query = '<insufficient privilege>');
 REVOKE ALL ON outbox.backfills FROM PUBLIC;
 COMMENT ON VIEW outbox.backfills IS
 'backfills of captured tables: the last one of each table and queue';
@@ -1732,7 +1734,7 @@ COMMENT ON COLUMN outbox.backfills.table_name IS
 COMMENT ON COLUMN outbox.backfills.queue IS
 'the queue''s name';
 COMMENT ON COLUMN outbox.backfills.state IS
-'running; stopping or stopped, by outbox_stop_backfill(); interrupted, the call has ended before the last row, by an error, cancelled or with the server; finished';
+'running; stopping or stopped, by outbox_stop_backfill(); interrupted, the call has ended before the last row, by an error, cancelled or with the server; finished; null for who may not see what the process does';
 COMMENT ON COLUMN outbox.backfills.rows IS
 'how many rows have been enqueued';
 COMMENT ON COLUMN outbox.backfills.position IS

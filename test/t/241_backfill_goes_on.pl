@@ -37,6 +37,8 @@ my $call = background();
 eventually { position_is(99) && state() eq 'running' } 'it has come to a row that is locked';
 is(sql('SELECT pid IS NOT NULL AND rows = 99 AND finished_at IS NULL FROM outbox.backfills'), 't', 'it says so');
 is(sql("SET lock_timeout = '10s'; UPDATE t SET v = 1 WHERE id IN (99, 101) RETURNING id"), "99\n101", 'it holds no row meanwhile');
+is(sql('CREATE ROLE looker; GRANT USAGE ON SCHEMA outbox TO looker; GRANT SELECT ON outbox.backfills TO looker;
+	SET ROLE looker; SELECT state, pid, rows FROM outbox.backfills'), '||99', 'who may not see the process is not told that it is interrupted');
 my ($rc, $out, $err) = $node->psql($db, "CALL outbox_backfill('t', 'q')");
 like($err, qr/process \d+ is backfilling table "t" to queue "q"/, 'nobody else backfills');
 
