@@ -964,13 +964,16 @@ BEGIN
                 HINT = pg_catalog.format('outbox_alter_queue(%L) makes it again.', queue);
         END IF;
     END IF;
-    IF command LIKE 'GRANT%' THEN
-        -- stays, as what else a role may read there needs it, too
-        EXECUTE pg_catalog.format(command, 'USAGE ON SCHEMA outbox', role);
-    END IF;
     IF queue IS NULL OR command LIKE 'GRANT%' THEN
         EXECUTE pg_catalog.format(command, 'EXECUTE ON FUNCTION outbox.message_rows(), ' || functions, role);
         EXECUTE pg_catalog.format(command, 'SELECT ON outbox.messages', role);
+        -- whoever may read something else there needs it further on
+        IF command LIKE 'GRANT%' OR NOT EXISTS (
+            SELECT FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
+            WHERE c.relnamespace = 'outbox'::pg_catalog.regnamespace AND a.grantee = role)
+        THEN
+            EXECUTE pg_catalog.format(command, 'USAGE ON SCHEMA outbox', role);
+        END IF;
     END IF;
     IF queue IS NOT NULL THEN
         EXECUTE pg_catalog.format(command, 'INSERT ON ' || view::text, role);

@@ -40,6 +40,13 @@ $node->safe_psql('hers', q{SELECT outbox_create_queue('q'); SELECT outbox_celery
 $node->safe_psql('hers', 'CREATE PROCEDURE public.outbox_enqueue(int) LANGUAGE sql AS $$$$', extra_params => [ '-U', 'mallory' ]);
 $node->safe_psql('hers', q{SELECT outbox_grant('mallory', 'q'); SELECT outbox_revoke('mallory')});
 
+# What else a role may read goes on; who may read nothing else there can be dropped.
+$node->safe_psql('hers', q{CREATE ROLE reader; CREATE ROLE producer; GRANT SELECT ON outbox.dead_letters TO reader;
+	SELECT outbox_grant('reader'), outbox_grant('producer'); SELECT outbox_revoke('reader'), outbox_revoke('producer');
+	SELECT outbox_revoke('pg_monitor'); DROP ROLE producer});
+is($node->safe_psql('hers', q{SELECT has_schema_privilege('reader', 'outbox', 'USAGE'), has_schema_privilege('pg_monitor', 'outbox', 'USAGE')}),
+	't|t', 'outbox_revoke() leaves USAGE to who may read something else');
+
 # What a condition calls.
 install($node, $db, 'q');
 $node->safe_psql($db, q{
