@@ -40,6 +40,7 @@
 #include "utils/hsearch.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "wake.h"
 
 /* seconds for which a cursor must not have been in use */
