@@ -429,6 +429,25 @@ chores(Relay *relay, OutboxTime now)
 	return more;
 }
 
+/*
+ * Do chores if it is time, or somebody asks for the counts.  Who asks may have
+ * staging locked, so chores are done at their own time as well: else nothing
+ * would be emptied while somebody asks again and again.
+ */
+static bool
+do_chores(Relay *relay, OutboxTime now, OutboxTime *at)
+{
+	bool		due = now >= *at;
+
+	if (!due && pg_atomic_read_u32(&relay->slot->count_wanted) == 0)
+		return false;
+	if (chores(relay, now))
+		*at = outbox_in_ms(now, MORE_WORK_MS);
+	else if (due)
+		*at = outbox_in_ms(now, CHORES_INTERVAL_MS);
+	return true;
+}
+
 static bool
 read_servers(Relay *relay, OutboxTime now)
 {
@@ -567,12 +586,7 @@ outbox_relay_main(Datum main_arg)
 		outbox_turn_begins(now);
 		take_reload();
 		worked = turn(relay, now);
-		if (now >= chores_at || pg_atomic_read_u32(&relay->slot->count_wanted))
-		{
-			chores_at = outbox_in_ms(now, chores(relay, now) ? MORE_WORK_MS :
-									 CHORES_INTERVAL_MS);
-			worked = true;
-		}
+		worked |= do_chores(relay, now, &chores_at);
 		outbox_turn_ends(relay->slot);
 		if (!worked)
 			outbox_wait_for_work(relay, chores_at);
