@@ -171,12 +171,17 @@ next_transaction(void)
 							 GUC_ACTION_LOCAL, true, 0, false);
 }
 
+/*
+ * The queue may have got another id since the last chunk (queue_taken.c).
+ */
 static Outcome
-work_on(const OutboxBackfill *backfill)
+work_on(OutboxBackfill *backfill)
 {
-	OutboxProgress progress = outbox_lock_backfill(backfill);
+	OutboxProgress progress;
 	OutboxChunk chunk;
 
+	backfill->queue_id = outbox_queue_use(backfill->queue)->id;
+	progress = outbox_lock_backfill(backfill);
 	if (progress.taken_over)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -203,7 +208,7 @@ is_passing(int sqlerrcode)
  * Try a chunk, in a subtransaction.
  */
 static Outcome
-try_chunk(const OutboxBackfill *backfill)
+try_chunk(OutboxBackfill *backfill)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -251,7 +256,7 @@ rest(void)
  * Chunk by chunk, to the end or until it is stopped.
  */
 static void
-run(const OutboxBackfill *backfill)
+run(OutboxBackfill *backfill)
 {
 	MemoryContext chunk = AllocSetContextCreate(CurrentMemoryContext, "outbox backfill",
 												ALLOCSET_DEFAULT_SIZES);

@@ -311,7 +311,7 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 		check_renewal(&queue, &altered, function);
 
 	outbox_connect(&caller);
-	if (update(fcinfo, altered.renewed ? outbox_renew_id(&queue) : queue.id, &altered) == 0)
+	if (update(fcinfo, altered.renewed ? outbox_renew_id(&queue, false) : queue.id, &altered) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", name)));

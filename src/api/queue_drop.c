@@ -209,7 +209,7 @@ outbox_purge_queue(PG_FUNCTION_ARGS)
 	if (force)
 	{
 		n = count_waiting(&queue);
-		(void) outbox_renew_id(&queue);
+		(void) outbox_renew_id(&queue, true);
 	}
 	else
 	{

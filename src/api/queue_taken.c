@@ -197,11 +197,15 @@ outbox_ask_waiting(const OutboxQueue *queue, bool *held)
 }
 
 /*
- * The totals go on, and so does what consumers return: their streams stay where
- * they are.  The new cursor begins with nothing, which '' for its name says.
+ * The totals go on, and so do backfills and what consumers return: their streams
+ * stay where they are.  The new cursor begins with nothing, which '' for its name
+ * says.
+ *
+ * The relay may have recorded a returned message since we have looked whether
+ * anything is left.  From when we have its position, it can't go on.
  */
 int32
-outbox_renew_id(const OutboxQueue *queue)
+outbox_renew_id(const OutboxQueue *queue, bool give_up)
 {
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->id)},
@@ -219,6 +223,11 @@ outbox_renew_id(const OutboxQueue *queue)
 	outbox_query_latest("UPDATE outbox.consumer_position SET queue = $renewed"
 						" WHERE queue = $queue", params, lengthof(params));
 	outbox_query_latest("UPDATE outbox.returned SET queue = $renewed"
+						" WHERE queue = $queue", params, lengthof(params));
+	if (!give_up && outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
+										  " WHERE queue = $queue") > 0)
+		is_in_use(queue);
+	outbox_query_latest("UPDATE outbox.backfill SET queue = $renewed"
 						" WHERE queue = $queue", params, lengthof(params));
 	/* their numbers were in the old cursor's skip list */
 	outbox_query_latest("UPDATE outbox.dead_letter SET queue = $renewed,"

@@ -48,9 +48,10 @@ extern int64 outbox_ask_waiting(const OutboxQueue *queue, bool *held);
 
 /*
  * Give the queue's row a new id, and what is known of the queue beside its
- * messages.  Returns the id.
+ * messages.  These are given up; if they are not to be, one that has come just now
+ * is an error.  Returns the id.
  */
-extern int32 outbox_renew_id(const OutboxQueue *queue);
+extern int32 outbox_renew_id(const OutboxQueue *queue, bool give_up);
 
 /* an error if tables (a list of OIDs) are captured to the queue */
 extern void outbox_check_captures(const OutboxQueue *queue, const List *tables,

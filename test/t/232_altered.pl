@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use OutboxTest;
+use POSIX qw(WNOHANG);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -115,5 +116,31 @@ $holder->query_safe('ROLLBACK');
 $_->quit for $holder, $writer;
 eventually { payloads('t') eq '"moved"' } 'it comes to the new one';
 is(payloads('s'), '"warm"', 'and never came to the old one');
+
+# A consumer returns a message when the queue is being renamed: nothing was left, and then
+# there is something.  One of the two is too late, and the message comes again.
+sql(q{SELECT create_queue('c', on_failure => 'retry', retry_delay => '1ms', consumer_retry => true); SELECT outbox_enqueue('c', 'returned')});
+eventually { payloads('c') eq 'returned' } 'delivered';
+my %entry = @{ $redis->cmd('XRANGE', 'c', '-', '+')->[0][1] };
+eventually { put($node, $db, 'other', 'passing by'); sql(q{SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s JOIN outbox.queue AS q ON q.id = s.queue WHERE q.name = 'c'}) eq '0' } 'nothing is left';
+$holder = session($node, $db);
+$holder->query_safe('BEGIN; LOCK TABLE outbox.queue_total IN SHARE MODE');
+my $renaming = fork() // die "fork: $!";
+if (!$renaming)
+{
+	open STDERR, '>', '/dev/null' or POSIX::_exit(1);
+	exec 'psql', '-X', '-q', '-o', '/dev/null', '-d', $node->connstr($db), '-c', q{SELECT outbox_alter_queue('c', settings => '{"name": "renamed"}')} or POSIX::_exit(1);
+}
+my $ended = 0;
+eventually {
+	$ended ||= waitpid($renaming, WNOHANG) != 0;
+	$ended || sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'outbox.queue_total'::regclass}) ne '0'
+} 'a renaming has found nothing, and waits for somebody';
+$redis->cmd('XADD', 'c:retry', '*', %entry, error => 'cannot do it');
+eventually { sql(q{SELECT count(*) FROM outbox.returned}) eq '1' } 'the relay records what was returned';
+$holder->query_safe('ROLLBACK');
+$holder->quit;
+waitpid $renaming, 0 unless $ended;
+eventually { payloads('c') eq 'returned returned' } 'it comes again';
 
 done_testing();

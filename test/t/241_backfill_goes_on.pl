@@ -106,6 +106,8 @@ eventually { sql("SELECT waiting FROM outbox.queue_status WHERE queue = 'q'") eq
 $call = background('{"rows": 10, "max_waiting": 20}');
 eventually { slurp_file("$dir/call") =~ /NOTICE:  the backfill waits while queue "q" has more than 20 messages that wait/ } 'it waits for the queue';
 is(sql('SELECT state, rows FROM outbox.backfills'), 'running|0', 'it is there, and has done nothing');
+eventually { $node->psql($db, "SELECT outbox_purge_queue('q', force => true)") == 0 } 'these are purged';
+is(sql('SELECT queue FROM outbox.backfills'), 'q', 'the backfill is one of the queue still');
 sql("SELECT outbox_resume_queue('q')");
 like(ended($call), qr/CALL$/, 'it goes on with the queue');
 is(sql('SELECT rows FROM outbox.backfills'), 299, 'to the last row');
