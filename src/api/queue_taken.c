@@ -224,8 +224,9 @@ outbox_renew_id(const OutboxQueue *queue, bool give_up)
 						" WHERE queue = $queue", params, lengthof(params));
 	outbox_query_latest("UPDATE outbox.returned SET queue = $renewed"
 						" WHERE queue = $queue", params, lengthof(params));
-	if (!give_up && outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-										  " WHERE queue = $queue") > 0)
+	if (!give_up && (outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
+										   " WHERE queue = $queue") > 0 ||
+					 outbox_queue_is_staged(queue)))
 		is_in_use(queue);
 	outbox_query_latest("UPDATE outbox.backfill SET queue = $renewed"
 						" WHERE queue = $queue", params, lengthof(params));

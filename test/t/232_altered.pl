@@ -119,7 +119,7 @@ is(payloads('s'), '"warm"', 'and never came to the old one');
 
 # A consumer returns a message when the queue is being renamed: nothing was left, and then
 # there is something.  One of the two is too late, and the message comes again.
-sql(q{SELECT create_queue('c', on_failure => 'retry', retry_delay => '1ms', consumer_retry => true); SELECT outbox_enqueue('c', 'returned')});
+sql(q{SELECT create_queue('c', on_failure => 'retry', retry_delay => '2s', consumer_retry => true); SELECT outbox_enqueue('c', 'returned')});
 eventually { payloads('c') eq 'returned' } 'delivered';
 my %entry = @{ $redis->cmd('XRANGE', 'c', '-', '+')->[0][1] };
 eventually { put($node, $db, 'other', 'passing by'); sql(q{SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s JOIN outbox.queue AS q ON q.id = s.queue WHERE q.name = 'c'}) eq '0' } 'nothing is left';
