@@ -63,7 +63,7 @@ database('data_only');
 sql('CREATE EXTENSION outbox');
 restore('data');
 eventually { status($node, $db, 'state') eq 'held' } 'messages are held';
-like(status($node, $db, 'summary'), qr/; 1 message held$/, 'the summary counts them') or note(status($node, $db, 'summary'));
+eventually { status($node, $db, 'summary') =~ /; 1 message held$/ } 'the summary counts them';
 is(sql('SELECT count(*) FROM outbox.queue_settings WHERE view IS NULL'), 2, 'there are no views');
 like(error_of(q{SET ROLE app; SELECT outbox_enqueue('q', 'x')}), qr/permission denied/, 'nor rights');
 is(sql(q{SELECT outbox_grant('app', 'q'); SET ROLE app; SELECT outbox_enqueue('q', 'x') IS NOT NULL}), "\nt", 'a grant makes the view');
