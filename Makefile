@@ -84,6 +84,7 @@ OBJS = \
 	src/api/enqueue_many.o \
 	src/api/forward.o \
 	src/api/forward_sql.o \
+	src/api/given_settings.o \
 	src/api/message_id.o \
 	src/api/messages.o \
 	src/api/messages_view.o \

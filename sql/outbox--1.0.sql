@@ -58,7 +58,7 @@ CREATE TABLE outbox.queue (
     retry_max_delay interval NOT NULL DEFAULT '10 minutes',
     expires_after interval,
     paused_at   timestamptz,
-    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     options     jsonb,
     consumer_retry boolean NOT NULL DEFAULT false,
     payload_type text NOT NULL DEFAULT 'json',

@@ -30,6 +30,8 @@
 #include "api/args.h"
 #include "api/backfill_chunk.h"
 #include "api/backfill_progress.h"
+#include "api/given_settings.h"
+#include "api/queue_taken.h"
 #include "api/triggers.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -41,7 +43,6 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -95,48 +96,24 @@ read_number(const char *name, const JsonbValue *v, int64 most)
 }
 
 static void
-read_setting(OutboxBackfill *backfill, const JsonbValue *key, const JsonbValue *v)
-{
-	char	   *name = pnstrdup(key->val.string.val, key->val.string.len);
-
-	if (strcmp(name, "rows") == 0)
-		backfill->rows = read_number(name, v, MOST_ROWS);
-	else if (strcmp(name, "max_waiting") == 0)
-		backfill->max_waiting = read_number(name, v, PG_INT32_MAX);
-	else if (strcmp(name, "restart") == 0 && v->type == jbvBool)
-		backfill->restart = v->val.boolean;
-	else if (strcmp(name, "restart") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("setting \"restart\" must be true or false")));
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown setting \"%s\"", name),
-				 errhint("Settings are rows, max_waiting and restart.")));
-}
-
-static void
 read_settings(FunctionCallInfo fcinfo, OutboxBackfill *backfill)
 {
-	Jsonb	   *jsonb = PG_ARGISNULL(ARG_SETTINGS) ? NULL : PG_GETARG_JSONB_P(ARG_SETTINGS);
-	JsonbIterator *it;
-	JsonbValue	key;
+	JsonbIterator *it = outbox_begin_settings(PG_ARGISNULL(ARG_SETTINGS) ? NULL :
+											  PG_GETARG_RAW_VARLENA_P(ARG_SETTINGS),
+											  "{\"rows\": 100}");
+	char	   *name;
 	JsonbValue	value;
 
-	if (jsonb == NULL)
-		return;
-	if (!JB_ROOT_IS_OBJECT(jsonb))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("settings must be an object"),
-				 errhint("For example settings => '{\"rows\": 100}'.")));
-	it = JsonbIteratorInit(&jsonb->root);
-	(void) JsonbIteratorNext(&it, &value, true);
-	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	while (outbox_next_setting(&it, &name, &value))
 	{
-		(void) JsonbIteratorNext(&it, &value, true);
-		read_setting(backfill, &key, &value);
+		if (strcmp(name, "rows") == 0)
+			backfill->rows = read_number(name, &value, MOST_ROWS);
+		else if (strcmp(name, "max_waiting") == 0)
+			backfill->max_waiting = read_number(name, &value, PG_INT32_MAX);
+		else if (strcmp(name, "restart") == 0)
+			backfill->restart = outbox_boolean_setting(name, &value);
+		else
+			outbox_unknown_setting(name, "Settings are rows, max_waiting and restart.");
 	}
 }
 
@@ -189,9 +166,10 @@ work_on(OutboxBackfill *backfill)
 						get_rel_name(backfill->relid))));
 	if (progress.stopped)
 		return STOPPED;
-	if (outbox_backfill_waiting(backfill) > backfill->max_waiting)
+	if (backfill->room <= 0)
 		return FULL;
 	chunk = outbox_backfill_chunk(backfill, &progress);
+	backfill->room -= chunk.rows;
 	outbox_advance_backfill(backfill, chunk.position, chunk.rows, chunk.finished);
 	return chunk.finished ? FINISHED : MORE;
 }
@@ -243,11 +221,27 @@ try_chunk(OutboxBackfill *backfill)
 	return outcome;
 }
 
+/*
+ * How many rows may be enqueued until the relay is asked again.  What it has
+ * published is older than what we have enqueued since.
+ */
+static bool
+look_for_room(OutboxBackfill *backfill)
+{
+	const OutboxQueue queue = {.id = backfill->queue_id};
+	bool		held;
+	int64		waiting = outbox_ask_waiting(&queue, &held);
+
+	if (waiting >= 0)
+		backfill->room = backfill->max_waiting - waiting;
+	return backfill->room > 0;
+}
+
 static void
 rest(void)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LONGEST_WAIT,
-					 PG_WAIT_EXTENSION);
+					 outbox_wait_event("OutboxBackfill"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -276,16 +270,17 @@ run(OutboxBackfill *backfill)
 		if (outcome == MORE)
 			(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 									 GUC_ACTION_LOCAL, true, 0, false);
-		if (outcome == FULL)
-		{
-			if (!said)
-				ereport(NOTICE,
-						(errmsg("the backfill waits while queue \"%s\" has more than " INT64_FORMAT " messages that wait",
-								backfill->queue, backfill->max_waiting)));
-			said = true;
-			next_transaction();
-			rest();
-		}
+		if (outcome != FULL)
+			continue;
+		next_transaction();
+		if (look_for_room(backfill))
+			continue;
+		if (!said)
+			ereport(NOTICE,
+					(errmsg("the backfill waits while queue \"%s\" has more than " INT64_FORMAT " messages that wait",
+							backfill->queue, backfill->max_waiting)));
+		said = true;
+		rest();
 	} while (outcome != FINISHED && outcome != STOPPED);
 	if (outcome == STOPPED)
 		ereport(NOTICE,
@@ -316,6 +311,7 @@ outbox_backfill(PG_FUNCTION_ARGS)
 	next_transaction();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	outbox_begin_backfill(&backfill, outbox_check_backfill(&backfill));
+	backfill.room = backfill.max_waiting - outbox_backfill_waiting(&backfill);
 	PopActiveSnapshot();
 	run(&backfill);
 	SPI_finish();

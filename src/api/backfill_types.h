@@ -26,6 +26,7 @@ typedef struct OutboxBackfill
 	Oid			function;		/* of the capture's triggers */
 	int			rows;			/* of a chunk, at most */
 	int64		max_waiting;	/* messages of the queue */
+	int64		room;			/* rows until these are counted again */
 	bool		restart;
 } OutboxBackfill;
 

@@ -15,8 +15,7 @@
  */
 #include "api/capture_settings.h"
 
-#include "fmgr.h"
-#include "utils/jsonb.h"
+#include "api/given_settings.h"
 
 typedef struct Word
 {
@@ -33,25 +32,19 @@ static const Word too_large_words[] = {
 };
 static const Word number_words[] = {{"number", false}, {"text", true}, {NULL}};
 
-static bool
-is_string(const JsonbValue *v, const char *s)
-{
-	return v->type == jbvString && v->val.string.len == strlen(s) &&
-		memcmp(v->val.string.val, s, v->val.string.len) == 0;
-}
-
 /*
  * Returns the value of a word; an error says which words there are.
  */
 static int
 read_word(const char *setting, const JsonbValue *v, const Word *words)
 {
+	const char *given = v->type == jbvString ? outbox_jsonb_string(v) : "";
 	StringInfoData list;
 
 	initStringInfo(&list);
 	for (const Word *word = words; word->name != NULL; word++)
 	{
-		if (is_string(v, word->name))
+		if (strcmp(given, word->name) == 0)
 			return word->value;
 		appendStringInfo(&list, "%s\"%s\"", word == words ? "" :
 						 word[1].name != NULL ? ", " : " or ", word->name);
@@ -62,63 +55,35 @@ read_word(const char *setting, const JsonbValue *v, const Word *words)
 	return 0;					/* keep compiler quiet */
 }
 
-static bool
-read_boolean(const char *setting, const JsonbValue *v)
-{
-	if (v->type != jbvBool)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("setting \"%s\" must be true or false", setting)));
-	return v->val.boolean;
-}
-
 static void
-read_setting(OutboxCaptureSettings *settings, const JsonbValue *key, const JsonbValue *v)
+read_setting(OutboxCaptureSettings *settings, const char *name, const JsonbValue *v)
 {
-	if (is_string(key, "old"))
-		settings->old = read_word("old", v, old_words);
-	else if (is_string(key, "unchanged"))
-		settings->unchanged = read_boolean("unchanged", v);
-	else if (is_string(key, "bigint"))
-		settings->bigint_text = read_word("bigint", v, number_words);
-	else if (is_string(key, "numeric"))
-		settings->numeric_text = read_word("numeric", v, number_words);
-	else if (is_string(key, "too_large"))
+	if (strcmp(name, "old") == 0)
+		settings->old = read_word(name, v, old_words);
+	else if (strcmp(name, "unchanged") == 0)
+		settings->unchanged = outbox_boolean_setting(name, v);
+	else if (strcmp(name, "bigint") == 0)
+		settings->bigint_text = read_word(name, v, number_words);
+	else if (strcmp(name, "numeric") == 0)
+		settings->numeric_text = read_word(name, v, number_words);
+	else if (strcmp(name, "too_large") == 0)
 	{
-		settings->too_large = read_word("too_large", v, too_large_words);
+		settings->too_large = read_word(name, v, too_large_words);
 		settings->too_large_given = true;
 	}
 	else
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown setting \"%s\"",
-						pnstrdup(key->val.string.val, key->val.string.len)),
-				 errhint("Settings are old, unchanged, bigint, numeric and too_large.")));
+		outbox_unknown_setting(name, "Settings are old, unchanged, bigint, numeric and too_large.");
 }
 
 OutboxCaptureSettings
 outbox_read_capture_settings(const struct varlena *given)
 {
 	OutboxCaptureSettings settings = {.unchanged = true};
-	Jsonb	   *jsonb;
-	JsonbIterator *it;
-	JsonbValue	key;
+	JsonbIterator *it = outbox_begin_settings(given, "{\"old\": \"none\"}");
+	char	   *name;
 	JsonbValue	value;
 
-	if (given == NULL)
-		return settings;
-	jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(given));
-	if (!JB_ROOT_IS_OBJECT(jsonb))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("settings must be an object"),
-				 errhint("For example settings => '{\"old\": \"none\"}'.")));
-	it = JsonbIteratorInit(&jsonb->root);
-	(void) JsonbIteratorNext(&it, &value, true);
-	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
-	{
-		(void) JsonbIteratorNext(&it, &value, true);
-		read_setting(&settings, &key, &value);
-	}
+	while (outbox_next_setting(&it, &name, &value))
+		read_setting(&settings, name, &value);
 	return settings;
 }

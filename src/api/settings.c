@@ -9,36 +9,23 @@
  */
 #include "api/settings.h"
 
+#include "api/given_settings.h"
 #include "catalog/pg_type.h"
 #include "queue/queue.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 
 /* in the order in which outbox.queue has them */
 static const char *const field_names[] = {"enqueued_at", "queue"};
 
-static char *
-string_of(const JsonbValue *v)
-{
-	return pnstrdup(v->val.string.val, v->val.string.len);
-}
-
-static bool
-is_key(const JsonbValue *v, const char *name)
-{
-	return v->val.string.len == strlen(name) &&
-		memcmp(v->val.string.val, name, v->val.string.len) == 0;
-}
-
 static void
 read_payload_type(const JsonbValue *v, OutboxSettings *settings)
 {
-	if (v->type != jbvString || outbox_payload_type(string_of(v)) == 0)
+	if (v->type != jbvString || outbox_payload_type(outbox_jsonb_string(v)) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("setting \"payload_type\" must be \"json\", \"text\" or \"bytea\"")));
-	settings->payload_type = string_of(v);
+	settings->payload_type = outbox_jsonb_string(v);
 }
 
 static void
@@ -51,7 +38,7 @@ read_fields(const JsonbValue *v, OutboxSettings *settings)
 	for (int i = 0; i < n; i++)
 	{
 		JsonbValue *name = getIthJsonbValueFromContainer(v->val.binary.data, i);
-		int			field = name->type == jbvString ? outbox_field(string_of(name)) : 0;
+		int			field = name->type == jbvString ? outbox_field(outbox_jsonb_string(name)) : 0;
 
 		if (field == 0)
 			n = -1;
@@ -68,66 +55,47 @@ read_fields(const JsonbValue *v, OutboxSettings *settings)
  * name.
  */
 static const char **
-string_setting(const JsonbValue *key, OutboxSettings *settings)
+string_setting(const char *name, OutboxSettings *settings)
 {
-	return is_key(key, "name") ? &settings->name :
-		is_key(key, "target") ? &settings->target :
-		is_key(key, "redis_key") ? &settings->redis_key :
-		is_key(key, "format") ? &settings->format : NULL;
+	return strcmp(name, "name") == 0 ? &settings->name :
+		strcmp(name, "target") == 0 ? &settings->target :
+		strcmp(name, "redis_key") == 0 ? &settings->redis_key :
+		strcmp(name, "format") == 0 ? &settings->format : NULL;
 }
 
 static void
-read_string(const JsonbValue *key, const JsonbValue *v, const char **setting)
+read_string(const char *name, const JsonbValue *v, const char **setting)
 {
 	if (v->type != jbvString)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("setting \"%s\" must be a string", string_of(key))));
-	*setting = string_of(v);
-}
-
-static void
-unknown_setting(const JsonbValue *key, bool alter, bool is_argument)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown setting \"%s\"", string_of(key)),
-			 is_argument ? errhint("It is an argument of outbox_create_queue().") :
-			 alter ? errhint("Settings are payload_type, fields, name, target, redis_key and format.") :
-			 errhint("Settings are payload_type and fields.")));
+				 errmsg("setting \"%s\" must be a string", name)));
+	*setting = outbox_jsonb_string(v);
 }
 
 OutboxSettings
 outbox_read_settings(const struct varlena *given, bool alter)
 {
 	OutboxSettings settings = {0};
-	Jsonb	   *jsonb;
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	key;
+	JsonbIterator *it = outbox_begin_settings(given, "{\"payload_type\": \"text\"}");
+	char	   *name;
 	JsonbValue	value;
 
-	if (given == NULL)
-		return settings;
-	jsonb = (Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(given));
-	if (!JB_ROOT_IS_OBJECT(jsonb))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("settings must be an object"),
-				 errhint("For example settings => '{\"payload_type\": \"text\"}'.")));
-	it = JsonbIteratorInit(&jsonb->root);
-	(void) JsonbIteratorNext(&it, &value, true);
-	while ((token = JsonbIteratorNext(&it, &key, true)) == WJB_KEY)
+	while (outbox_next_setting(&it, &name, &value))
 	{
-		(void) JsonbIteratorNext(&it, &value, true);
-		if (is_key(&key, "payload_type"))
+		const char **string = string_setting(name, &settings);
+
+		if (strcmp(name, "payload_type") == 0)
 			read_payload_type(&value, &settings);
-		else if (is_key(&key, "fields"))
+		else if (strcmp(name, "fields") == 0)
 			read_fields(&value, &settings);
-		else if (alter && string_setting(&key, &settings) != NULL)
-			read_string(&key, &value, string_setting(&key, &settings));
+		else if (string != NULL && alter)
+			read_string(name, &value, string);
 		else
-			unknown_setting(&key, alter, string_setting(&key, &settings) != NULL);
+			outbox_unknown_setting(name,
+								   string != NULL ? "It is an argument of outbox_create_queue()." :
+								   alter ? "Settings are payload_type, fields, name, target, redis_key and format." :
+								   "Settings are payload_type and fields.");
 	}
 	return settings;
 }

@@ -34,6 +34,7 @@
 #include "api/topic_queues.h"
 
 #include "access/htup_details.h"
+#include "api/given_settings.h"
 #include "api/queue_settings.h"
 #include "catalog.h"
 #include "catalog/pg_language.h"
@@ -215,44 +216,28 @@ set_arg_from_json(CreateCall *call, const char *name, JsonbValue *v)
  * made.
  */
 static bool
-read_settings(Jsonb *settings, CreateCall *call)
+read_settings(const Jsonb *settings, CreateCall *call)
 {
-	JsonbIterator *it;
-	JsonbValue	key;
+	JsonbIterator *it = outbox_begin_settings((const struct varlena *) settings,
+											  "{\"" CREATE_QUEUES "\": {}}");
+	char	   *name;
 	JsonbValue	value;
 	bool		result = false;
 
-	if (!JB_ROOT_IS_OBJECT(settings))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("settings must be an object"),
-				 errhint("For example settings => '{\"" CREATE_QUEUES "\": {}}'.")));
-	it = JsonbIteratorInit(&settings->root);
-	(void) JsonbIteratorNext(&it, &value, true);
-	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+	while (outbox_next_setting(&it, &name, &value))
 	{
-		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
 		JsonbIterator *args;
 
-		(void) JsonbIteratorNext(&it, &value, true);
 		if (strcmp(name, CREATE_QUEUES) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown setting \"%s\"", name),
-					 errhint("The setting is " CREATE_QUEUES ".")));
+			outbox_unknown_setting(name, "The setting is " CREATE_QUEUES ".");
 		if (value.type == jbvNull)
 			continue;
 		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
 			bad_settings("This is not an object.");
 		result = true;
-		args = JsonbIteratorInit(value.val.binary.data);
-		(void) JsonbIteratorNext(&args, &value, true);
-		while (JsonbIteratorNext(&args, &key, true) == WJB_KEY)
-		{
-			(void) JsonbIteratorNext(&args, &value, true);
-			set_arg_from_json(call, pnstrdup(key.val.string.val, key.val.string.len),
-							  &value);
-		}
+		args = outbox_begin_members(value.val.binary.data);
+		while (outbox_next_setting(&args, &name, &value))
+			set_arg_from_json(call, name, &value);
 	}
 	return result;
 }

@@ -94,6 +94,14 @@ eventually { ($redis->cmd('LRANGE', 'l', 0, -1)->[1] // '') eq 'bytes' } 'it com
 is($redis->cmd('LLEN', 'l'), 2, 'once');
 eventually { total('n') eq '8' } 'the total is that of all';
 
+# Queues that were made in one transaction are told apart when one of them is renewed.
+$node->safe_psql($db, q{BEGIN; SELECT create_queue('one'); SELECT create_queue('two'); COMMIT});
+put($node, $db, $_, "to $_") for 'one', 'two';
+eventually { $redis->count('one') == 1 && $redis->count('two') == 1 } 'both flow';
+eventually { @{ $redis->cmd('KEYS', '{one}:outbox:*') } == 1 } 'with a cursor each';
+eventually { $node->psql($db, q{BEGIN; SELECT outbox_drop_queue('one', force => true); SELECT outbox_purge_queue('two', force => true); COMMIT}, on_error_stop => 1) == 0 } 'one is dropped, the other renewed';
+eventually { @{ $redis->cmd('KEYS', '{one}:outbox:*') } == 0 } 'the cursor of what was dropped goes';
+
 # Whoever holds outbox.queue so that the relay can't read it: messages enqueued since
 # wait, and don't go where the queue was.
 altered('n', '{"target": "stream", "redis_key": "s"}', 'a stream again');
@@ -117,12 +125,20 @@ $_->quit for $holder, $writer;
 eventually { payloads('t') eq '"moved"' } 'it comes to the new one';
 is(payloads('s'), '"warm"', 'and never came to the old one');
 
+# Whoever tries again at once asks the relay each time, with staging locked.  Staging is
+# emptied between, and then it is done.
+sql(q{SELECT outbox_enqueue('n', '"last"')});
+eventually { payloads('t') =~ /last/ } 'delivered';
+my $tries = 0;
+do { put($node, $db, 'other', 'passing by') } while try_alter('n', '{"redis_key": "u"}') ne '' && ++$tries < 1000;
+cmp_ok($tries, '<', 1000, 'tried again and again, it is altered');
+
 # A consumer returns a message when the queue is being renamed: nothing was left, and then
 # there is something.  One of the two is too late, and the message comes again.
 sql(q{SELECT create_queue('c', on_failure => 'retry', retry_delay => '2s', consumer_retry => true); SELECT outbox_enqueue('c', 'returned')});
 eventually { payloads('c') eq 'returned' } 'delivered';
 my %entry = @{ $redis->cmd('XRANGE', 'c', '-', '+')->[0][1] };
-eventually { put($node, $db, 'other', 'passing by'); sql(q{SELECT count(*) FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s JOIN outbox.queue AS q ON q.id = s.queue WHERE q.name = 'c'}) eq '0' } 'nothing is left';
+ok(nothing_is_left('c'), 'nothing is left');
 $holder = session($node, $db);
 $holder->query_safe('BEGIN; LOCK TABLE outbox.queue_total IN SHARE MODE');
 my $renaming = fork() // die "fork: $!";

@@ -112,6 +112,16 @@ sql("SELECT outbox_resume_queue('q')");
 like(ended($call), qr/CALL$/, 'it goes on with the queue');
 is(sql('SELECT rows FROM outbox.backfills'), 299, 'to the last row');
 
+# It heeds the limit also while the relay tells nothing.
+eventually { sql("SELECT waiting FROM outbox.queue_status WHERE queue = 'q'") eq '0' } 'nothing waits';
+my $relay = relay_pid($node, $db);
+kill 'STOP', $relay;
+$call = background('{"restart": true, "rows": 10, "max_waiting": 40}');
+eventually { slurp_file("$dir/call") =~ /NOTICE:  the backfill waits while/ } 'it waits for the relay';
+is(sql('SELECT state, rows FROM outbox.backfills'), 'running|40', 'with as many rows as may wait');
+kill 'CONT', $relay;
+like(ended($call), qr/CALL$/, 'it goes on when the relay counts');
+
 # The table, or the capture, goes.
 $holder = session($node, $db);
 $holder->query_safe("BEGIN; UPDATE t SET v = 3 WHERE id = 60");
