@@ -327,6 +327,7 @@ outbox_capture(PG_FUNCTION_ARGS)
 	const char *queue = args[OUTBOX_CAPTURE_QUEUE];
 	char	   *condition = outbox_text_arg(fcinfo, ARG_CONDITION);
 	int			wanted = read_operations(fcinfo);
+	const OutboxCapture *capture;
 	Relation	rel;
 
 	PreventCommandIfReadOnly("outbox_capture()");
@@ -338,8 +339,9 @@ outbox_capture(PG_FUNCTION_ARGS)
 
 	rel = outbox_open_for_trigger(PG_GETARG_OID(ARG_TABLE));
 	outbox_need_right(outbox_queue_use(queue), rel->rd_rel->relowner);
+	capture = outbox_capture_resolve(rel, args);
 	check_not_captured(rel, function, queue, wanted);
-	say_what_is_omitted(outbox_capture_resolve(rel, args), RelationGetRelationName(rel));
+	say_what_is_omitted(capture, RelationGetRelationName(rel));
 	for (int i = 0; i < lengthof(operations); i++)
 		if (wanted & operations[i].type)
 			create_trigger(rel, operations[i].name, queue, condition,
