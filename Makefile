@@ -6,7 +6,7 @@
 #   make demo                    the story, on a throwaway PostgreSQL and Redis
 #   make test                    every test tier
 #   make interop                 unmodified asynq, Watermill, Celery and others at work
-#   make bench                   the ratios in docs/performance.md
+#   make bench                   the ratios in docs/performance.md; PART=latency: some
 #   make indent                  the C code, laid out as PostgreSQL's
 
 EXTENSION = outbox
@@ -25,19 +25,29 @@ OBJS = \
 	src/lock.o \
 	src/owner.o \
 	src/outbox.o \
+	src/published.o \
+	src/published_places.o \
 	src/redis_server.o \
 	src/redis_url.o \
+	src/redis_url_parts.o \
 	src/server_commands.o \
 	src/server_run.o \
 	src/shape.o \
 	src/shmem.o \
 	src/slots.o \
+	src/small_file.o \
 	src/wake.o \
+	src/redis/cluster_map.o \
 	src/redis/connection.o \
 	src/redis/errors.o \
 	src/redis/limits.o \
+	src/redis/lookup.o \
+	src/redis/master.o \
 	src/redis/reply.o \
 	src/redis/resp.o \
+	src/redis/tls.o \
+	src/redis/tls_files.o \
+	src/redis/transport.o \
 	src/store/deferred.o \
 	src/store/emptying.o \
 	src/store/position.o \
@@ -45,11 +55,14 @@ OBJS = \
 	src/store/run.o \
 	src/store/staged_row.o \
 	src/store/staging.o \
+	src/store/staging_insert.o \
+	src/queue/partition.o \
 	src/queue/policy.o \
 	src/queue/queue.o \
 	src/queue/view.o \
 	src/targets/asynq.o \
 	src/targets/celery.o \
+	src/targets/cluster_fault.o \
 	src/targets/commands.o \
 	src/targets/description.o \
 	src/targets/dramatiq.o \
@@ -76,6 +89,7 @@ OBJS = \
 	src/api/capture_payload.o \
 	src/api/capture_settings.o \
 	src/api/capture_sql.o \
+	src/api/cluster_checks.o \
 	src/api/cursors.o \
 	src/api/dead_letters.o \
 	src/api/dumped.o \
@@ -94,8 +108,11 @@ OBJS = \
 	src/api/queue_changed.o \
 	src/api/queue_checks.o \
 	src/api/queue_drop.o \
+	src/api/queue_ids.o \
 	src/api/queue_insert.o \
+	src/api/queue_move.o \
 	src/api/queue_policy.o \
+	src/api/queue_server.o \
 	src/api/queue_settings.o \
 	src/api/queue_status.o \
 	src/api/queue_taken.o \
@@ -105,7 +122,9 @@ OBJS = \
 	src/api/replicated.o \
 	src/api/restore.o \
 	src/api/row_json.o \
+	src/api/server_ddl.o \
 	src/api/server_options.o \
+	src/api/server_status.o \
 	src/api/settings.o \
 	src/api/status.o \
 	src/api/topic_queues.o \
@@ -115,6 +134,7 @@ OBJS = \
 	src/relay/base/hold.o \
 	src/relay/base/latency.o \
 	src/relay/base/link.o \
+	src/relay/base/link_shown.o \
 	src/relay/base/log_allowance.o \
 	src/relay/base/mishap.o \
 	src/relay/base/queues.o \
@@ -123,6 +143,7 @@ OBJS = \
 	src/relay/base/step.o \
 	src/relay/base/turn.o \
 	src/relay/base/wanted.o \
+	src/relay/deliver/basis.o \
 	src/relay/deliver/batch.o \
 	src/relay/deliver/batch_buffer.o \
 	src/relay/deliver/cursor.o \
@@ -132,12 +153,14 @@ OBJS = \
 	src/relay/deliver/judge.o \
 	src/relay/deliver/look.o \
 	src/relay/deliver/lost_messages.o \
+	src/relay/deliver/move.o \
 	src/relay/deliver/plan.o \
 	src/relay/deliver/plan_rows.o \
 	src/relay/deliver/plan_scan.o \
 	src/relay/deliver/queue_state.o \
 	src/relay/deliver/read_cursor.o \
 	src/relay/deliver/reconcile.o \
+	src/relay/deliver/rest.o \
 	src/relay/deliver/retry.o \
 	src/relay/deliver/reused.o \
 	src/relay/deliver/script.o \
@@ -152,23 +175,36 @@ OBJS = \
 	src/relay/consumers/read_position.o \
 	src/relay/consumers/returned.o \
 	src/relay/consumers/streams.o \
+	src/relay/consumers/unread.o \
 	src/relay/upkeep/backlog.o \
+	src/relay/upkeep/publish.o \
 	src/relay/upkeep/delayed.o \
 	src/relay/upkeep/errand.o \
 	src/relay/upkeep/obstacle.o \
 	src/relay/upkeep/evacuate.o \
 	src/relay/upkeep/kept.o \
+	src/relay/upkeep/marks.o \
 	src/relay/upkeep/mend.o \
+	src/relay/upkeep/moved.o \
 	src/relay/upkeep/purge.o \
 	src/relay/upkeep/registers.o \
+	src/relay/upkeep/replicas.o \
+	src/relay/upkeep/replicas_shown.o \
 	src/relay/upkeep/resend.o \
 	src/relay/upkeep/rotate.o \
 	src/relay/upkeep/totals.o \
 	src/relay/answers.o \
 	src/relay/attach.o \
+	src/relay/chores.o \
+	src/relay/cluster.o \
+	src/relay/errand_link.o \
 	src/relay/link_life.o \
+	src/relay/make_link.o \
+	src/relay/nodes.o \
+	src/relay/own_link.o \
 	src/relay/own_run.o \
 	src/relay/refresh.o \
+	src/relay/sentinel.o \
 	src/relay/server_settings.o \
 	src/relay/servers.o \
 	src/relay/relay.o \
@@ -187,9 +223,10 @@ EXTRA_CLEAN = tmp_check output_iso results .build-flags $(SCRIPTS_H) \
 
 PG_CONFIG ?= pg_config
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags-only-I hiredis 2>/dev/null)
+PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags-only-I hiredis openssl 2>/dev/null)
 # pkg-config is optional
-SHLIB_LINK := $(or $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null),-lhiredis)
+SHLIB_LINK := $(or $(shell $(PKG_CONFIG) --libs hiredis 2>/dev/null),-lhiredis) \
+	$(or $(shell $(PKG_CONFIG) --libs openssl 2>/dev/null),-lssl -lcrypto) -lpthread
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -213,6 +250,7 @@ has_header = $(CC) $(CPPFLAGS) -E -include $(1) -x c /dev/null
 	$(call need,command -v readelf,readelf,install binutils)
 	$(call need,$(call has_header,postgres.h),postgres.h,install postgresql-server-dev-$(MAJORVERSION))
 	$(call need,$(call has_header,hiredis/hiredis.h),hiredis/hiredis.h,install libhiredis-dev)
+	$(call need,$(call has_header,openssl/ssl.h),openssl/ssl.h,install libssl-dev)
 ifeq ($(with_llvm),yes)
 	$(call need,command -v $(CLANG),$(CLANG),install $(notdir $(CLANG)) $(or_else))
 	$(call need,command -v $(LLVM_BINPATH)/llvm-lto,$(LLVM_BINPATH)/llvm-lto,install $(notdir $(LLVM_BINPATH:/bin=)) $(or_else))
@@ -221,12 +259,13 @@ endif
 $(OBJS): .build-flags
 $(OBJS:.o=.bc): %.bc: %.o
 
-# A library that lacks hiredis would be built all the same, as the server's
-# symbols are undefined in it anyway; PostgreSQL wouldn't start with it.
+# A library that lacks hiredis or OpenSSL would be built all the same, as the
+# server's symbols are undefined in it anyway; PostgreSQL wouldn't start with it.
 .PHONY: linked
 linked: $(shlib)
-	@readelf -d $< | grep -q 'NEEDED.*\[libhiredis\.' || { rm -f $<; \
-		echo "outbox: $< is not linked with libhiredis, thus removed" >&2; exit 1; }
+	@for lib in hiredis ssl crypto; do \
+		readelf -d $< | grep -q "NEEDED.*\[lib$$lib\." || { rm -f $<; \
+		echo "outbox: $< is not linked with lib$$lib, thus removed" >&2; exit 1; }; done
 all install-lib-shared: | linked
 
 # what TAP tests preload beside outbox, in place; never installed
@@ -260,8 +299,8 @@ SCRIPTS_H = $(DELIVER)/scripts.h
 $(DELIVER)/script.o $(DELIVER)/script.bc: $(SCRIPTS_H)
 $(SCRIPTS_H): $(DELIVER)/apply.lua $(DELIVER)/skip.lua $(DELIVER)/one_message.lua \
 		$(DELIVER)/function.lua $(DELIVER)/commands.lua $(DELIVER)/mark.lua \
-		$(DELIVER)/find.lua $(DELIVER)/remove.lua
-	for script in apply skip function commands mark find remove; do \
+		$(DELIVER)/find.lua $(DELIVER)/remove.lua $(DELIVER)/move.lua
+	for script in apply skip function commands mark find remove move; do \
 		echo "static const char $${script}_script[] ="; \
 		sed '/^-- include one_message.lua$$/r $(DELIVER)/one_message.lua' \
 			$(DELIVER)/$$script.lua | \
@@ -282,7 +321,7 @@ interop:
 	@test/packages interop
 	@test/interop/run
 bench:
-	@test/packages
-	@test/bench/run
+	@test/packages bench
+	@test/bench/run $(PART)
 indent:
 	@test/style/indent

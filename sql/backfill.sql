@@ -29,7 +29,7 @@ CALL outbox_backfill('t', 'r_fill');
 SELECT * FROM come();
 SELECT * FROM fills;
 -- in chunks, each of which is a transaction
-CALL outbox_backfill('t', 'r_fill', '{"rows": 2}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 2}');
 SELECT type, key, dense_rank() OVER (ORDER BY xid) AS chunk FROM captured WHERE seq > (SELECT seq FROM seen) ORDER BY seq;
 SELECT count(*) FROM come();
 SELECT * FROM fills;
@@ -45,7 +45,7 @@ INSERT INTO t SELECT i, i, 'b' || i FROM generate_series(1, 5) AS i;
 ALTER TABLE t DROP b, ADD big bigint DEFAULT 9007199254740993;
 SELECT outbox_capture('t', 'r_fill', columns => '{a,big}', key => '{a}', condition => 'NEW.a % 2 = 1 AND NEW IS NOT NULL', operations => '{insert}', settings => '{"bigint": "text"}');
 SELECT outbox_capture('t', 'r_fill', columns => '{id}', condition => 'OLD.a > 2', operations => '{update,delete}');
-CALL outbox_backfill('t', 'r_fill', '{"rows": 1}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 1}');
 SELECT * FROM come();
 SELECT * FROM fills;
 SELECT outbox_uncapture('t', 'r_fill');
@@ -66,7 +66,7 @@ CREATE TABLE keys (at moment, iv interval, by bytea, f float8, m mood, p pair, d
 INSERT INTO keys SELECT '2026-01-02 03:04:05.000001+00'::timestamptz + g * interval '1 microsecond', '-1 day +00:00:01', decode('005c' || lpad(to_hex(g), 2, '0'), 'hex'), 0.1::float8 + g / 1e15, (ARRAY['sad', 'happy'])[1 + g % 2]::mood,
     row(g, 'x",\')::pair, '0044-03-15 BC', 'NaN', 'a', ARRAY['{"', NULL, g::text] FROM generate_series(1, 20) AS g;
 SELECT outbox_capture('keys', 'r_fill');
-CALL outbox_backfill('keys', 'r_fill', '{"rows": 3}');
+CALL outbox_backfill('keys', 'r_fill', '{"chunk_rows": 3}');
 SELECT count(*), count(DISTINCT key) FROM come();
 SELECT rows FROM fills;
 RESET extra_float_digits;
@@ -97,7 +97,7 @@ CREATE OPERATOR CLASS reverse.word_ops DEFAULT FOR TYPE reverse.word USING btree
 CREATE TABLE words (w reverse.word, n int, PRIMARY KEY (w, n));
 INSERT INTO words SELECT row(w)::reverse.word, n FROM unnest('{b,a,c}'::text[]) AS w, generate_series(1, 3) AS n;
 SELECT outbox_capture('words', 'r_fill');
-CALL outbox_backfill('words', 'r_fill', '{"rows": 2}');
+CALL outbox_backfill('words', 'r_fill', '{"chunk_rows": 2}');
 SELECT key FROM come();
 DROP TABLE words;
 SET client_min_messages = error;
@@ -110,7 +110,7 @@ CREATE TABLE "sch ema"."T""b" (gone int, "I d" int, "sel""ect" int GENERATED ALW
 INSERT INTO "sch ema"."T""b" ("I d") VALUES (1), (2);
 ALTER TABLE "sch ema"."T""b" DROP gone;
 SELECT outbox_capture('"sch ema"."T""b"', 'r_fill');
-CALL outbox_backfill('"sch ema"."T""b"', 'r_fill', '{"rows": 1}');
+CALL outbox_backfill('"sch ema"."T""b"', 'r_fill', '{"chunk_rows": 1}');
 SELECT * FROM come();
 DROP SCHEMA "sch ema" CASCADE;
 
@@ -123,7 +123,7 @@ ALTER TABLE parts ATTACH PARTITION parts_2 FOR VALUES FROM ('2026-07-01') TO ('2
 INSERT INTO parts VALUES (1, '2026-02-01', 'a'), (2, '2026-08-01', 'b'), (3, '2026-02-01', 'c');
 SELECT outbox_capture('parts', 'r_fill');
 CALL outbox_backfill('parts_1', 'r_fill');
-CALL outbox_backfill('parts', 'r_fill', '{"rows": 2}');
+CALL outbox_backfill('parts', 'r_fill', '{"chunk_rows": 2}');
 SELECT * FROM come();
 CREATE TABLE up (id int PRIMARY KEY);
 CREATE TABLE down () INHERITS (up);
@@ -159,24 +159,24 @@ DROP TABLE l;
 CREATE TABLE t (id int PRIMARY KEY, v text, w text);
 INSERT INTO t SELECT i, 'v', NULL FROM generate_series(1, 4) AS i;
 SELECT outbox_capture('t', 'r_fill', condition => '10 / (NEW.id - 3) <> 1000', operations => '{insert}');
-CALL outbox_backfill('t', 'r_fill', '{"rows": 2}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 2}');
 SELECT * FROM fills WHERE table_name = 't'::regclass;
 ALTER TABLE t RENAME id TO number;
 SET client_min_messages = notice;
 UPDATE t SET number = 5 WHERE number = 3;
-CALL outbox_backfill('t', 'r_fill', '{"rows": 2}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 2}');
 SET client_min_messages = warning;
 SELECT payload FROM come();
 -- another primary key
 SELECT outbox_uncapture('t', 'r_fill');
 SELECT outbox_capture('t', 'r_fill', condition => '10 / (NEW.number - 4) <> 1000', operations => '{insert}');
-CALL outbox_backfill('t', 'r_fill', '{"rows": 1}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 1}');
 SELECT outbox_uncapture('t', 'r_fill');
 ALTER TABLE t ALTER number TYPE bigint;
 SELECT outbox_capture('t', 'r_fill');
 CALL outbox_backfill('t', 'r_fill');
 DELETE FROM t WHERE number = 4;
-CALL outbox_backfill('t', 'r_fill', '{"restart": true, "rows": 1}');
+CALL outbox_backfill('t', 'r_fill', '{"restart": true, "chunk_rows": 1}');
 SELECT count(*) FROM captured WHERE seq > (SELECT seq FROM seen);
 SELECT count(*) FROM come();
 -- stop: nothing is at work here
@@ -191,9 +191,9 @@ CALL outbox_backfill('seen', 'r_fill');
 CALL outbox_backfill('captured', 'r_fill');
 CALL outbox_backfill('t', 'r_fill', '[]');
 CALL outbox_backfill('t', 'r_fill', '{"chunk": 1}');
-CALL outbox_backfill('t', 'r_fill', '{"rows": 0}');
-CALL outbox_backfill('t', 'r_fill', '{"rows": 1e30}');
-CALL outbox_backfill('t', 'r_fill', '{"rows": "1"}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 0}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": 1e30}');
+CALL outbox_backfill('t', 'r_fill', '{"chunk_rows": "1"}');
 CALL outbox_backfill('t', 'r_fill', '{"max_waiting": 0}');
 CALL outbox_backfill('t', 'r_fill', '{"restart": 1}');
 SELECT outbox_stop_backfill('t', NULL);

@@ -45,8 +45,8 @@ INSERT INTO outbox.dead_letter
            NULL, NULL, NULL, payload::bytea, NULL, NULL, 'expired', NULL, '2001-01-05'
     FROM outbox.queue, (VALUES ('b', '\xff00'), ('j', '{"a": 1}')) AS v (kind, payload)
     WHERE name = 'l_other';
-SELECT queue, payload, payload_text, why, error, first_failed_at, last_failed_at, history
-FROM outbox.dead_letters WHERE queue = 'l_other' ORDER BY payload_text;
+SELECT queue, payload, payload_type, reason, last_error, first_failed_at, last_failed_at, history
+FROM outbox.dead_letters WHERE queue = 'l_other' ORDER BY payload_type;
 
 -- replay: the same message with a new number, and its history goes on
 BEGIN;
@@ -98,7 +98,7 @@ SELECT outbox_replay_queue('l_queue', max => 2);
 SELECT outbox_replay_queue('l_queue');
 SELECT outbox_replay_queue('l_queue');
 SELECT payload FROM staged;
-SELECT queue, payload_text FROM outbox.dead_letters;
+SELECT queue, payload FROM outbox.dead_letters;
 ROLLBACK;
 SELECT outbox_replay_queue('l_queue');
 SELECT count(*) FROM staged;

@@ -205,8 +205,6 @@ TABLE made;
 \x
 SELECT outbox_drop_queue(name, true) FROM made;
 SELECT outbox_unforward_watermill('topic');
-SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "asynq", "options": {"max_retry": 3}}}');
-SELECT outbox_unforward_watermill('topic');
 SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "stream", "maxlen": 10, "on_failure": "dead_letter", "consumer_retry": true}}');
 SELECT publish('r_made');
 SELECT name, target, maxlen, consumer_retry, staged FROM made;
@@ -233,6 +231,9 @@ SELECT outbox_forward_watermill('topic', '{"create_queues": {"format": "raw"}}')
 SELECT outbox_forward_watermill('topic', '{"create_queues": {"options": {"retry": 1}}}');
 SELECT outbox_forward_watermill('topic', '{"create_queues": {"settings": {"payload_type": "blob"}}}');
 SELECT outbox_forward_watermill('topic', '{"create_queues": {"settings": []}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "stream", "settings": {"payload_type": "text"}}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "asynq", "options": {"max_retry": 3}}}');
+SELECT outbox_forward_watermill('topic', '{"create_queues": {"target": "commands", "options": {"commands": [["PUBLISH", "{redis_key}", "{payload}"]]}}}');
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'topic'::regclass;
 
 -- privileges: who sets it up, and whoever owns the table when a queue is made

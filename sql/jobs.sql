@@ -68,7 +68,7 @@ INSERT INTO outbox.dead_letter
     SELECT s.*, 'refused', 'ERR no', now() FROM outbox.staging_1 AS s JOIN outbox.queue AS q ON q.id = s.queue AND q.name = 'j_celery'
     UNION ALL
     SELECT s.*, 'refused', 'ERR no', now() FROM outbox.staging_2 AS s JOIN outbox.queue AS q ON q.id = s.queue AND q.name = 'j_celery';
-SELECT payload_text, payload_text::jsonb ->> 'task' AS task FROM outbox.dead_letters WHERE queue = 'j_celery' ORDER BY enqueued_at, id;
+SELECT payload, payload ->> 'task' AS task FROM outbox.dead_letters WHERE queue = 'j_celery' ORDER BY enqueued_at, id;
 
 -- refused: what the helpers let pass, and what is no description
 \x on

@@ -36,7 +36,8 @@ COMMENT ON SCHEMA outbox IS
 'tables and views of the outbox extension';
 
 /*
- * Queues. Messages refer to a queue by its id, which is never used again.
+ * Queues. Messages refer to a queue by its id, which is never used again; those of
+ * a queue with n partitions by one of the n ids from the queue's on.
  */
 
 CREATE SEQUENCE outbox.queue_id AS integer;
@@ -65,6 +66,7 @@ CREATE TABLE outbox.queue (
     fields      text[],
     server      text,
     partitions  integer NOT NULL DEFAULT 1,
+    moving_from text,
     CONSTRAINT queue_pkey PRIMARY KEY (id),
     CONSTRAINT queue_name_key UNIQUE (name),
     CONSTRAINT queue_target_check CHECK
@@ -81,6 +83,7 @@ CREATE TABLE outbox.queue (
     CONSTRAINT queue_payload_type_check CHECK (payload_type IN ('json', 'text', 'bytea')),
     CONSTRAINT queue_fields_check CHECK (fields <@ '{enqueued_at, queue}'),
     CONSTRAINT queue_partitions_check CHECK (partitions BETWEEN 1 AND 1024),
+    CONSTRAINT queue_ids EXCLUDE USING gist (int4range(id, id + partitions) WITH &&),
     CONSTRAINT queue_consumer_retry_check CHECK
         (NOT consumer_retry OR (target = 'stream' AND on_failure <> 'block'))
 );
@@ -91,7 +94,7 @@ REVOKE ALL ON TABLE outbox.queue FROM PUBLIC;
 COMMENT ON TABLE outbox.queue IS
 'queues: named destinations with their settings';
 COMMENT ON COLUMN outbox.queue.id IS
-'number by which messages refer to the queue';
+'number by which messages refer to the queue, or to its first partition';
 COMMENT ON COLUMN outbox.queue.name IS
 'name of the queue, as outbox_enqueue() is called with it';
 COMMENT ON COLUMN outbox.queue.target IS
@@ -127,9 +130,13 @@ COMMENT ON COLUMN outbox.queue.payload_type IS
 COMMENT ON COLUMN outbox.queue.fields IS
 'for stream, list and publish: what a message says beside itself, enqueued_at (milliseconds since 1970) and queue (its name); or null';
 COMMENT ON COLUMN outbox.queue.server IS
-'for a later version: name of the server that the queue is delivered to; null for that of outbox.redis_url';
+'name of the foreign server that the queue is delivered to; null for outbox_default, or outbox.redis_url without such a server';
 COMMENT ON COLUMN outbox.queue.partitions IS
-'for a later version: the number of streams, lists or channels that the queue is spread over';
+'number of streams, lists or channels that the queue is spread over, each with the order of its keys';
+COMMENT ON COLUMN outbox.queue.moving_from IS
+'name of the server that the queue was delivered to before, while its cursor has not been moved from there; null if it does not move';
+COMMENT ON INDEX outbox.queue_ids IS
+'no two queues have the same id, or one that the other''s partitions have';
 COMMENT ON INDEX outbox.queue_consumer_key IS
 'consumers of a stream return messages to one queue only';
 
@@ -370,16 +377,19 @@ COMMENT ON COLUMN outbox.queue_total.cursor_count IS
 
 CREATE TABLE outbox.consumer_position (
     queue       integer NOT NULL,
+    address     text COLLATE "C" NOT NULL,
     redis_key   text COLLATE "C" NOT NULL,
     retry_id    text COLLATE "C" NOT NULL,
     dead_id     text COLLATE "C" NOT NULL,
-    CONSTRAINT consumer_position_pkey PRIMARY KEY (queue)
+    CONSTRAINT consumer_position_pkey PRIMARY KEY (queue, address)
 ) WITH (fillfactor = 20);
 REVOKE ALL ON TABLE outbox.consumer_position FROM PUBLIC;
 COMMENT ON TABLE outbox.consumer_position IS
 'how far the relay has read the streams in which consumers return messages; updated in the transaction that records what was read';
 COMMENT ON COLUMN outbox.consumer_position.queue IS
 'the queue''s id';
+COMMENT ON COLUMN outbox.consumer_position.address IS
+'the Redis in which they are: host, port and database';
 COMMENT ON COLUMN outbox.consumer_position.redis_key IS
 'the queue''s stream';
 COMMENT ON COLUMN outbox.consumer_position.retry_id IS
@@ -506,12 +516,17 @@ COMMENT ON COLUMN outbox.relay_state.restored IS
  */
 
 CREATE TABLE outbox.delivery (
+    one         boolean NOT NULL DEFAULT true,
     enabled     boolean NOT NULL,
-    since       timestamptz NOT NULL DEFAULT now()
+    since       timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT delivery_pkey PRIMARY KEY (one),
+    CONSTRAINT delivery_one_check CHECK (one)
 );
 REVOKE ALL ON TABLE outbox.delivery FROM PUBLIC;
 COMMENT ON TABLE outbox.delivery IS
 'what outbox_enable() was told last: no row, or one';
+COMMENT ON COLUMN outbox.delivery.one IS
+'true, as there is one row at most';
 COMMENT ON COLUMN outbox.delivery.enabled IS
 'false: messages are staged and not delivered';
 COMMENT ON COLUMN outbox.delivery.since IS
@@ -584,21 +599,32 @@ COMMENT ON FUNCTION outbox.moved_dead_letters() IS
 
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.queue_id', '');
+/*
+ * Each message once: as the dump's snapshot sees it, the latest place first; what it
+ * sees nowhere as it is now. Both queries read, and so lock, staging: it is not
+ * emptied between them.
+ */
 SELECT pg_catalog.pg_extension_config_dump('outbox.deferred', $$
     WHERE false
     UNION ALL SELECT s.*, 'restored', NULL
     FROM (SELECT * FROM outbox.staging_1 UNION ALL SELECT * FROM outbox.staging_2) AS s
-    WHERE NOT EXISTS (SELECT FROM outbox.dead_letter AS d WHERE d.queue = s.queue AND d.seq = s.seq AND d.id = s.id)
+    WHERE NOT EXISTS (SELECT FROM outbox.deferred AS d WHERE d.queue = s.queue AND d.seq = s.seq AND d.id = s.id)
+        AND NOT EXISTS (SELECT FROM outbox.dead_letter AS d WHERE d.queue = s.queue AND d.seq = s.seq AND d.id = s.id)
     UNION ALL SELECT xid, seq, enqueued_at, id, lsn, queue, attempts, kind, type, key, headers, payload,
         history, options, 'restored', CASE WHEN reason IN ('delayed', 'restored') THEN due_at END
-    FROM (SELECT * FROM outbox.deferred UNION ALL SELECT * FROM outbox.moved_messages()) AS d
+    FROM (SELECT * FROM outbox.deferred
+          UNION ALL SELECT * FROM outbox.moved_messages() AS m
+          WHERE NOT EXISTS (SELECT FROM (SELECT queue, seq, id FROM outbox.staging_1 UNION ALL SELECT queue, seq, id FROM outbox.staging_2
+                  UNION ALL SELECT queue, seq, id FROM outbox.deferred UNION ALL SELECT queue, seq, id FROM outbox.dead_letter) AS d WHERE d.queue = m.queue AND d.seq = m.seq AND d.id = m.id)) AS d
     WHERE reason <> 'applied'$$);
 SELECT pg_catalog.pg_extension_config_dump('outbox.dead_letter', $$
     WHERE false
     UNION ALL SELECT xid, seq, enqueued_at, id, '0/0', queue, attempts, kind, type, key, headers, payload,
         history, options, reason, error, dead_at, false, NULL
     FROM (SELECT * FROM outbox.dead_letter WHERE gone_at IS NULL
-          UNION ALL SELECT * FROM outbox.moved_dead_letters()) AS d$$);
+          UNION ALL SELECT * FROM outbox.moved_dead_letters() AS m
+          WHERE NOT EXISTS (SELECT FROM (SELECT queue, seq, id FROM outbox.staging_1 UNION ALL SELECT queue, seq, id FROM outbox.staging_2
+                  UNION ALL SELECT queue, seq, id FROM outbox.deferred UNION ALL SELECT queue, seq, id FROM outbox.dead_letter) AS d WHERE d.queue = m.queue AND d.seq = m.seq AND d.id = m.id)) AS d$$);
 SELECT pg_catalog.pg_extension_config_dump('outbox.returned', '');
 SELECT pg_catalog.pg_extension_config_dump('outbox.returned_n', '');
 
@@ -738,14 +764,14 @@ CREATE FUNCTION @extschema@.outbox_create_queue(
     if_not_exists boolean DEFAULT false)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_create_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean, jsonb, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_create_queue(text, text, text, text, bigint, text, integer, interval, double precision, interval, interval, jsonb, boolean, jsonb, boolean) IS
-'create a queue; redis_key defaults to the queue''s name; settings are payload_type (json, text or bytea) and fields (an array of enqueued_at and queue)';
+'create a queue; redis_key defaults to the queue''s name; settings are payload_type (json, text or bytea), fields (an array of enqueued_at and queue) and server (the name of a foreign server on which the caller has USAGE)';
 
 CREATE FUNCTION @extschema@.outbox_alter_queue(
-    name text,
+    queue text,
     on_failure text DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
     retry_delay interval DEFAULT NULL,
@@ -758,14 +784,14 @@ CREATE FUNCTION @extschema@.outbox_alter_queue(
     settings jsonb DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_alter_queue';
 REVOKE ALL ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_alter_queue(text, text, integer, interval, double precision, interval, interval, bigint, jsonb, boolean, jsonb) IS
-'change settings of a queue; null leaves a setting as it is; expires_after 0, maxlen 0 and options {} mean none; settings are payload_type and fields, and, while nothing of the queue is left, name, target, redis_key and format';
+'change settings of a queue; null leaves a setting as it is; expires_after 0, maxlen 0 and options {} mean none; settings are payload_type, fields, server (with server_force: without the old server), and, while nothing of the queue is left, name, target, redis_key and format';
 
 CREATE FUNCTION @extschema@.outbox_pause_queue(
-    name text)
+    queue text)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -775,7 +801,7 @@ COMMENT ON FUNCTION @extschema@.outbox_pause_queue(text) IS
 'stop the delivery of a queue; messages can still be enqueued';
 
 CREATE FUNCTION @extschema@.outbox_resume_queue(
-    name text)
+    queue text)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -785,7 +811,7 @@ COMMENT ON FUNCTION @extschema@.outbox_resume_queue(text) IS
 'resume the delivery of a paused queue';
 
 CREATE FUNCTION @extschema@.outbox_drop_queue(
-    name text,
+    queue text,
     force boolean DEFAULT false)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -1045,7 +1071,7 @@ CREATE FUNCTION @extschema@.outbox_cancel(
     AS 'MODULE_PATHNAME', 'outbox_cancel';
 REVOKE ALL ON FUNCTION @extschema@.outbox_cancel(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_cancel(uuid) IS
-'cancel a message that is not due yet, of a queue that the caller may enqueue to; returns false if there is none';
+'cancel the messages with this id that are not due yet, in queues that the caller may enqueue to; an error if all of them are in others; returns false if there is none';
 
 CREATE FUNCTION @extschema@.outbox_cancel_key(
     queue text,
@@ -1216,7 +1242,7 @@ CREATE PROCEDURE @extschema@.outbox_backfill(
     AS 'MODULE_PATHNAME', 'outbox_backfill';
 REVOKE ALL ON PROCEDURE @extschema@.outbox_backfill(regclass, text, jsonb) FROM PUBLIC;
 COMMENT ON PROCEDURE @extschema@.outbox_backfill(regclass, text, jsonb) IS
-'enqueue the rows that a captured table has, beside its changes; goes on where the last call has ended; settings are rows (of a transaction), max_waiting and restart';
+'enqueue the rows that a captured table has, beside its changes; goes on where the last call has ended; settings are chunk_rows (of a transaction), max_waiting and restart';
 
 CREATE FUNCTION @extschema@.outbox_stop_backfill(
     table_name regclass,
@@ -1268,20 +1294,21 @@ COMMENT ON FUNCTION outbox.server_options(text[], oid) IS
 CREATE FOREIGN DATA WRAPPER outbox VALIDATOR outbox.server_options;
 REVOKE ALL ON FOREIGN DATA WRAPPER outbox FROM PUBLIC;
 COMMENT ON FOREIGN DATA WRAPPER outbox IS
-'servers to which messages are delivered; server outbox_default takes the place of outbox.redis_url';
+'servers to which messages are delivered; server outbox_default takes the place of outbox.redis_url, a queue may name another one';
 
 CREATE FUNCTION @extschema@.outbox_gone_cursors(
     OUT name text,
     OUT database oid,
     OUT last_used timestamptz,
-    OUT removable boolean)
+    OUT removable boolean,
+    OUT server text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'outbox_gone_cursors';
 REVOKE ALL ON FUNCTION @extschema@.outbox_gone_cursors() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_gone_cursors() IS
-'cursors in this database''s Redis that belong to databases of this server that do not exist any more, and whether outbox_remove_cursor() removes them';
+'cursors on the servers of this database''s queues that belong to databases of this server that do not exist any more, and whether outbox_remove_cursor() removes them';
 
 CREATE FUNCTION @extschema@.outbox_remove_cursor(
     name text)
@@ -1307,7 +1334,7 @@ CREATE FUNCTION @extschema@.outbox_release(
     AS 'MODULE_PATHNAME', 'outbox_release';
 REVOKE ALL ON FUNCTION @extschema@.outbox_release(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.outbox_release(text) IS
-'deliver what is held for this reason, which outbox.status shows: restored, copy, set back, foreign or fenced; returns how many messages will be delivered and to which address';
+'deliver what is held for this reason, which outbox.status shows: restored, copy, set back, foreign or fenced; returns how many messages will be delivered and to which address, or addresses';
 
 CREATE FUNCTION @extschema@.outbox_enable(
     enabled boolean)
@@ -1338,7 +1365,9 @@ CREATE FUNCTION outbox.relay_status(
     OUT staging_kept_by text,
     OUT staging_kept_since timestamptz,
     OUT server text,
-    OUT address text)
+    OUT address text,
+    OUT replicas_behind text,
+    OUT replicas_behind_since timestamptz)
     RETURNS record
     LANGUAGE c VOLATILE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'outbox_relay_status';
@@ -1380,10 +1409,63 @@ COMMENT ON COLUMN outbox.status.staging_kept_since IS
 COMMENT ON COLUMN outbox.status.server IS
 'the foreign server that gets the messages; null if it is that of outbox.redis_url';
 COMMENT ON COLUMN outbox.status.address IS
+'where that is: host, port and database; where Sentinels know it, also who names it';
+COMMENT ON COLUMN outbox.status.replicas_behind IS
+'with wait_replicas: why messages that Redis has are not delivered yet; null if enough replicas have them';
+COMMENT ON COLUMN outbox.status.replicas_behind_since IS
+'since when that is so';
+
+CREATE FUNCTION outbox.server_stats(
+    OUT server text,
+    OUT address text,
+    OUT state text,
+    OUT since timestamptz,
+    OUT why text,
+    OUT last_error text,
+    OUT last_error_at timestamptz,
+    OUT last_success timestamptz,
+    OUT queues integer,
+    OUT waiting bigint,
+    OUT delivered bigint)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 2
+    AS 'MODULE_PATHNAME', 'outbox_server_stats';
+REVOKE ALL ON FUNCTION outbox.server_stats() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.server_stats() IS
+'servers that queues are delivered to, for view outbox.server_status';
+
+CREATE VIEW outbox.server_status AS
+    SELECT * FROM outbox.server_stats();
+REVOKE ALL ON outbox.server_status FROM PUBLIC;
+COMMENT ON VIEW outbox.server_status IS
+'state of each server that queues are delivered to; no rows without a relay, at most 64';
+COMMENT ON COLUMN outbox.server_status.server IS
+'name of the foreign server; null if it is that of outbox.redis_url';
+COMMENT ON COLUMN outbox.server_status.address IS
 'where that is: host, port and database';
+COMMENT ON COLUMN outbox.server_status.state IS
+'running, waiting for redis, waiting for standby, starting; the relay''s state while that is held, fenced or disabled';
+COMMENT ON COLUMN outbox.server_status.since IS
+'when the server got into this state';
+COMMENT ON COLUMN outbox.server_status.why IS
+'the reason, if there is one';
+COMMENT ON COLUMN outbox.server_status.last_error IS
+'last error of this server or of the network to it';
+COMMENT ON COLUMN outbox.server_status.last_error_at IS
+'when last_error happened';
+COMMENT ON COLUMN outbox.server_status.last_success IS
+'when the server last acknowledged a message';
+COMMENT ON COLUMN outbox.server_status.queues IS
+'number of queues that are delivered to this server';
+COMMENT ON COLUMN outbox.server_status.waiting IS
+'number of messages of these queues that are committed and not delivered yet, counted about once a second';
+COMMENT ON COLUMN outbox.server_status.delivered IS
+'total of messages delivered of these queues';
 
 CREATE FUNCTION outbox.queue_stats(
+    partitions boolean,
     OUT queue integer,
+    OUT partition integer,
     OUT state text,
     OUT since timestamptz,
     OUT why text,
@@ -1393,7 +1475,7 @@ CREATE FUNCTION outbox.queue_stats(
     OUT expired bigint,
     OUT waiting bigint,
     OUT delayed bigint,
-    OUT held bigint,
+    OUT retrying bigint,
     OUT dead bigint,
     OUT oldest interval,
     OUT last_error text,
@@ -1404,9 +1486,23 @@ CREATE FUNCTION outbox.queue_stats(
     RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
     AS 'MODULE_PATHNAME', 'outbox_queue_stats';
-REVOKE ALL ON FUNCTION outbox.queue_stats() FROM PUBLIC;
-COMMENT ON FUNCTION outbox.queue_stats() IS
-'figures that the relay has published about queues, for view outbox.queue_status';
+REVOKE ALL ON FUNCTION outbox.queue_stats(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION outbox.queue_stats(boolean) IS
+'figures that the relay has published about queues, or about each of their partitions, for views outbox.queue_status and outbox.partition_status';
+
+CREATE FUNCTION outbox.partition_rows(
+    OUT id integer,
+    OUT queue text,
+    OUT partition integer,
+    OUT redis_key text,
+    OUT slot integer)
+    RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'outbox_partition_rows';
+REVOKE ALL ON FUNCTION outbox.partition_rows() FROM PUBLIC;
+COMMENT ON FUNCTION outbox.partition_rows() IS
+'partitions of all queues, for views outbox.partitions and outbox.partition_status';
 
 /*
  * While the relay is not running as it should, its state is shown as the state
@@ -1425,14 +1521,14 @@ CREATE VIEW outbox.queue_status AS
            CASE WHEN q.paused_at IS NOT NULL THEN NULL
                 WHEN r.state <> 'running' THEN r.why
                 ELSE s.why END AS why,
-           s.delivered + s.waiting + s.held + s.dead_lettered + s.delayed AS enqueued,
+           s.delivered + s.waiting + s.delayed + s.retrying + s.dead_lettered AS enqueued,
            coalesce(s.delivered, t.delivered, 0) AS delivered,
            coalesce(s.failed, t.failed, 0) AS failed,
            coalesce(s.dead_lettered, t.dead_lettered, 0) AS dead_lettered,
            coalesce(s.expired, t.expired, 0) AS expired,
            s.waiting,
-           s.delayed AS deferred,
-           s.held,
+           s.delayed,
+           s.retrying,
            s.dead AS dead_letters,
            s.oldest,
            s.last_error,
@@ -1442,21 +1538,25 @@ CREATE VIEW outbox.queue_status AS
            s.latency_p99
     FROM outbox.queue AS q
     CROSS JOIN outbox.relay_status() AS r
-    LEFT JOIN outbox.queue_stats() AS s ON s.queue = q.id
-    LEFT JOIN outbox.queue_total AS t ON t.queue = q.id;
+    LEFT JOIN outbox.queue_stats(false) AS s ON s.queue = q.id
+    CROSS JOIN LATERAL (
+        SELECT sum(t.delivered)::bigint AS delivered, sum(t.failed)::bigint AS failed,
+               sum(t.dead_lettered)::bigint AS dead_lettered, sum(t.expired)::bigint AS expired
+        FROM outbox.queue_total AS t
+        WHERE t.queue BETWEEN q.id AND q.id + q.partitions - 1) AS t;
 REVOKE ALL ON outbox.queue_status FROM PUBLIC;
 COMMENT ON VIEW outbox.queue_status IS
 'state of the delivery of each queue''s messages, one row for each queue';
 COMMENT ON COLUMN outbox.queue_status.queue IS
 'the queue''s name';
 COMMENT ON COLUMN outbox.queue_status.state IS
-'flowing, blocked, paused or starting; the relay''s state while the relay is not running; null if it is not known';
+'flowing, blocked, paused or starting; waiting for redis while the queue''s server is away; the relay''s state while the relay is not running; null if it is not known';
 COMMENT ON COLUMN outbox.queue_status.since IS
 'when the queue got into this state';
 COMMENT ON COLUMN outbox.queue_status.why IS
 'the reason, if there is one';
 COMMENT ON COLUMN outbox.queue_status.enqueued IS
-'total of messages: delivered, waiting, held, deferred and given up; a message that was replayed or returned by a consumer counts again';
+'total of messages: delivered, waiting, delayed, retrying and given up; a message that was replayed or returned by a consumer counts again';
 COMMENT ON COLUMN outbox.queue_status.delivered IS
 'total of messages delivered';
 COMMENT ON COLUMN outbox.queue_status.failed IS
@@ -1467,9 +1567,9 @@ COMMENT ON COLUMN outbox.queue_status.expired IS
 'total of messages that were too old when their turn came';
 COMMENT ON COLUMN outbox.queue_status.waiting IS
 'number of messages that are committed and whose turn has not come; this column and the next three are counted about once a second';
-COMMENT ON COLUMN outbox.queue_status.deferred IS
+COMMENT ON COLUMN outbox.queue_status.delayed IS
 'number of messages that are not due yet';
-COMMENT ON COLUMN outbox.queue_status.held IS
+COMMENT ON COLUMN outbox.queue_status.retrying IS
 'number of messages that were refused and are tried again, and of those with the same key that wait behind them';
 COMMENT ON COLUMN outbox.queue_status.dead_letters IS
 'number of dead letters';
@@ -1487,6 +1587,77 @@ COMMENT ON COLUMN outbox.queue_status.latency_p99 IS
 '99th percentile of the seconds from enqueueing to delivery, of messages that were delivered recently';
 
 /*
+ * Partitions: where consumers find them, and how each of them is. A queue without
+ * the setting has one, which is the queue itself.
+ */
+
+CREATE VIEW outbox.partitions AS
+    SELECT p.queue, p.partition, p.redis_key, p.slot
+    FROM outbox.partition_rows() AS p;
+REVOKE ALL ON outbox.partitions FROM PUBLIC;
+COMMENT ON VIEW outbox.partitions IS
+'partitions of each queue, for consumers: one row for each stream, list or channel';
+COMMENT ON COLUMN outbox.partitions.queue IS
+'the queue''s name';
+COMMENT ON COLUMN outbox.partitions.partition IS
+'the partition''s number, from 0 on';
+COMMENT ON COLUMN outbox.partitions.redis_key IS
+'name of the partition''s stream, list or channel in Redis';
+COMMENT ON COLUMN outbox.partitions.slot IS
+'slot of redis_key in Redis Cluster';
+
+CREATE VIEW outbox.partition_status AS
+    SELECT p.queue,
+           p.partition,
+           p.redis_key,
+           CASE WHEN q.paused_at IS NOT NULL THEN 'paused'
+                WHEN r.state <> 'running' THEN r.state
+                ELSE s.state END AS state,
+           CASE WHEN q.paused_at IS NOT NULL THEN q.paused_at
+                WHEN r.state <> 'running' THEN r.since
+                ELSE s.since END AS since,
+           CASE WHEN q.paused_at IS NOT NULL THEN NULL
+                WHEN r.state <> 'running' THEN r.why
+                ELSE s.why END AS why,
+           coalesce(s.delivered, t.delivered, 0) AS delivered,
+           coalesce(s.failed, t.failed, 0) AS failed,
+           coalesce(s.dead_lettered, t.dead_lettered, 0) AS dead_lettered,
+           s.waiting,
+           s.delayed,
+           s.retrying,
+           s.dead AS dead_letters,
+           s.oldest,
+           s.last_error,
+           s.last_error_at,
+           s.last_success,
+           s.latency_p50,
+           s.latency_p99
+    FROM outbox.partition_rows() AS p
+    JOIN outbox.queue AS q ON q.id = p.id
+    CROSS JOIN outbox.relay_status() AS r
+    LEFT JOIN outbox.queue_stats(true) AS s ON s.queue = p.id AND s.partition = p.partition
+    LEFT JOIN outbox.queue_total AS t ON t.queue = p.id + p.partition;
+REVOKE ALL ON outbox.partition_status FROM PUBLIC;
+COMMENT ON VIEW outbox.partition_status IS
+'state of the delivery of each partition''s messages; its columns are those of outbox.queue_status, which adds them up';
+DO $$
+DECLARE
+    name name;
+BEGIN
+    FOR name IN SELECT attname FROM pg_catalog.pg_attribute
+        WHERE attrelid = 'outbox.partition_status'::regclass AND attname NOT IN ('partition', 'redis_key')
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN outbox.partition_status.%I IS %L', name, col_description('outbox.queue_status'::regclass,
+            (SELECT attnum FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = 'outbox.queue_status'::regclass AND a.attname = name)));
+    END LOOP;
+END;
+$$;
+COMMENT ON COLUMN outbox.partition_status.partition IS
+'the partition''s number, from 0 on';
+COMMENT ON COLUMN outbox.partition_status.redis_key IS
+'name of the partition''s stream, list or channel in Redis';
+
+/*
  * Settings as outbox_create_queue() takes them. Options are shown as everybody
  * can read the sources of functions: they are no place for secrets.
  */
@@ -1498,6 +1669,7 @@ CREATE VIEW outbox.queue_settings AS
            q.format,
            q.payload_type,
            q.fields,
+           q.partitions,
            q.maxlen,
            q.on_failure,
            q.max_attempts,
@@ -1507,6 +1679,8 @@ CREATE VIEW outbox.queue_settings AS
            q.expires_after,
            q.consumer_retry,
            q.options,
+           q.server,
+           q.moving_from,
            q.created_at,
            outbox.queue_view(q.name)::text AS view
     FROM outbox.queue AS q;
@@ -1558,7 +1732,7 @@ COMMENT ON FUNCTION outbox.reset_turn_stats() IS
 CREATE VIEW outbox.longest_turns AS
     SELECT t.step, t.clock, t.ms, t.at, q.name AS queue, t.rows
     FROM outbox.turn_stats() AS t
-    LEFT JOIN outbox.queue AS q ON q.id = t.queue;
+    LEFT JOIN outbox.queue AS q ON t.queue BETWEEN q.id AND q.id + q.partitions - 1;
 REVOKE ALL ON outbox.longest_turns FROM PUBLIC;
 COMMENT ON VIEW outbox.longest_turns IS
 'the longest turns of the relay''s loop since it started or outbox.reset_turn_stats(): for how long the relay did nothing else; turns under a millisecond are left out';
@@ -1579,18 +1753,24 @@ COMMENT ON COLUMN outbox.longest_turns.rows IS
  * Dead letters for users. They have payloads, so pg_monitor may not read them.
  */
 
+CREATE FUNCTION outbox.readable_payload(payload bytea, kind "char") RETURNS json
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'outbox_readable_payload_sql';
+COMMENT ON FUNCTION outbox.readable_payload(bytea, "char") IS
+'a payload as views show it; it is for all, as it sees what it is given and nothing else';
+
 CREATE VIEW outbox.dead_letters AS
-    SELECT d.id,
-           q.name AS queue,
+    SELECT q.name AS queue,
+           d.reason,
+           d.id,
            d.type,
            d.key,
-           d.payload,
-           CASE WHEN d.kind IN ('t', 'j') THEN convert_from(d.payload, 'UTF8') END AS payload_text,
            d.headers,
-           d.reason AS why,
-           d.error,
-           d.attempts,
+           outbox.readable_payload(d.payload, d.kind) AS payload,
+           CASE d.kind WHEN 'j' THEN 'json' WHEN 't' THEN 'text' ELSE 'bytea' END AS payload_type,
            d.enqueued_at,
+           d.attempts::integer AS attempts,
+           d.error AS last_error,
            (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired" || @.reason == "consumer").at')
                ->> 0)::timestamptz AS first_failed_at,
            (jsonb_path_query_array(d.history, '$[*] ? (@.reason == "refused" || @.reason == "expired" || @.reason == "consumer").at')
@@ -1598,33 +1778,33 @@ CREATE VIEW outbox.dead_letters AS
            d.dead_at,
            d.history
     FROM outbox.dead_letter AS d
-    JOIN outbox.queue AS q ON q.id = d.queue
+    JOIN outbox.queue AS q ON d.queue BETWEEN q.id AND q.id + q.partitions - 1
     WHERE d.gone_at IS NULL;
 REVOKE ALL ON outbox.dead_letters FROM PUBLIC;
 COMMENT ON VIEW outbox.dead_letters IS
 'messages that were given up and neither replayed nor discarded';
-COMMENT ON COLUMN outbox.dead_letters.id IS
-'the message''s id, for outbox_replay() and outbox_discard()';
 COMMENT ON COLUMN outbox.dead_letters.queue IS
 'the queue''s name';
+COMMENT ON COLUMN outbox.dead_letters.reason IS
+'refused: by Redis; consumer: by a consumer; expired: it was older than the queue''s expires_after';
+COMMENT ON COLUMN outbox.dead_letters.id IS
+'the message''s id, for outbox_replay() and outbox_discard()';
 COMMENT ON COLUMN outbox.dead_letters.type IS
 'the message''s type, or null';
 COMMENT ON COLUMN outbox.dead_letters.key IS
 'the message''s key, or null';
-COMMENT ON COLUMN outbox.dead_letters.payload IS
-'the payload as Redis would have got it';
-COMMENT ON COLUMN outbox.dead_letters.payload_text IS
-'the payload as text, unless the queue''s payload type was bytea';
 COMMENT ON COLUMN outbox.dead_letters.headers IS
 'an object of strings, or null';
-COMMENT ON COLUMN outbox.dead_letters.why IS
-'refused: by Redis; consumer: by a consumer; expired: it was older than the queue''s expires_after';
-COMMENT ON COLUMN outbox.dead_letters.error IS
-'last error, of Redis or a consumer';
+COMMENT ON COLUMN outbox.dead_letters.payload IS
+'a document as it is; text as a JSON string; bytes as a JSON string that begins with \x, in bytea''s hexadecimal form';
+COMMENT ON COLUMN outbox.dead_letters.payload_type IS
+'what the payload is: json, text or bytea';
+COMMENT ON COLUMN outbox.dead_letters.enqueued_at IS
+'when outbox_enqueue() was called; if the message was delayed, when it was due; if a consumer has returned it, when that happened';
 COMMENT ON COLUMN outbox.dead_letters.attempts IS
 'how often Redis has refused the message or a consumer has returned it';
-COMMENT ON COLUMN outbox.dead_letters.enqueued_at IS
-'when the message was enqueued; if it was delayed, when it was due; if a consumer has returned it, when that happened';
+COMMENT ON COLUMN outbox.dead_letters.last_error IS
+'why the last attempt has failed, of Redis or a consumer, or null';
 COMMENT ON COLUMN outbox.dead_letters.first_failed_at IS
 'when the message first failed';
 COMMENT ON COLUMN outbox.dead_letters.last_failed_at IS
@@ -1672,7 +1852,7 @@ COMMENT ON VIEW outbox.messages IS
 COMMENT ON COLUMN outbox.messages.queue IS
 'the queue''s name';
 COMMENT ON COLUMN outbox.messages.state IS
-'staged: waits for its turn; delayed: is not due yet; retry: was refused and is tried again at due_at; behind: waits behind a refused one with the same key; evacuated: its queue stands still; held, restored: outbox_release() has to be called, see outbox.status; delivered: Redis has it';
+'waiting: its turn has not come; delayed: is not due yet; retrying: was refused and is tried again at due_at, or waits behind such a one with the same key, without due_at; held: waits for outbox_release(), see outbox.status; delivered: Redis has it';
 COMMENT ON COLUMN outbox.messages.id IS
 'the message''s id';
 COMMENT ON COLUMN outbox.messages.type IS
@@ -1688,7 +1868,7 @@ COMMENT ON COLUMN outbox.messages.payload_type IS
 COMMENT ON COLUMN outbox.messages.enqueued_at IS
 'when outbox_enqueue() was called; if the message was delayed, when it was due';
 COMMENT ON COLUMN outbox.messages.due_at IS
-'for delayed: when it is due; for retry: when it is tried again; else null';
+'when a delayed message is due, also one that is held, or when a refused one is tried again; else null';
 COMMENT ON COLUMN outbox.messages.attempts IS
 'how often Redis has refused the message or a consumer has returned it';
 COMMENT ON COLUMN outbox.messages.last_error IS
@@ -1755,10 +1935,10 @@ GRANT USAGE ON SCHEMA outbox TO pg_monitor;
 GRANT EXECUTE ON FUNCTION outbox.message_rows() TO pg_monitor, pg_read_all_data;
 GRANT EXECUTE ON FUNCTION @extschema@.outbox_preview(uuid) TO pg_read_all_data;
 GRANT SELECT ON outbox.messages TO pg_monitor;
-GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats(),
-    outbox.turn_stats(), outbox.queue_view(text) TO pg_monitor;
-GRANT SELECT ON outbox.status, outbox.queue_status, outbox.queue_settings, outbox.longest_turns,
-    outbox.backfills TO pg_monitor;
+GRANT EXECUTE ON FUNCTION outbox.relay_status(), outbox.queue_stats(boolean), outbox.partition_rows(),
+    outbox.server_stats(), outbox.turn_stats(), outbox.queue_view(text) TO pg_monitor;
+GRANT SELECT ON outbox.status, outbox.server_status, outbox.queue_status, outbox.queue_settings, outbox.partitions,
+    outbox.partition_status, outbox.longest_turns, outbox.backfills TO pg_monitor;
 
 /*
  * Start the relay when this transaction commits, or warn that there is none.

@@ -174,6 +174,21 @@ INSERT INTO kept VALUES (4711);
 SELECT queue, kind, convert_from(payload, 'UTF8')::json -> 'new' AS new FROM staged
 WHERE queue LIKE 'y\_%' AND encode(payload, 'escape') LIKE '%"id":4711%' ORDER BY queue;
 
+-- jsonb is printed as its output function prints it: every character at every place of
+-- a string, as a name and as a value, and documents of each shape
+CREATE TABLE documents (id uuid, document jsonb);
+INSERT INTO documents SELECT gen_random_uuid(), jsonb_build_object(word, word)
+    FROM generate_series(1, 300) AS c, generate_series(0, 17) AS n,
+        LATERAL (SELECT concat(repeat('a', n), chr(c), repeat('b', 17 - n)) AS word) AS w;
+INSERT INTO documents SELECT gen_random_uuid(), d::jsonb FROM unnest(ARRAY[
+    'null', 'true', 'false', '0', '-1.50', '1e400', '0.000000000000000000001', '"a"', '""', '[]', '{}', '[[]]', '[{}]', '{"a": {}}', '{"": ""}',
+    '[[], [], [[]]]', '[1, [2, [3, null], true], {"a": [false], "b": {"c": null}, "d": []}, "x"]', '{"b": [{"a": 1}, {"a": [{}]}], "a": {"z": {}, "y": []}}']) AS d;
+INSERT INTO documents SELECT gen_random_uuid(), to_jsonb(repeat(E'"\\\n\x01', n)) FROM unnest('{1, 7, 8, 9, 100, 5000}'::int[]) AS n;
+SELECT count(*) FROM documents WHERE outbox_enqueue('y_json', document, id => id) IS NULL;
+SELECT count(*), count(*) FILTER (WHERE payload <> convert_to(document::text, 'UTF8')) AS differ
+FROM documents JOIN staged USING (id);
+DROP TABLE documents;
+
 -- what errors say beside that
 \x on
 SELECT v.queue, v.payload, s.* FROM (VALUES (1, 'y_json', $$'secret'$$), (2, 'y_json', $$'{"secret": }'$$), (3, 'y_json', $$''$$), (4, 'y_json', $$'\xff'::bytea$$),

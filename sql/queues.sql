@@ -92,7 +92,7 @@ SELECT try($$SELECT outbox_alter_queue('x_none', settings => '{"name": "x"}')$$)
 SELECT outbox_alter_queue('x_new', on_failure => 'retry', consumer_retry => true);
 SELECT try($$SELECT outbox_alter_queue('x_new', settings => '{"redis_key": "x:new"}')$$);
 SELECT try($$SELECT outbox_alter_queue('x_new', consumer_retry => false, settings => '{"target": "list"}')$$);
-INSERT INTO outbox.consumer_position SELECT id, 'x_new', '1-1', '2-2' FROM outbox.queue WHERE name = 'x_new';
+INSERT INTO outbox.consumer_position SELECT id, 'localhost:6379/0', 'x_new', '1-1', '2-2' FROM outbox.queue WHERE name = 'x_new';
 SELECT outbox_alter_queue('x_new', settings => '{"name": "x_new 2"}');
 SELECT retry_id, dead_id FROM outbox.consumer_position JOIN outbox.queue ON id = queue WHERE name = 'x_new 2';
 -- tables that are captured to it
@@ -150,7 +150,7 @@ SELECT count(*) FROM outbox.deferred WHERE queue = :p;
 SELECT convert_from(payload, 'UTF8') FROM (TABLE outbox.staging_1 UNION ALL TABLE outbox.staging_2) AS s
 WHERE queue = (SELECT id FROM outbox.queue WHERE name = 'x_p');
 SELECT count(*) FROM outbox.deferred WHERE queue = (SELECT id FROM outbox.queue WHERE name = 'x_captured');
-SELECT id, queue, error FROM outbox.dead_letters WHERE queue = 'x_p';
+SELECT id, queue, last_error FROM outbox.dead_letters WHERE queue = 'x_p';
 SELECT has_table_privilege('regress_outbox_queues', 'outbox_queues.x_p', 'INSERT') AS may;
 SELECT outbox_replay('dddddddd-dddd-7ddd-8ddd-dddddddddddd');
 SELECT try($$SELECT outbox_purge_queue('x_none')$$);

@@ -148,6 +148,19 @@ SET ROLE regress_outbox_app;
 SELECT outbox_enqueue('rights gone', '5') IS NOT NULL AS ok;
 RESET ROLE;
 
+-- what others have made of a view is in the way of who drops it
+SELECT outbox_create_queue('rights needed');
+\set SHOW_CONTEXT never
+CREATE VIEW rights_of_user AS SELECT payload FROM outbox_queues."rights needed";
+SELECT outbox_drop_queue('rights needed');
+SELECT outbox_alter_queue('rights needed', settings => '{"payload_type": "text"}');
+SELECT outbox_alter_queue('rights needed', settings => '{"name": "rights still needed"}');
+SELECT count(*) FROM rights_of_user;
+\set SHOW_CONTEXT errors
+DROP VIEW rights_of_user;
+SELECT outbox_alter_queue('rights still needed', settings => '{"payload_type": "text"}');
+SELECT outbox_drop_queue('rights still needed');
+
 -- grant and revoke
 SET client_min_messages = notice;
 SELECT outbox_grant(NULL);

@@ -57,7 +57,7 @@ WHERE queue = (SELECT id FROM outbox.queue WHERE name = 's_type') ORDER BY place
 
 -- refused
 SELECT s, t.* FROM (VALUES ('[]'), ('"payload_type"'), ('null'), ('1'), ('{"payload_types": "json"}'), ('{"Payload_type": "json"}'), ('{"": 1}'),
-    ('{"payload_type": "text", "partitions": 2}'), ('{"server": "other"}'),
+    ('{"payload_type": "text", "partitions": 0}'), ('{"server": "other"}'),
     ('{"payload_type": "jsonb"}'), ('{"payload_type": "JSON"}'), ('{"payload_type": ""}'), ('{"payload_type": null}'), ('{"payload_type": 1}'),
     ('{"payload_type": ["json"]}'), ('{"payload_type": {"json": 1}}'), ('{"payload_type": true}'),
     ('{"fields": "queue"}'), ('{"fields": {"queue": true}}'), ('{"fields": ["id"]}'), ('{"fields": ["queue", null]}'), ('{"fields": ["queue", ["enqueued_at"]]}'),

@@ -170,9 +170,14 @@ outbox_catalog_forget(void)
 }
 
 bool
-outbox_catalog_is_loaded(void)
+outbox_catalog_has_still(OutboxRelation which)
 {
-	return loaded;
+	Oid			relid = relids[which];
+	Oid			its_owner = owner;
+
+	return loaded ||
+		(outbox_catalog_load() && relids[which] == relid &&
+		 owner == its_owner && !OidIsValid(owned_otherwise));
 }
 
 const char *

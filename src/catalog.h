@@ -59,8 +59,11 @@ extern Oid	outbox_relid(OutboxRelation which);
 /* returns the owner of all relations; an error if they have several */
 extern Oid	outbox_owner(void);
 
-/* false if a relation has changed since the catalog was loaded */
-extern bool outbox_catalog_is_loaded(void);
+/*
+ * Looks all relations up again if one has changed.  True if this relation and the
+ * owner are those that were found before.
+ */
+extern bool outbox_catalog_has_still(OutboxRelation which);
 
 /* returns a relation's name without its schema */
 extern const char *outbox_relation_text(OutboxRelation which);

@@ -73,7 +73,11 @@
 #if PG_VERSION_NUM >= 160000
 #define outbox_may_execute(function, role) \
 	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#define outbox_server_acl(server, role) \
+	object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE)
 #else
+#define outbox_server_acl(server, role) \
+	pg_foreign_server_aclcheck(server, role, ACL_USAGE)
 #define outbox_may_execute(function, role) \
 	pg_proc_aclcheck(function, role, ACL_EXECUTE)
 #endif
@@ -88,6 +92,13 @@
 #define outbox_my_procno() ((uint32) MyProc->pgprocno)
 #define outbox_my_lxid() (MyProc->lxid)
 #define outbox_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* 17: what is known of transaction ids has another name */
+#if PG_VERSION_NUM >= 170000
+#define outbox_oldest_in_commit_log() (TransamVariables->oldestClogXid)
+#else
+#define outbox_oldest_in_commit_log() (ShmemVariableCache->oldestClogXid)
 #endif
 
 /* 17: the statement that rebuilds indexes is known */

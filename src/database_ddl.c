@@ -31,6 +31,9 @@
  * Before the extension is dropped, what it has made is made to depend on it, see
  * extension_views.c.
  *
+ * Who drops or renames server outbox_default, perhaps to make it anew in another
+ * transaction, is warned that messages go to outbox.redis_url meanwhile.
+ *
  * The name of the database is looked up before the command has locked it.  If
  * somebody renames it at this moment, the command may fail as it would have
  * without outbox.
@@ -48,6 +51,7 @@
 #include "commands/extension.h"
 #include "extension_views.h"
 #include "miscadmin.h"
+#include "redis_server.h"
 #include "shmem.h"
 #include "slots.h"
 #include "tcop/utility.h"
@@ -121,6 +125,36 @@ drops_extension(Node *command)
 	return false;
 }
 
+/*
+ * Does the command take the name outbox_default from a server?
+ */
+static bool
+unnames_default_server(Node *command)
+{
+	ListCell   *lc;
+
+	if (IsA(command, RenameStmt) &&
+		((RenameStmt *) command)->renameType == OBJECT_FOREIGN_SERVER)
+		return strcmp(strVal(((RenameStmt *) command)->object),
+					  OUTBOX_DEFAULT_SERVER) == 0;
+	if (!IsA(command, DropStmt) ||
+		((DropStmt *) command)->removeType != OBJECT_FOREIGN_SERVER)
+		return false;
+	foreach(lc, ((DropStmt *) command)->objects)
+		if (strcmp(strVal(lfirst(lc)), OUTBOX_DEFAULT_SERVER) == 0)
+		return true;
+	return false;
+}
+
+static void
+warn_of_other_server(void)
+{
+	ereport(WARNING,
+			(errmsg("messages of this database go to outbox.redis_url when this is committed"),
+			 errdetail("There is no server \"%s\" then.", OUTBOX_DEFAULT_SERVER),
+			 errhint("Create it in the same transaction, or call outbox_enable(false) before.")));
+}
+
 static void
 transaction_ends(XactEvent event, void *arg)
 {
@@ -159,13 +193,18 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	ProcessUtility_hook_type next = prev_process_utility ?
 	prev_process_utility : standard_ProcessUtility;
 	bool		ours = is_about_database(pstmt->utilityStmt);
+	bool		to_be_warned = unnames_default_server(pstmt->utilityStmt) &&
+	outbox_has_server(OUTBOX_DEFAULT_SERVER);
 
 	if (drops_extension(pstmt->utilityStmt))
 		outbox_views_depend_on_extension();
+	outbox_views_keep_their_names(pstmt->utilityStmt);
 	if (!ours)
 	{
 		next(pstmt, query, read_only_tree, context, params, environment, dest,
 			 completion);
+		if (to_be_warned)
+			warn_of_other_server();
 		return;
 	}
 

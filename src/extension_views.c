@@ -14,6 +14,10 @@
  * on the extension until its queue is altered.  So DROP EXTENSION begins with
  * looking for such views.
  *
+ * A view is found by its name, so one that its owner renames, or moves to another
+ * schema, would be missing: that is refused, unless it is done by a function of
+ * ours, which are security-restricted operations.
+ *
  *-------------------------------------------------------------------------
  */
 #include "extension_views.h"
@@ -30,8 +34,10 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 void
@@ -83,4 +89,42 @@ outbox_views_depend_on_extension(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommandCounterIncrement();
+}
+
+/*
+ * Returns the relation that a command renames or moves; NULL if it does neither.
+ */
+static const RangeVar *
+renamed_relation(Node *command)
+{
+	if (IsA(command, RenameStmt) &&
+		(((RenameStmt *) command)->renameType == OBJECT_VIEW ||
+		 ((RenameStmt *) command)->renameType == OBJECT_TABLE))
+		return ((RenameStmt *) command)->relation;
+	if (IsA(command, AlterObjectSchemaStmt) &&
+		(((AlterObjectSchemaStmt *) command)->objectType == OBJECT_VIEW ||
+		 ((AlterObjectSchemaStmt *) command)->objectType == OBJECT_TABLE))
+		return ((AlterObjectSchemaStmt *) command)->relation;
+	return NULL;
+}
+
+void
+outbox_views_keep_their_names(Node *command)
+{
+	const RangeVar *name = renamed_relation(command);
+	Oid			view;
+
+	if (name == NULL || InSecurityRestrictedOperation())
+		return;
+	view = RangeVarGetRelid(name, NoLock, true);
+	if (!OidIsValid(view) || get_rel_relkind(view) != RELKIND_VIEW ||
+		get_rel_namespace(view) != get_namespace_oid(OUTBOX_VIEWS, true) ||
+		!OidIsValid(trigger_function()))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("view %s.%s cannot be renamed", OUTBOX_VIEWS,
+					quote_identifier(get_rel_name(view))),
+			 errdetail("It has the rights on a queue, and is found by its name."),
+			 errhint("outbox_alter_queue() with the setting \"name\" renames a queue and its view.")));
 }

@@ -5,11 +5,12 @@
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: DROP EXTENSION needs no CASCADE for what outbox has made.
+ * Purpose: DROP EXTENSION needs no CASCADE for what outbox has made, and that keeps
+ *	  its name.
  * Process: backend.
  * Transaction: the caller's.
  * Memory: none.
- * Errors: those of the catalog.
+ * Errors: those of the catalog; OBJECT_NOT_IN_PREREQUISITE_STATE for a view's name.
  * Locks: RowExclusiveLock on pg_depend.
  *
  *-------------------------------------------------------------------------
@@ -19,10 +20,18 @@
 
 #include "outbox.h"
 
+#include "nodes/parsenodes.h"
+
+/* the schema of queues' views */
+#define OUTBOX_VIEWS "outbox_queues"
+
 /* this view is dropped with the extension */
 extern void outbox_depend_on_extension(Oid view);
 
 /* so are all views that have the trigger of queues' views */
 extern void outbox_views_depend_on_extension(void);
+
+/* an error if the command renames a view, or moves it to another schema */
+extern void outbox_views_keep_their_names(Node *command);
 
 #endif							/* OUTBOX_EXTENSION_VIEWS_H */

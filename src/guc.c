@@ -72,7 +72,7 @@ check_redis_url(char **newval, void **extra, GucSource source)
 		/* the default message would quote the value */
 		GUC_check_errmsg("invalid value for parameter \"outbox.redis_url\"");
 		GUC_check_errdetail("%s", complaint);
-		GUC_check_errhint("Use redis://[user[:password]@]host[:port][/db] or unix:///path?db=n.");
+		GUC_check_errhint("Use redis://[user[:password]@]host[:port][/db], rediss:// for TLS, or unix:///path?db=n.");
 		return false;
 	}
 	*extra = url;
@@ -105,7 +105,7 @@ outbox_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("outbox.redis_url",
-							   "The Redis server that gets the messages: redis://[user[:password]@]host[:port][/db] or unix:///path?db=n.",
+							   "The Redis server that gets the messages: redis://[user[:password]@]host[:port][/db], rediss:// for TLS, or unix:///path?db=n.",
 							   NULL,
 							   &redis_url,
 							   DEFAULT_REDIS_URL,

@@ -17,8 +17,10 @@
  * locked before anything is done.
  *
  * Whoever drops or changes a relation sends an invalidation before releasing
- * the lock.  So after a lock was granted the catalog is loaded if and only if
- * the relation is still the one that was looked up.
+ * the lock.  So if after a lock was granted the catalog is loaded, the relation is
+ * still the one that was looked up.  But an ANALYZE sends one as well.  Then all is
+ * looked up again, and the lock counts if relation and owner are what they were:
+ * what can't be locked means that somebody's lock is in the way.
  *
  * What can't be locked is remembered, with the time since when.  It is
  * forgotten when the same lock is granted.
@@ -106,14 +108,14 @@ lock(OutboxRelation which, LOCKMODE mode)
 {
 	OutboxObstacle *obstacle = &relations[which];
 
-	if (!outbox_catalog_is_loaded())
+	if (!outbox_catalog_has_still(which))
 		return false;
 	if (!lock_all_of(outbox_relid(which), mode))
 	{
 		note(obstacle, mode, "");
 		return false;
 	}
-	if (!outbox_catalog_is_loaded() || !has_its_shape(which))
+	if (!outbox_catalog_has_still(which) || !has_its_shape(which))
 		return false;
 	if (mode >= obstacle->mode)
 		obstacle->since = 0;

@@ -16,6 +16,7 @@
  */
 #include "outbox.h"
 
+#include "api/server_ddl.h"
 #include "database_ddl.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -38,5 +39,6 @@ _PG_init(void)
 
 	outbox_shmem_init_hooks();
 	outbox_install_ddl_hooks();
+	outbox_install_server_hook();
 	outbox_register_launcher();
 }

@@ -13,6 +13,7 @@
  * queue     a named destination with its settings
  * message   one enqueued payload with its type, key and headers
  * key       messages of a queue with the same key keep their order
+ * partition	a part of a queue that has a place in Redis and a cursor of its own
  * staging   the append-only tables where committed messages wait
  * seq       a message's number, from one sequence with CACHE 1
  * relay     the background worker that delivers one database's messages
@@ -34,6 +35,20 @@
  *
  * docs/protocol.md explains them.
  *
+ * Where a message is, as users read it: states in outbox.messages, columns of
+ * outbox.queue_status.  Where its row lies has no word there.
+ *
+ * waiting   its turn has not come
+ * delayed   it is not due yet
+ * retrying  Redis has refused it, or a refused one with the same key is before it
+ * held      it waits for outbox_release(), as all of the database does
+ * delivered Redis has it
+ * dead letter	it was given up
+ *
+ * A relay is held or fenced, a queue is blocked or paused, a message is refused by
+ * Redis and returned by a consumer.  (In src/relay a key is held whose messages are
+ * behind a refused one: held.h.)
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef OUTBOX_H
@@ -51,6 +66,9 @@
 
 /* the longest queue name, in characters */
 #define OUTBOX_MAX_QUEUE_NAME	200
+
+/* the number of slots that a Redis Cluster has */
+#define OUTBOX_CLUSTER_SLOTS	16384
 
 /* the number of staging tables; outbox.staging_1 is number 0 */
 #define OUTBOX_STAGING_TABLES	2
@@ -72,6 +90,13 @@
 #define OUTBOX_EVACUATED	'e' /* its queue stands still, staging was emptied */
 #define OUTBOX_APPLIED		'a' /* delivered at due_at, retained */
 #define OUTBOX_DEAD			'x' /* it is a dead letter */
+
+/* where a message is, see above */
+#define OUTBOX_MESSAGE_WAITING	"waiting"
+#define OUTBOX_MESSAGE_DELAYED	"delayed"
+#define OUTBOX_MESSAGE_RETRYING "retrying"
+#define OUTBOX_MESSAGE_HELD		"held"
+#define OUTBOX_MESSAGE_DELIVERED	"delivered"
 
 /*
  * Why all messages of a database are held, as outbox.status shows it and
@@ -122,7 +147,9 @@ typedef enum OutboxOnFailure
 /* a queue's settings, a row of outbox.queue */
 typedef struct OutboxQueue
 {
-	int32		id;
+	int32		id;				/* rows have it; see partition.h */
+	int			partitions;		/* their number */
+	int			partition;		/* which one; only in partition lists, else 0 */
 	char	   *name;
 	Oid			view;			/* with the rights, see view.h */
 	OutboxTarget target;
@@ -143,6 +170,9 @@ typedef struct OutboxQueue
 	struct OutboxTemplate *template;	/* the commands in options, compiled;
 										 * only in the relay, else NULL */
 	bool		consumer_retry; /* consumers return messages in streams */
+	char	   *server;			/* NULL: the default one */
+	char	   *moving_from;	/* its server until the cursor is moved; or
+								 * NULL */
 } OutboxQueue;
 
 /*

@@ -7,7 +7,7 @@
  *
  * Design notes
  *
- * A database's Redis is a foreign server of the extension's wrapper: its option
+ * A Redis is a foreign server of the extension's wrapper: its option
  * "url" says where it is, and everybody can read that.  What is secret is in a
  * user mapping, which PostgreSQL shows to whom it concerns.  The relay delivers for
  * the owner of the extension's tables and uses that role's mapping, else PUBLIC's.
@@ -23,13 +23,16 @@
  * Files are read by the relay, with the rights of the server's process.  So only
  * superusers may name one (api/server_options.c), and it is sent only where a
  * superuser wants it: the owner of a server may change its url afterwards.  So
- * the owner has to be a superuser at the time at which the file is read.
+ * the owner has to be a superuser at the time at which the file is read.  That
+ * goes for the files of TLS, too, which are read when a link connects: servers
+ * are read again as soon as somebody is no superuser any more.
+ *
+ * outbox.redis_url has all of this as parameters.  The url of a server must not,
+ * as options are the one place where it is checked who may set them.
  *
  *-------------------------------------------------------------------------
  */
 #include "redis_server.h"
-
-#include <sys/stat.h>
 
 #include "access/reloptions.h"
 #include "catalog.h"
@@ -42,49 +45,13 @@
 #include "foreign/foreign.h"
 #include "guc.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
+#include "small_file.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
 /* the longest password that a file may have */
 #define MAX_PASSWORD	1024
-
-static char *
-copy(const char *s)
-{
-	return s == NULL ? NULL : pstrdup(s);
-}
-
-static OutboxRedisUrl *
-copy_url(const OutboxRedisUrl *from)
-{
-	OutboxRedisUrl *to = palloc0(sizeof(OutboxRedisUrl));
-
-	to->url = copy(from->url);
-	to->path = copy(from->path);
-	to->host = copy(from->host);
-	to->port = from->port;
-	to->user = copy(from->user);
-	to->password = copy(from->password);
-	to->db = from->db;
-	to->complaint = copy(from->complaint);
-	return to;
-}
-
-static char *
-address_of(const OutboxRedisUrl *url)
-{
-	bool		brackets;
-
-	if (url->path != NULL)
-		return psprintf("unix://%s?db=%d", url->path, url->db);
-	if (url->host == NULL)
-		return "nowhere";
-	brackets = strchr(url->host, ':') != NULL;
-	return psprintf("%s%s%s:%d/%d", brackets ? "[" : "", url->host,
-					brackets ? "]" : "", url->port, url->db);
-}
 
 static const char *
 option(List *options, const char *name)
@@ -117,6 +84,20 @@ find_server(const char *name)
 	return server;
 }
 
+bool
+outbox_has_server(const char *name)
+{
+	return find_server(name) != NULL;
+}
+
+Oid
+outbox_find_redis_server(const char *name)
+{
+	const ForeignServer *server = find_server(name);
+
+	return server == NULL ? InvalidOid : server->serverid;
+}
+
 /*
  * The options of the mapping for a role.  False if there is none.
  */
@@ -140,72 +121,117 @@ read_mapping(Oid server, Oid role, List **options)
 	return true;
 }
 
-static char *
-utf8(const char *s)
+/*
+ * If there is this option, take it, as bytes.
+ */
+static void
+take_option(List *options, const char *name, const char **value)
 {
-	OutboxBytes bytes = outbox_utf8_bytes(s, strlen(s));
+	const char *s = option(options, name);
+	OutboxBytes bytes;
 
-	return pnstrdup(bytes.data, bytes.len);
+	if (s == NULL)
+		return;
+	bytes = outbox_utf8_bytes(s, strlen(s));
+	*value = pnstrdup(bytes.data, bytes.len);
 }
 
 /*
  * Read a password, without the newline at its end.  Returns what is wrong, or
- * NULL.  What isn't a file may never end, or never begin.
+ * NULL.
  */
 static const char *
 read_password(const char *path, const char **password)
 {
-	char		buf[MAX_PASSWORD + 3];
-	struct stat st;
-	FILE	   *file;
+	char	   *data;
+	size_t		size;
 	size_t		len;
+	const char *complaint = outbox_read_small_file(path, OUTBOX_OPTION_PASSWORD_FILE,
+												   MAX_PASSWORD + 2, &data,
+												   &size);
 
-	if (stat(path, &st) != 0)
-		return psprintf("password_file cannot be read: %s", strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return "password_file is not a file";
-	file = AllocateFile(path, "r");
-	if (file == NULL)
-		return psprintf("password_file cannot be read: %s", strerror(errno));
-	len = fread(buf, 1, sizeof(buf) - 1, file);
-	FreeFile(file);
-	buf[len] = '\0';
-	while (len > 0 && (buf[len - 1] == '\n' || buf[len - 1] == '\r'))
-		buf[--len] = '\0';
+	if (complaint != NULL)
+		return complaint;
+	len = size;
+	while (len > 0 && (data[len - 1] == '\n' || data[len - 1] == '\r'))
+		data[--len] = '\0';
 	if (len == 0)
-		return "password_file is empty";
-	if (len > MAX_PASSWORD || strlen(buf) != len || strchr(buf, '\n') != NULL)
-		return "password_file must have one line with the password, and nothing else";
-	*password = pstrdup(buf);
-	explicit_bzero(buf, sizeof(buf));
-	return NULL;
+		complaint = "password_file is empty";
+	else if (len > MAX_PASSWORD || strlen(data) != len || strchr(data, '\n') != NULL)
+		complaint = "password_file must have one line with the password, and nothing else";
+	else
+		*password = pstrdup(data);
+	explicit_bzero(data, size);
+	pfree(data);
+	return complaint;
 }
 
 /*
- * Log in as the user mapping says.  Returns what is wrong, or NULL.
+ * Log in as the user mapping says.
  */
-static const char *
+static void
 take_mapping(const ForeignServer *server, OutboxRedisUrl *url)
 {
 	List	   *options;
-	const char *user;
-	const char *password;
-	const char *file;
 
 	if (!read_mapping(server->serverid, outbox_owner(), &options))
 		(void) read_mapping(server->serverid, InvalidOid, &options);
-	user = option(options, OUTBOX_OPTION_USER);
-	password = option(options, OUTBOX_OPTION_PASSWORD);
-	file = option(options, OUTBOX_OPTION_PASSWORD_FILE);
-	if (user != NULL)
-		url->user = utf8(user);
-	if (password != NULL)
-		url->password = utf8(password);
-	if (file == NULL)
-		return NULL;
-	if (!superuser_arg(server->owner))
+	take_option(options, OUTBOX_OPTION_USER, &url->user);
+	take_option(options, OUTBOX_OPTION_PASSWORD, &url->password);
+	take_option(options, OUTBOX_OPTION_PASSWORD_FILE, &url->password_file);
+	take_option(options, OUTBOX_OPTION_SENTINEL_USER, &url->sentinel_user);
+	take_option(options, OUTBOX_OPTION_SENTINEL_PASSWORD, &url->sentinel_password);
+	take_option(options, OUTBOX_OPTION_SSLCERT, &url->sslcert);
+	take_option(options, OUTBOX_OPTION_SSLKEY, &url->sslkey);
+}
+
+/*
+ * Is what a server and its mapping say to be used?  Returns what is wrong, or NULL.
+ */
+static const char *
+check_files(const ForeignServer *server, const OutboxRedisUrl *url)
+{
+	bool		for_tls = url->sslrootcert != NULL || url->sslhost != NULL ||
+	url->sslcert != NULL || url->sslkey != NULL;
+
+	if (for_tls && !url->tls)
+		return "it has options for TLS, and its url is not one of rediss://";
+	if ((url->sslcert == NULL) != (url->sslkey == NULL))
+		return "its user mapping has only one of sslcert and sslkey";
+	if (url->sslrootcert != NULL && !superuser_arg(server->owner))
+		return "its owner is not a superuser, and it names a file";
+	if ((url->password_file != NULL || url->sslcert != NULL) &&
+		!superuser_arg(server->owner))
 		return "its owner is not a superuser, and its user mapping names a file";
-	return read_password(file, &url->password);
+	return NULL;
+}
+
+const char *
+outbox_not_in_server_url(const OutboxRedisUrl *url)
+{
+	if (url->user != NULL || url->password != NULL)
+		return "a password";
+	return url->password_file != NULL || url->sentinel_password != NULL ||
+		url->sslrootcert != NULL || url->sslhost != NULL ||
+		url->sslcert != NULL ? "parameters that are options" : NULL;
+}
+
+/*
+ * Options of the server go before parameters of its url.  Both were checked when they
+ * were written.
+ */
+static const char *
+take_wait(OutboxRedisServer *result, List *options)
+{
+	const char *replicas = option(options, OUTBOX_OPTION_WAIT_REPLICAS);
+	const char *timeout = option(options, OUTBOX_OPTION_WAIT_TIMEOUT);
+
+	if (replicas == NULL)
+		replicas = result->url->wait_replicas;
+	if (timeout == NULL)
+		timeout = result->url->wait_timeout;
+	return outbox_parse_wait(replicas, timeout, &result->wait_replicas,
+							 &result->wait_timeout);
 }
 
 /*
@@ -228,11 +254,37 @@ take_server(OutboxRedisServer *result, const ForeignServer *server,
 		url->url = "";
 		return complaint;
 	}
-	result->url = url = copy_url(parsed);
+	result->url = url = outbox_copy_redis_url(parsed);
 	outbox_guc_free(parsed);
-	if (url->password != NULL)
-		return "its url has a password";
-	return passwords ? take_mapping(server, url) : NULL;
+	complaint = outbox_not_in_server_url(url);
+	if (complaint != NULL)
+		return psprintf("its url has %s", complaint);
+	take_option(server->options, OUTBOX_OPTION_SSLROOTCERT, &url->sslrootcert);
+	take_option(server->options, OUTBOX_OPTION_SSLHOST, &url->sslhost);
+	complaint = take_wait(result, server->options);
+	if (complaint != NULL || !passwords)
+		return complaint;
+	take_mapping(server, url);
+	complaint = check_files(server, url);
+	if (complaint == NULL && url->password_file != NULL)
+		complaint = read_password(url->password_file, &url->password);
+	return complaint;
+}
+
+/*
+ * Fill in what outbox.redis_url says.  Returns what is wrong, or NULL.
+ */
+static const char *
+take_setting(OutboxRedisServer *result, bool passwords)
+{
+	OutboxRedisUrl *url = outbox_copy_redis_url(outbox_redis_server);
+
+	result->url = url;
+	if (url->complaint != NULL)
+		return url->complaint;
+	(void) take_wait(result, NIL);
+	return passwords && url->password_file != NULL ?
+		read_password(url->password_file, &url->password) : NULL;
 }
 
 OutboxRedisServer *
@@ -256,10 +308,10 @@ outbox_resolve_server(MemoryContext parent, const char *name, bool passwords)
 	}
 	else if (strcmp(name, OUTBOX_DEFAULT_SERVER) == 0)
 	{
-		result->url = copy_url(outbox_redis_server);
-		if (result->url->complaint != NULL)
+		fault = take_setting(result, passwords);
+		if (fault != NULL)
 			result->fault = psprintf("outbox.redis_url cannot be used: %s",
-									 result->url->complaint);
+									 fault);
 	}
 	else
 	{
@@ -267,7 +319,7 @@ outbox_resolve_server(MemoryContext parent, const char *name, bool passwords)
 		result->url = palloc0(sizeof(OutboxRedisUrl));
 		result->fault = psprintf("server \"%s\" does not exist", name);
 	}
-	result->address = address_of(result->url);
+	result->address = outbox_redis_address(result->url);
 	MemoryContextSwitchTo(old);
 	/* until here an error of the catalog frees it */
 	MemoryContextSetParent(context, parent);
@@ -290,8 +342,9 @@ bool
 outbox_same_server(const OutboxRedisServer *a, const OutboxRedisServer *b)
 {
 	return same(a->name, b->name) && same(a->fault, b->fault) &&
-		same(a->address, b->address) && same(a->url->user, b->url->user) &&
-		same(a->url->password, b->url->password);
+		a->wait_replicas == b->wait_replicas &&
+		a->wait_timeout == b->wait_timeout &&
+		outbox_same_redis_url(a->url, b->url);
 }
 
 char *

@@ -5,8 +5,9 @@
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: read redis://[user[:password]@]host[:port][/db] and
- *	  unix:///path?db=n.
+ * Purpose: read scheme://[user[:password]@]host[:port][,host...][/path][?key=value&...]
+ *	  for the schemes redis, rediss, unix, and redis and rediss with +sentinel
+ *	  and +cluster.
  * Process: all.  Transaction: none needed.
  * Memory: a parsed URL is one piece of memory, allocated as a setting's check
  *	  hook has to.
@@ -21,27 +22,27 @@
 
 #include "outbox.h"
 
-typedef struct OutboxRedisUrl
-{
-	const char *url;			/* as it was given */
-	const char *path;			/* a unix socket, or NULL */
-	const char *host;
-	int			port;
-	const char *user;			/* or NULL */
-	const char *password;		/* or NULL */
-	int			db;
-	const char *complaint;		/* why there is none to connect to; or NULL */
-	char		buffer[FLEXIBLE_ARRAY_MEMBER];
-} OutboxRedisUrl;
+#include "redis_url_parts.h"
 
-/* returns NULL for a URL that is wrong, and in *complaint a sentence about it */
+/*
+ * Returns NULL for a URL that is wrong, and in *complaint a sentence about it.
+ */
 extern OutboxRedisUrl *outbox_parse_redis_url(const char *url,
 											  const char **complaint);
 
 /* returns what stands for a URL where there is none; NULL if out of memory */
 extern OutboxRedisUrl *outbox_no_redis_url(const char *complaint);
 
-/* returns the URL with asterisks for the password, palloc'ed */
+/* does a URL, be it right or wrong, have a user or a password? */
+extern bool outbox_redis_url_has_login(const char *url);
+
+/* returns the URL with asterisks for what is secret, palloc'ed */
 extern char *outbox_show_redis_url(const OutboxRedisUrl *url);
+
+/*
+ * Returns who is connected to, without users and parameters, palloc'ed:
+ * host:port/db, or a URL of any other scheme.
+ */
+extern char *outbox_redis_address(const OutboxRedisUrl *url);
 
 #endif							/* OUTBOX_REDIS_URL_H */

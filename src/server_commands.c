@@ -40,18 +40,27 @@ static bool
 read_line(const char *line, OutboxServerCommand *command)
 {
 	size_t		len = strcspn(line, " \n");
-	char	   *end;
-	long		arity;
+	char	   *end = unconstify(char *, line + len);
+	long		numbers[5];
 
-	if (len == 0 || len >= OUTBOX_COMMAND_NAME || line[len] != ' ')
+	if (len == 0 || len >= OUTBOX_COMMAND_NAME)
 		return false;
-	arity = strtol(line + len + 1, &end, 10);
-	if (arity < PG_INT16_MIN || arity > PG_INT16_MAX || *end != ' ' ||
-		(end[1] != '0' && end[1] != '1'))
+	for (int i = 0; i < lengthof(numbers); i++)
+	{
+		if (*end != ' ')
+			return false;
+		numbers[i] = strtol(end + 1, &end, 10);
+		if (numbers[i] < PG_INT16_MIN || numbers[i] > PG_INT16_MAX)
+			return false;
+	}
+	if (*end != '\n' && *end != '\0')
 		return false;
 	command->hash = hash_name(line, len);
-	command->arity = arity;
-	command->noscript = end[1] == '1';
+	command->arity = numbers[0];
+	command->noscript = numbers[1] != 0;
+	command->first_key = numbers[2];
+	command->last_key = numbers[3];
+	command->key_step = numbers[4];
 	return true;
 }
 

@@ -73,8 +73,8 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 		" retry_backoff:float8! retry_max_delay:interval!"
 		" expires_after:interval paused_at:timestamptz created_at:timestamptz!"
 		" options:jsonb consumer_retry:bool! payload_type:text! fields:_text"
-		" server:text partitions:int4!",
-		"queue_pkey queue_name_key queue_consumer_key", "queue_changed", 13
+		" server:text partitions:int4! moving_from:text",
+		"queue_pkey queue_name_key queue_ids queue_consumer_key", "queue_changed", 13
 	},
 	[OUTBOX_REL_DEFERRED] = {
 		STAGING_COLUMNS " reason:text! due_at:timestamptz",
@@ -103,7 +103,8 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 		"returned_id returned_due", NULL, 0
 	},
 	[OUTBOX_REL_CONSUMER_POSITION] = {
-		"queue:int4! redis_key:text! retry_id:text! dead_id:text!",
+		"queue:int4! address:text! redis_key:text! retry_id:text!"
+		" dead_id:text!",
 		"consumer_position_pkey", NULL, 0
 	},
 	[OUTBOX_REL_RUN] = {
@@ -120,7 +121,7 @@ static const Shape shapes[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_RELAY_STATE] = {"source:uuid! database:oid! held:text held_why:text"
 	" held_since:timestamptz restored:text", "", NULL, 0},
 	[OUTBOX_REL_DELIVERY] = {
-		"enabled:bool! since:timestamptz!", "", NULL, 0
+		"one:bool! enabled:bool! since:timestamptz!", "delivery_pkey", NULL, 1
 	}
 };
 

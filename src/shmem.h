@@ -22,10 +22,8 @@
 
 #include "port/atomics.h"
 #include "server_run.h"
+#include "storage/dsm.h"
 #include "storage/lwlock.h"
-
-/* queues of one database that have figures in shared memory */
-#define OUTBOX_MAX_PUBLISHED	1024
 
 /* requests for relays that the launcher has not taken yet */
 #define OUTBOX_MAX_REQUESTS		64
@@ -35,6 +33,9 @@
 
 /* commands of a Redis (8.6 has 275 without modules); if it has more, none is known */
 #define OUTBOX_MAX_COMMANDS		2048
+
+/* servers of one database that are shown; there may be more */
+#define OUTBOX_MAX_SERVERS		64
 
 #define OUTBOX_TEXT_SIZE		256
 #define OUTBOX_QUEUE_TEXT_SIZE	160
@@ -77,6 +78,7 @@ typedef enum OutboxQueueState
 	OUTBOX_QUEUE_STARTING,		/* its cursor has not been read yet */
 	OUTBOX_QUEUE_FLOWING,
 	OUTBOX_QUEUE_BLOCKED,		/* Redis refuses its messages */
+	OUTBOX_QUEUE_WAITING,		/* its server is away */
 	OUTBOX_QUEUE_PAUSED
 } OutboxQueueState;
 
@@ -124,15 +126,16 @@ typedef struct OutboxLongest
 	OutboxTurn	wall;			/* by the monotonic clock */
 } OutboxLongest;
 
-/* what the relay publishes about a queue */
+/* what the relay publishes about a queue's partition */
 typedef struct OutboxPublished
 {
-	int32		queue;
+	int32		queue;			/* its id, also for a partition */
+	int			partition;		/* negative: all of them together */
 	OutboxQueueState state;
 	TimestampTz since;
 	int64		waiting;		/* staged or evacuated, not covered */
 	int64		delayed;		/* not due yet */
-	int64		held;			/* skipped: refused, or waiting behind those */
+	int64		retrying;		/* skipped: refused, or waiting behind those */
 	int64		dead;			/* dead letters now */
 	TimestampTz oldest;			/* enqueued_at of a waiting one; 0: none */
 	uint64		delivered;		/* totals */
@@ -151,12 +154,31 @@ typedef struct OutboxPublished
 	uint64		position_seq;
 } OutboxPublished;
 
+/* what the relay publishes about a server that queues have */
+typedef struct OutboxShownServer
+{
+	char		name[NAMEDATALEN];	/* empty: that of outbox.redis_url */
+	char		address[OUTBOX_TEXT_SIZE];
+	OutboxRelayState state;
+	TimestampTz since;
+	char		why[OUTBOX_TEXT_SIZE];
+	char		last_error[OUTBOX_TEXT_SIZE];
+	TimestampTz last_error_at;	/* 0: never */
+	TimestampTz last_success;	/* 0: never */
+	int			queues;
+	int64		waiting;		/* messages of these */
+	uint64		delivered;
+} OutboxShownServer;
+
 /* which commands Redis has, see server_commands.c */
 typedef struct OutboxServerCommand
 {
 	uint32		hash;			/* of the name in lower case */
 	int16		arity;			/* as COMMAND has it; negative: at least */
 	bool		noscript;		/* scripts may not call it */
+	int16		first_key;		/* which arguments are keys; 0: none, or that */
+	int16		last_key;		/* ... depends; negative: from the end */
+	int16		key_step;
 } OutboxServerCommand;
 
 typedef struct OutboxServerCommands
@@ -173,7 +195,8 @@ typedef struct OutboxServerCommands
 
 typedef enum OutboxErrandKind
 {
-	OUTBOX_ERRAND_FIND,			/* cursors, from the place in arg on */
+	OUTBOX_ERRAND_FIND,			/* cursors, from the place in arg on; of a
+								 * cluster's node key */
 	OUTBOX_ERRAND_REMOVE		/* the cursor key if its mark is arg */
 } OutboxErrandKind;
 
@@ -184,9 +207,14 @@ typedef struct OutboxErrand
 	uint32		number;			/* not 0: of this errand */
 	bool		is_done;
 	OutboxErrandKind kind;
+	char		server[NAMEDATALEN];	/* whom to ask; empty: the default */
 	char		key[OUTBOX_ERRAND_KEY];
 	char		arg[OUTBOX_TEXT_SIZE];
 	char		error[OUTBOX_TEXT_SIZE];
+	char		node[OUTBOX_ERRAND_KEY];	/* of a cluster, that was asked;
+											 * empty: it is none */
+	char		next[OUTBOX_ERRAND_KEY];	/* the node to be asked then;
+											 * empty: none */
 	int			size;
 	char		data[OUTBOX_ERRAND_SIZE];	/* elements with \0 at their ends */
 } OutboxErrand;
@@ -225,12 +253,19 @@ typedef struct OutboxSlot
 	char		address[OUTBOX_TEXT_SIZE];	/* of it; empty: not known yet */
 	char		staging_kept_by[OUTBOX_TEXT_SIZE];	/* empty: nobody */
 	TimestampTz staging_kept_since;
+	char		replicas_behind[OUTBOX_TEXT_SIZE];	/* what is wrong; empty:
+													 * they have what is
+													 * wanted */
+	TimestampTz replicas_behind_since;
 	OutboxLongest longest[OUTBOX_STEPS];	/* the relay reads it without lock */
-	int			npublished;		/* -1: more queues than fit, or unknown */
+	int			npublished;		/* -1: unknown */
+	dsm_handle	published;		/* so many OutboxPublished, see
+								 * published_places.h */
 	TimestampTz published_at;
 	TimestampTz totals_at;		/* outbox.queue_total was complete; 0: not
 								 * known */
-	OutboxPublished published[OUTBOX_MAX_PUBLISHED];
+	int			nservers;		/* maybe more than fit */
+	OutboxShownServer servers[OUTBOX_MAX_SERVERS];
 	OutboxServerCommands server_commands;
 	OutboxErrand errand;
 } OutboxSlot;

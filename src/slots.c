@@ -67,6 +67,8 @@ outbox_take_slot(Oid database)
 	slot->pid = 0;
 	slot->outcome = OUTBOX_OUTCOME_NONE;
 	slot->npublished = -1;
+	slot->published = DSM_HANDLE_INVALID;
+	slot->nservers = 0;
 	if (fresh)
 	{
 		slot->state = OUTBOX_STARTING;

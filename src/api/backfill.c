@@ -52,8 +52,8 @@
 /* how long to wait for a lock, in milliseconds, if deadlock_timeout isn't short */
 #define LONGEST_WAIT 200
 
-#define DEFAULT_ROWS 1000
-#define MOST_ROWS 100000
+#define DEFAULT_CHUNK_ROWS 1000
+#define MOST_CHUNK_ROWS 100000
 #define DEFAULT_MAX_WAITING 100000
 
 /* arguments of both */
@@ -77,43 +77,25 @@ typedef enum Outcome
 PG_FUNCTION_INFO_V1(outbox_backfill);
 PG_FUNCTION_INFO_V1(outbox_stop_backfill);
 
-static int64
-read_number(const char *name, const JsonbValue *v, int64 most)
-{
-	int64		n = 0;
-
-	if (v->type == jbvNumeric && !numeric_is_nan(v->val.numeric) &&
-		!numeric_is_inf(v->val.numeric) &&
-		DatumGetBool(DirectFunctionCall2(numeric_le, NumericGetDatum(v->val.numeric),
-										 NumericGetDatum(int64_to_numeric(most)))))
-		n = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(v->val.numeric)));
-	if (n < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("setting \"%s\" must be a number from 1 to " INT64_FORMAT,
-						name, most)));
-	return n;
-}
-
 static void
 read_settings(FunctionCallInfo fcinfo, OutboxBackfill *backfill)
 {
 	JsonbIterator *it = outbox_begin_settings(PG_ARGISNULL(ARG_SETTINGS) ? NULL :
 											  PG_GETARG_RAW_VARLENA_P(ARG_SETTINGS),
-											  "{\"rows\": 100}");
+											  "{\"chunk_rows\": 100}");
 	char	   *name;
 	JsonbValue	value;
 
 	while (outbox_next_setting(&it, &name, &value))
 	{
-		if (strcmp(name, "rows") == 0)
-			backfill->rows = read_number(name, &value, MOST_ROWS);
+		if (strcmp(name, "chunk_rows") == 0)
+			backfill->chunk_rows = outbox_number_setting(name, &value, MOST_CHUNK_ROWS);
 		else if (strcmp(name, "max_waiting") == 0)
-			backfill->max_waiting = read_number(name, &value, PG_INT32_MAX);
+			backfill->max_waiting = outbox_number_setting(name, &value, PG_INT32_MAX);
 		else if (strcmp(name, "restart") == 0)
 			backfill->restart = outbox_boolean_setting(name, &value);
 		else
-			outbox_unknown_setting(name, "Settings are rows, max_waiting and restart.");
+			outbox_unknown_setting(name, "Settings are chunk_rows, max_waiting and restart.");
 	}
 }
 
@@ -121,7 +103,7 @@ static OutboxBackfill
 read_arguments(FunctionCallInfo fcinfo)
 {
 	OutboxBackfill backfill = {
-		.rows = DEFAULT_ROWS,
+		.chunk_rows = DEFAULT_CHUNK_ROWS,
 		.max_waiting = DEFAULT_MAX_WAITING
 	};
 

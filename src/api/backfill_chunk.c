@@ -494,7 +494,7 @@ next_keys(Work *work, Datum position, int *n)
 	}
 	appendStringInfoString(&buf, " ORDER BY ");
 	append_list(&buf, work, false);
-	appendStringInfo(&buf, " LIMIT %d", work->backfill->rows);
+	appendStringInfo(&buf, " LIMIT %d", work->backfill->chunk_rows);
 	plan = prepare(buf.data, position != (Datum) 0 ? work->nkeys : 0, work->types);
 	*n = execute(plan, position != (Datum) 0 ? parse_position(work, position) : NULL);
 
@@ -573,7 +573,7 @@ outbox_backfill_chunk(const OutboxBackfill *backfill, const OutboxProgress *prog
 	keys = next_keys(work, progress->position, &n);
 	done = take_rows(work, keys, n);
 	chunk.rows = work->rows;
-	chunk.finished = done == n && n < backfill->rows;
+	chunk.finished = done == n && n < backfill->chunk_rows;
 	if (done > 0)
 	{
 		context = MemoryContextSwitchTo(context);

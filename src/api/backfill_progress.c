@@ -189,7 +189,7 @@ outbox_backfill_waiting(const OutboxBackfill *backfill)
 
 	outbox_connect(&caller);
 	fill_params(backfill, params);
-	if (outbox_query("SELECT waiting FROM outbox.queue_stats() WHERE queue = $queue",
+	if (outbox_query("SELECT waiting FROM outbox.queue_stats(false) WHERE queue = $queue",
 					 params, PARAMS - 3) > 0)
 		n = outbox_result_int64(0, 1);
 	outbox_finish(&caller);

@@ -24,7 +24,7 @@ typedef struct OutboxBackfill
 	char	   *queue;
 	int32		queue_id;
 	Oid			function;		/* of the capture's triggers */
-	int			rows;			/* of a chunk, at most */
+	int			chunk_rows;		/* at most */
 	int64		max_waiting;	/* messages of the queue */
 	int64		room;			/* rows until these are counted again */
 	bool		restart;

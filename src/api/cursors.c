@@ -13,8 +13,12 @@
  * their turn, in Redis and in the relay.  Whoever cancels the query just asks no
  * more.  There is one errand at a time in a database.
  *
+ * A cluster has them on each of its nodes: the relay says which node it has asked,
+ * and which is next.  A cursor of a slot that is moving can't be read where a look
+ * at all keys finds it; it is counted, and found by the next look.
+ *
  * A cursor that is removed by mistake is a queue that is delivered a second time.
- * So one is removed by its name only, and only if its mark (relay/upkeep/errand.c)
+ * So one is removed by its name only, and only if its mark (relay/upkeep/marks.c)
  * says that it was made by this server for a database that does not exist, and that it
  * was not in use for a day: a clone of this server, which has the same system
  * identifier, may have such a database.  The mark is compared again by the script
@@ -26,6 +30,8 @@
 
 #include "access/xlog.h"
 #include "api/args.h"
+#include "api/row.h"
+#include "api/server_status.h"
 #include "compat.h"
 #include "convert.h"
 #include "funcapi.h"
@@ -55,6 +61,15 @@ typedef struct Mark
 	Oid			database;
 	int64		used_at;		/* seconds since 1970, by the clock of Redis */
 } Mark;
+
+typedef struct Answer
+{
+	StringInfoData data;		/* elements, each with a zero byte at its end */
+	int			at;				/* where the next one is */
+	char	   *error;			/* why there is none, or "" */
+	char	   *node;			/* of a cluster that was asked, or "" */
+	char	   *next;			/* that is to be asked next, or "" */
+} Answer;
 
 PG_FUNCTION_INFO_V1(outbox_gone_cursors);
 PG_FUNCTION_INFO_V1(outbox_remove_cursor_sql);
@@ -92,8 +107,8 @@ needed_slot(void)
  * Leave an errand in the slot.  False if somebody else's is there.
  */
 static bool
-leave_errand(OutboxSlot *slot, OutboxErrandKind kind, const char *key,
-			 const char *arg)
+leave_errand(OutboxSlot *slot, const char *server, OutboxErrandKind kind,
+			 const char *key, const char *arg)
 {
 	OutboxErrand *errand = &slot->errand;
 	bool		is_free;
@@ -109,6 +124,7 @@ leave_errand(OutboxSlot *slot, OutboxErrandKind kind, const char *key,
 			errand->number = 1;
 		errand->is_done = false;
 		errand->kind = kind;
+		strlcpy(errand->server, server, sizeof(errand->server));
 		strlcpy(errand->key, key, sizeof(errand->key));
 		strlcpy(errand->arg, arg, sizeof(errand->arg));
 		pg_atomic_write_u32(&slot->errand_wanted, 1);
@@ -133,7 +149,7 @@ drop_errand(void)
  * Take the answer, if it has come.
  */
 static bool
-take_answer(OutboxSlot *slot, StringInfo answer, char *error)
+take_answer(OutboxSlot *slot, Answer *answer)
 {
 	OutboxErrand *errand = &slot->errand;
 	bool		done;
@@ -142,28 +158,31 @@ take_answer(OutboxSlot *slot, StringInfo answer, char *error)
 	done = errand->is_done && errand->pid == MyProcPid;
 	if (done)
 	{
-		resetStringInfo(answer);
-		appendBinaryStringInfo(answer, errand->data, errand->size);
-		strlcpy(error, errand->error, OUTBOX_TEXT_SIZE);
+		resetStringInfo(&answer->data);
+		appendBinaryStringInfo(&answer->data, errand->data, errand->size);
+		answer->at = 0;
+		answer->error = errand->error[0] == '\0' || errand->node[0] == '\0' ?
+			pstrdup(errand->error) :
+			psprintf("node %s: %s", errand->node, errand->error);
+		answer->node = pstrdup(errand->node);
+		answer->next = pstrdup(errand->next);
 	}
 	LWLockRelease(outbox_shared->lock);
 	return done;
 }
 
 /*
- * Have the relay ask Redis.  The elements of the answer end with zero bytes.
+ * Have the relay ask a server.  False if it can't.
  */
-static void
-do_errand(OutboxErrandKind kind, const char *key, const char *arg,
-		  StringInfo answer)
+static bool
+try_errand(const char *server, OutboxErrandKind kind, const char *key,
+		   const char *arg, Answer *answer)
 {
-	char		error[OUTBOX_TEXT_SIZE] = "";
-
-	while (!leave_errand(needed_slot(), kind, key, arg))
+	while (!leave_errand(needed_slot(), server, kind, key, arg))
 		wait_a_moment();
 	PG_TRY();
 	{
-		while (!take_answer(needed_slot(), answer, error))
+		while (!take_answer(needed_slot(), answer))
 			wait_a_moment();
 	}
 	PG_FINALLY();
@@ -171,23 +190,46 @@ do_errand(OutboxErrandKind kind, const char *key, const char *arg,
 		drop_errand();
 	}
 	PG_END_TRY();
-	if (error[0] != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("the relay cannot ask Redis: %s", error)));
+	return answer->error[0] == '\0';
+}
+
+static void
+cannot_ask(int level, const char *server, const char *error)
+{
+	ereport(level,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 server[0] == '\0' ?
+			 errmsg("the relay cannot ask Redis: %s", error) :
+			 errmsg("the relay cannot ask server \"%s\": %s", server, error)));
+}
+
+/*
+ * The names of the servers to be asked; "" for that of outbox.redis_url.
+ */
+static List *
+servers_to_ask(void)
+{
+	int			n;
+	int			more;
+	OutboxShownServer *servers = outbox_copy_servers(&n, &more);
+	List	   *names = NIL;
+
+	for (int i = 0; i < n; i++)
+		names = lappend(names, pstrdup(servers[i].name));
+	return names != NIL ? names : list_make1("");
 }
 
 /*
  * The next element; "" at the end.
  */
 static const char *
-next_element(const StringInfoData *answer, int *at)
+next_element(Answer *answer)
 {
-	const char *element = answer->data + *at;
+	const char *element = answer->data.data + answer->at;
 
-	if (*at >= answer->len)
+	if (answer->at >= answer->data.len)
 		return "";
-	*at += strlen(element) + 1;
+	answer->at += strlen(element) + 1;
 	return element;
 }
 
@@ -233,14 +275,14 @@ text_of_name(const char *name)
  * before.  False if it has to be left out.
  */
 static bool
-add_cursor(ReturnSetInfo *rsinfo, HTAB *found, const char *name,
-		   const char *mark_text, int64 now)
+add_cursor(ReturnSetInfo *rsinfo, HTAB *found, const char *server,
+		   const char *name, const char *mark_text, int64 now)
 {
 	Mark		mark;
 	bool		was_found;
 	text	   *name_datum;
-	Datum		values[4];
-	bool		nulls[4] = {false, false, false, false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (!parse_mark(mark_text, &mark) || !is_gone(&mark))
 		return true;
@@ -254,48 +296,92 @@ add_cursor(ReturnSetInfo *rsinfo, HTAB *found, const char *name,
 	values[1] = ObjectIdGetDatum(mark.database);
 	values[2] = TimestampTzGetDatum(time_t_to_timestamptz(mark.used_at));
 	values[3] = BoolGetDatum(now - mark.used_at >= UNUSED_FOR);
+	outbox_set_text(values, nulls, 4, server);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return true;
 }
 
 /*
- * outbox_gone_cursors()
+ * Add those of an answer.
+ */
+static void
+add_cursors(ReturnSetInfo *rsinfo, HTAB *found, const char *server,
+			Answer *answer, int64 *omitted)
+{
+	int64		now = strtoll(next_element(answer), NULL, 10);
+
+	*omitted += strtoll(next_element(answer), NULL, 10);
+	while (answer->at < answer->data.len)
+	{
+		const char *name = next_element(answer);
+
+		if (!add_cursor(rsinfo, found, server, name, next_element(answer), now))
+			(*omitted)++;
+	}
+}
+
+/*
+ * Add those of a server, of all nodes if it is a cluster.  A node that can't be
+ * asked is left out.  Returns why none can be asked, or "".
+ */
+static const char *
+add_cursors_of(ReturnSetInfo *rsinfo, const char *server, int64 *omitted)
+{
+	HASHCTL		ctl = {.keysize = OUTBOX_ERRAND_KEY,.entrysize = OUTBOX_ERRAND_KEY};
+	HTAB	   *found;
+	Answer		answer;
+	const char *node = "";
+	const char *place = "0";
+	bool		any = false;
+
+	found = hash_create("outbox cursors", 64, &ctl, HASH_ELEM | HASH_STRINGS);
+	initStringInfo(&answer.data);
+	do
+	{
+		if (try_errand(server, OUTBOX_ERRAND_FIND, node, place, &answer))
+		{
+			any = true;
+			place = pstrdup(next_element(&answer));
+			add_cursors(rsinfo, found, server, &answer, omitted);
+		}
+		else
+		{
+			if (any || answer.next[0] != '\0')
+				cannot_ask(WARNING, server, answer.error);
+			place = "0";
+		}
+		/* the same one again until its keys are through */
+		node = strcmp(place, "0") == 0 ? answer.next : answer.node;
+	} while (node[0] != '\0' || (strcmp(place, "0") != 0 && place[0] != '\0'));
+	hash_destroy(found);
+	return any ? "" : answer.error;
+}
+
+/*
+ * outbox_gone_cursors(): a server that can't be asked is left out, unless none can
  */
 Datum
 outbox_gone_cursors(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	HASHCTL		ctl = {.keysize = OUTBOX_ERRAND_KEY,.entrysize = OUTBOX_ERRAND_KEY};
-	HTAB	   *found;
-	StringInfoData answer;
-	char	   *place = pstrdup("0");
+	List	   *servers;
+	int			failed = 0;
 	int64		omitted = 0;
+	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
-	found = hash_create("outbox cursors", 64, &ctl, HASH_ELEM | HASH_STRINGS);
-	initStringInfo(&answer);
-	do
+	servers = servers_to_ask();
+	foreach(lc, servers)
 	{
-		int			at = 0;
-		int64		now;
+		const char *error = add_cursors_of(rsinfo, lfirst(lc), &omitted);
 
-		do_errand(OUTBOX_ERRAND_FIND, "", place, &answer);
-		place = pstrdup(next_element(&answer, &at));
-		now = strtoll(next_element(&answer, &at), NULL, 10);
-		omitted += strtoll(next_element(&answer, &at), NULL, 10);
-		while (at < answer.len)
-		{
-			const char *name = next_element(&answer, &at);
-
-			if (!add_cursor(rsinfo, found, name, next_element(&answer, &at),
-							now))
-				omitted++;
-		}
-	} while (strcmp(place, "0") != 0 && place[0] != '\0');
-	hash_destroy(found);
+		if (error[0] != '\0')
+			cannot_ask(++failed == list_length(servers) ? ERROR : WARNING,
+					   lfirst(lc), error);
+	}
 	if (omitted > 0)
 		ereport(WARNING,
-				(errmsg("%lld cursors are not listed, as their names are too long or cannot be shown here",
+				(errmsg("%lld cursors are not listed, as their names are too long or cannot be shown here, or their slots are moving",
 						(long long) omitted)));
 	return (Datum) 0;
 }
@@ -339,8 +425,6 @@ check_mark(const char *name, const char *mark_text, int64 now)
 {
 	Mark		mark;
 
-	if (mark_text[0] == '\0')
-		refuse(name, "it is not there, or has no mark");
 	if (!parse_mark(mark_text, &mark))
 		refuse(name, "its mark cannot be read");
 	if (mark.system != GetSystemIdentifier())
@@ -352,7 +436,38 @@ check_mark(const char *name, const char *mark_text, int64 now)
 }
 
 /*
- * outbox_remove_cursor(name)
+ * Remove a cursor from a server.  False if it is not there, or with a message of
+ * this level if the server cannot be asked.
+ */
+static bool
+remove_from(const char *server, const char *name, const char *key, int level)
+{
+	Answer		answer;
+	char	   *mark;
+	int64		now;
+
+	initStringInfo(&answer.data);
+	if (!try_errand(server, OUTBOX_ERRAND_REMOVE, key, "", &answer))
+	{
+		cannot_ask(level, server, answer.error);
+		return false;
+	}
+	(void) next_element(&answer);
+	now = strtoll(next_element(&answer), NULL, 10);
+	mark = pstrdup(next_element(&answer));
+	if (mark[0] == '\0')
+		return false;
+	check_mark(name, mark, now);
+	if (!try_errand(server, OUTBOX_ERRAND_REMOVE, key, mark, &answer))
+		cannot_ask(ERROR, server, answer.error);
+	if (strcmp(next_element(&answer), "removed") != 0)
+		refuse(name, "it has just been used");
+	return true;
+}
+
+/*
+ * outbox_remove_cursor(name): from all servers that have it.  One that cannot be
+ * asked keeps nobody from removing it from the others.
  */
 Datum
 outbox_remove_cursor_sql(PG_FUNCTION_ARGS)
@@ -360,10 +475,9 @@ outbox_remove_cursor_sql(PG_FUNCTION_ARGS)
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "name");
 	OutboxBytes bytes = outbox_utf8_bytes(name, strlen(name));
 	char	   *key = pnstrdup(bytes.data, bytes.len);
-	StringInfoData answer;
-	char	   *mark;
-	int			at = 0;
-	int64		now;
+	List	   *servers;
+	bool		removed = false;
+	ListCell   *lc;
 
 	PreventCommandIfReadOnly("outbox_remove_cursor()");
 	if (!is_cursor_name(key))
@@ -371,16 +485,11 @@ outbox_remove_cursor_sql(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("this is not the name of a cursor"),
 				 errhint("See outbox_gone_cursors().")));
-	initStringInfo(&answer);
-	do_errand(OUTBOX_ERRAND_REMOVE, key, "", &answer);
-	(void) next_element(&answer, &at);
-	now = strtoll(next_element(&answer, &at), NULL, 10);
-	mark = pstrdup(next_element(&answer, &at));
-	check_mark(name, mark, now);
-
-	do_errand(OUTBOX_ERRAND_REMOVE, key, mark, &answer);
-	at = 0;
-	if (strcmp(next_element(&answer, &at), "removed") != 0)
-		refuse(name, "it has just been used");
+	servers = servers_to_ask();
+	foreach(lc, servers)
+		removed |= remove_from(lfirst(lc), name, key,
+							   list_length(servers) == 1 ? ERROR : WARNING);
+	if (!removed)
+		refuse(name, "it is not there, or has no mark");
 	PG_RETURN_VOID();
 }

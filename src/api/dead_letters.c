@@ -34,6 +34,7 @@
 
 #include "api/args.h"
 #include "miscadmin.h"
+#include "queue/partition.h"
 #include "queue/queue.h"
 #include "queue/view.h"
 #include "store/deferred.h"
@@ -67,15 +68,15 @@ execute_for_id(const char *command, Datum id)
 }
 
 /*
- * Returns the ids of those queues that have delayed messages with this id and
+ * Returns the ids of those queues, or their partitions, that have delayed messages with this id and
  * that the role may enqueue to.  An error if there are others only.
  */
 static Datum
 queues_to_cancel_in(const OutboxParam *id, Oid role)
 {
-	uint64		n = outbox_query("SELECT name FROM outbox.queue WHERE id IN"
-								 " (SELECT queue FROM outbox.deferred"
-								 " WHERE reason = 'delayed' AND id = $id)",
+	uint64		n = outbox_query("SELECT DISTINCT name, d.queue FROM outbox.deferred AS d"
+								 " JOIN outbox.queue AS q ON " OUTBOX_IS_OF_QUEUE("d.queue", "q")
+								 " WHERE d.reason = 'delayed' AND d.id = $id",
 								 id, 1);
 	SPITupleTable *queues = SPI_tuptable;
 	uint64	   *ids = palloc((n + 1) * sizeof(uint64));
@@ -88,7 +89,7 @@ queues_to_cancel_in(const OutboxParam *id, Oid role)
 		const OutboxQueue *queue = outbox_queue_find_or_error(name);
 
 		if (outbox_may_enqueue(queue, role))
-			ids[nids++] = (uint64) queue->id;
+			ids[nids++] = (uint64) atoi(SPI_getvalue(queues->vals[i], queues->tupdesc, 2));
 		else
 			other = name;
 	}
@@ -141,7 +142,8 @@ outbox_cancel_key(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("outbox_cancel_key()");
 	queue = outbox_queue_find_or_error(name);
 	outbox_need_right(queue, GetUserId());
-	params[0].value = Int32GetDatum(queue->id);
+	params[0].value = Int32GetDatum(queue->id +
+									outbox_partition_of_key(queue, PG_GETARG_VARLENA_PP(1)));
 	outbox_connect(&caller);
 	n = outbox_query("DELETE FROM outbox.deferred WHERE reason = 'delayed'"
 					 " AND queue = $queue AND key = $key COLLATE \"C\""
@@ -176,15 +178,19 @@ Datum
 outbox_discard_queue(PG_FUNCTION_ARGS)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
-	OutboxParam params[] = {{"queue", INT4OID}};
+	const OutboxQueue *queue;
+	OutboxParam params[] = {{"queue", INT4OID}, {"last", INT4OID}};
 	OutboxCaller caller;
 	uint64		n;
 
 	PreventCommandIfReadOnly("outbox_discard_queue()");
-	params[0].value = Int32GetDatum(outbox_queue_use(name)->id);
+	queue = outbox_queue_use(name);
+	params[0].value = Int32GetDatum(queue->id);
+	params[1].value = Int32GetDatum(queue->id + queue->partitions - 1);
 	outbox_connect(&caller);
 	n = outbox_query("UPDATE outbox.dead_letter SET gone_at = now()"
-					 " WHERE queue = $queue AND gone_at IS NULL", params, 1);
+					 " WHERE queue BETWEEN $queue AND $last AND gone_at IS NULL",
+					 params, lengthof(params));
 	outbox_finish(&caller);
 	if (n > 0)
 		outbox_tell_at_commit();
@@ -202,8 +208,8 @@ outbox_discard_queue(PG_FUNCTION_ARGS)
 	"WITH gone AS (" SETTLE " RETURNING queue, id, history)," \
 	" told AS (INSERT INTO outbox.returned" \
 	" (queue, id, attempts, digest, due_at, history)" \
-	" SELECT queue, g.id, 0, 0, now(), " REPLAYED_HISTORY("name") \
-	" FROM gone AS g JOIN outbox.queue AS q ON q.id = g.queue)" \
+	" SELECT g.queue, g.id, 0, 0, now(), " REPLAYED_HISTORY("name") \
+	" FROM gone AS g JOIN outbox.queue AS q ON " OUTBOX_IS_OF_QUEUE("g.queue", "q") ")" \
 	" SELECT FROM gone"
 
 /*
@@ -215,23 +221,24 @@ static int64
 replay(const char *name, const pg_uuid_t *id, int64 max)
 {
 	const OutboxQueue *queue = outbox_queue_use(name);
-	Oid			types[4] = {INT4OID, TEXTOID, UUIDOID, INT8OID};
-	Datum		values[4];
-	char		nulls[4] = {' ', ' ', id ? ' ' : 'n', max >= 0 ? ' ' : 'n'};
+	Oid			types[5] = {INT4OID, TEXTOID, UUIDOID, INT8OID, INT4OID};
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', id ? ' ' : 'n', max >= 0 ? ' ' : 'n', ' '};
 	int64		n;
 
 	values[0] = Int32GetDatum(queue->id);
 	values[1] = CStringGetTextDatum(name);
 	values[2] = UUIDPGetDatum(id);
 	values[3] = Int64GetDatum(max);
+	values[4] = Int32GetDatum(queue->id + queue->partitions - 1);
 	n = outbox_stage_rows("SELECT xid, seq, enqueued_at, id, lsn, queue,"
 						  " 0::smallint, kind, type, key, headers, payload,"
 						  " " REPLAYED_HISTORY("$2") ", options, ctid"
 						  " FROM outbox.dead_letter"
-						  " WHERE queue = $1 AND gone_at IS NULL"
+						  " WHERE queue BETWEEN $1 AND $5 AND gone_at IS NULL"
 						  " AND ($3 IS NULL OR id = $3)"
 						  " ORDER BY dead_at, seq LIMIT $4 FOR UPDATE",
-						  4, types, values, nulls,
+						  5, types, values, nulls,
 						  queue->consumer_retry ? SETTLE_AND_TELL : SETTLE);
 	if (n > 0)
 		outbox_tell_at_commit();	/* this also wakes the relay for the
@@ -256,9 +263,10 @@ outbox_replay(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("outbox_replay()");
 	values[0] = PG_GETARG_DATUM(0);
 	outbox_connect(&caller);
-	SPI_execute_with_args("SELECT name FROM outbox.queue WHERE id IN"
-						  " (SELECT queue FROM outbox.dead_letter"
-						  " WHERE id = $1 AND gone_at IS NULL) ORDER BY id",
+	SPI_execute_with_args("SELECT name FROM outbox.queue AS q WHERE EXISTS"
+						  " (SELECT FROM outbox.dead_letter AS d"
+						  " WHERE d.id = $1 AND gone_at IS NULL"
+						  " AND " OUTBOX_IS_OF_QUEUE("d.queue", "q") ") ORDER BY q.id",
 						  1, types, values, NULL, false, 0);
 	queues = SPI_tuptable;
 	nqueues = SPI_processed;
@@ -299,18 +307,21 @@ Datum
 outbox_resend(PG_FUNCTION_ARGS)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
-	Oid			types[2] = {INT4OID, TIMESTAMPTZOID};
-	Datum		values[2];
+	const OutboxQueue *queue;
+	Oid			types[3] = {INT4OID, TIMESTAMPTZOID, INT4OID};
+	Datum		values[3];
 	OutboxCaller caller;
 
 	outbox_need_arg(fcinfo, 1, "since");
 	PreventCommandIfReadOnly("outbox_resend()");
-	values[0] = Int32GetDatum(outbox_queue_use(name)->id);
+	queue = outbox_queue_use(name);
+	values[0] = Int32GetDatum(queue->id);
 	values[1] = PG_GETARG_DATUM(1);
+	values[2] = Int32GetDatum(queue->id + queue->partitions - 1);
 	outbox_connect(&caller);
 	SPI_execute_with_args("INSERT INTO outbox.resend_request (queue, since)"
-						  " VALUES ($1, $2)",
-						  2, types, values, NULL, false, 0);
+						  " SELECT partition, $2 FROM generate_series($1, $3) AS partition",
+						  3, types, values, NULL, false, 0);
 	outbox_finish(&caller);
 	outbox_tell_at_commit();
 	PG_RETURN_VOID();

@@ -8,9 +8,9 @@
  * Design notes
  *
  * outbox.delivery has no row in a database in which nobody has called this, and
- * such a database delivers.  The row is copied by CREATE DATABASE ... TEMPLATE, so
- * whatever is made from a template that is turned off is turned off from its
- * first moment.  A dump doesn't have it: messages out of a dump are held anyway
+ * such a database delivers.  There can be one row only.  CREATE DATABASE ...
+ * TEMPLATE copies it, so whatever is made from a template that is turned off is
+ * turned off from its first moment.  A dump doesn't have it: messages out of a dump are held anyway
  * (restore.c), and where a dump is restored to decides by itself.
  *
  * The relay is told at commit.  It closes its connection then; what it had sent
@@ -41,15 +41,14 @@ outbox_enable(PG_FUNCTION_ARGS)
 	params[0].value = PG_GETARG_DATUM(0);
 
 	outbox_connect(&caller);
-	/* two callers at once would leave two rows */
+	/* the last caller sees what the others have committed */
 	outbox_query("LOCK TABLE outbox.delivery IN SHARE ROW EXCLUSIVE MODE",
 				 NULL, 0);
-	outbox_query("UPDATE outbox.delivery SET enabled = $enabled, since = now()"
-				 " WHERE enabled <> $enabled",
-				 params, lengthof(params));
-	outbox_query("INSERT INTO outbox.delivery (enabled) SELECT $enabled"
-				 " WHERE NOT EXISTS (SELECT FROM outbox.delivery)",
-				 params, lengthof(params));
+	outbox_query_latest("INSERT INTO outbox.delivery AS d (enabled) VALUES ($enabled)"
+						" ON CONFLICT (one) DO UPDATE"
+						" SET enabled = EXCLUDED.enabled, since = now()"
+						" WHERE d.enabled <> EXCLUDED.enabled",
+						params, lengthof(params));
 	outbox_finish(&caller);
 	outbox_tell_state_at_commit();
 	PG_RETURN_VOID();

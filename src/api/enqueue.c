@@ -32,6 +32,7 @@
 #include "guc.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "queue/partition.h"
 #include "queue/queue.h"
 #include "queue/view.h"
 #include "store/deferred.h"
@@ -171,22 +172,50 @@ prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 	outbox_identify_message(queue, msg);
 }
 
-void
-outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
+static void
+choose_partition(const OutboxQueue *queue, OutboxMessage *msg)
+{
+	if (queue->partitions > 1)
+		msg->queue += msg->key != NULL ?
+			outbox_partition_of_key(queue, msg->key) :
+			outbox_partition_of_seq(queue, msg->seq);
+}
+
+/*
+ * Complete and check a message, and give it all that a staged one has.
+ */
+static void
+identify(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 {
 	prepare(queue, msg, due);
+	outbox_staging_identify(msg);
+	choose_partition(queue, msg);
+}
+
+void
+outbox_enqueue_messages(const OutboxQueue *queue, OutboxMessage *msgs, int n,
+						TimestampTz due)
+{
+	for (int i = 0; i < n; i++)
+		identify(queue, &msgs[i], due);
 	/* asynq has a schedule of its own */
 	if (due == 0 || queue->target == OUTBOX_TARGET_ASYNQ)
 	{
-		outbox_staging_insert(msg);
+		outbox_staging_add(msgs, n);
 		outbox_wake_at_commit();
 	}
 	else
 	{
-		outbox_staging_identify(msg);
-		outbox_defer(msg, OUTBOX_DELAYED, due);
+		for (int i = 0; i < n; i++)
+			outbox_defer(&msgs[i], OUTBOX_DELAYED, due);
 		outbox_wake_when_due(due);
 	}
+}
+
+void
+outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
+{
+	outbox_enqueue_messages(queue, msg, 1, due);
 }
 
 void

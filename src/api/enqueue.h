@@ -66,4 +66,8 @@ extern size_t outbox_message_room(const OutboxQueue *queue, const OutboxMessage 
 extern void outbox_enqueue_message(const OutboxQueue *queue, OutboxMessage *msg,
 								   TimestampTz due);
 
+/* the same for OUTBOX_STAGING_CHUNK messages at most, in their order */
+extern void outbox_enqueue_messages(const OutboxQueue *queue, OutboxMessage *msgs,
+									int n, TimestampTz due);
+
 #endif							/* OUTBOX_ENQUEUE_H */

@@ -15,6 +15,9 @@
  * What may differ from message to message comes as an array with an element for
  * each; headers and options are one object for all messages, or such an array.
  *
+ * Messages are staged in chunks, which costs less than one by one.  A chunk has so
+ * few, and ends with so many bytes, that memory doesn't grow with their number.
+ *
  *-------------------------------------------------------------------------
  */
 #include "api/enqueue.h"
@@ -26,9 +29,13 @@
 #include "miscadmin.h"
 #include "queue/queue.h"
 #include "queue/view.h"
+#include "store/staging.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+
+/* a chunk ends with this many bytes of payloads */
+#define CHUNK_BYTES (256 * 1024)
 
 /* arguments of outbox_enqueue_many() */
 enum
@@ -57,6 +64,19 @@ typedef struct Objects
 	Jsonb	   *all;			/* NULL: none, or one for each */
 	Jsonb	   *each;			/* NULL: none, or one for all */
 } Objects;
+
+/* the arguments */
+typedef struct Arguments
+{
+	int			n;
+	Jsonb	   *payloads;
+	Column		types;
+	Column		keys;
+	Column		ids;
+	Objects		headers;
+	Objects		options;
+	TimestampTz due;
+} Arguments;
 
 PG_FUNCTION_INFO_V1(outbox_enqueue_many);
 
@@ -164,6 +184,66 @@ payloads_argument(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Fill in one of the messages as it was given.
+ */
+static void
+read_message(const OutboxQueue *queue, const Arguments *given, int i, OutboxMessage *msg)
+{
+	Jsonb	   *headers = object_of(&given->headers, i);
+
+	memset(msg, 0, sizeof(OutboxMessage));
+	msg->kind = queue->payload_type;
+	msg->payload = payload_of(queue, given->payloads, i);
+	msg->type = text_of(&given->types, i);
+	msg->key = text_of(&given->keys, i);
+	if (headers != NULL)
+		outbox_check_headers(headers);
+	msg->headers = (struct varlena *) headers;
+	msg->options = (struct varlena *) object_of(&given->options, i);
+	if (given->ids.values != NULL && !given->ids.nulls[i])
+		msg->id = *DatumGetUUIDP(given->ids.values[i]);
+}
+
+/*
+ * Enqueue a chunk of messages, from one on; returns how many these are.
+ */
+static int
+enqueue_chunk(const char *name, const Arguments *given, int from, pg_uuid_t *ids)
+{
+	const OutboxQueue *queue = outbox_queue_use(name);
+	OutboxMessage msgs[OUTBOX_STAGING_CHUNK];
+	Size		bytes = 0;
+	int			n = 0;
+
+	while (n < OUTBOX_STAGING_CHUNK && from + n < given->n && bytes < CHUNK_BYTES)
+	{
+		read_message(queue, given, from + n, &msgs[n]);
+		if (msgs[n].payload != NULL)
+			bytes += VARSIZE_ANY(msgs[n].payload);
+		n++;
+	}
+	outbox_enqueue_messages(queue, msgs, n, given->due);
+	for (int i = 0; i < n; i++)
+		ids[from + i] = msgs[i].id;
+	return n;
+}
+
+static void
+read_arguments(FunctionCallInfo fcinfo, Arguments *given)
+{
+	int			n;
+
+	given->payloads = payloads_argument(fcinfo);
+	given->n = n = JB_ROOT_COUNT(given->payloads);
+	given->types = column_argument(fcinfo, ARG_TYPES, "types", TEXTOID, n);
+	given->keys = column_argument(fcinfo, ARG_KEYS, "keys", TEXTOID, n);
+	given->ids = column_argument(fcinfo, ARG_IDS, "ids", UUIDOID, n);
+	given->headers = objects_argument(fcinfo, ARG_HEADERS, "headers", n);
+	given->options = objects_argument(fcinfo, ARG_OPTIONS, "options", n);
+	given->due = outbox_due_argument(fcinfo, ARG_DELAY, ARG_DELIVER_AT);
+}
+
+/*
  * outbox_enqueue_many(queue, payloads, types, keys, headers, ids, delay,
  * deliver_at, options)
  */
@@ -171,59 +251,31 @@ Datum
 outbox_enqueue_many(PG_FUNCTION_ARGS)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, ARG_QUEUE, "queue");
-	Jsonb	   *payloads;
-	int			n;
-	Column		types;
-	Column		keys;
-	Column		ids;
-	Objects		headers;
-	Objects		options;
-	TimestampTz due;
-	pg_uuid_t  *made;
+	Arguments	given;
+	pg_uuid_t  *ids;
 	Datum	   *result;
 	MemoryContext scratch;
 
 	outbox_check_can_enqueue("outbox_enqueue_many()");
 	outbox_need_right(outbox_queue_use(name), GetUserId());
-	payloads = payloads_argument(fcinfo);
-	n = JB_ROOT_COUNT(payloads);
-	types = column_argument(fcinfo, ARG_TYPES, "types", TEXTOID, n);
-	keys = column_argument(fcinfo, ARG_KEYS, "keys", TEXTOID, n);
-	ids = column_argument(fcinfo, ARG_IDS, "ids", UUIDOID, n);
-	headers = objects_argument(fcinfo, ARG_HEADERS, "headers", n);
-	options = objects_argument(fcinfo, ARG_OPTIONS, "options", n);
-	due = outbox_due_argument(fcinfo, ARG_DELAY, ARG_DELIVER_AT);
-	made = palloc(n * sizeof(pg_uuid_t));
-	result = palloc(n * sizeof(Datum));
+	read_arguments(fcinfo, &given);
+	ids = palloc(given.n * sizeof(pg_uuid_t));
+	result = palloc(given.n * sizeof(Datum));
 
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "outbox message",
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "outbox messages",
 									ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < n; i++)
+	for (int done = 0; done < given.n;)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
-		const OutboxQueue *queue = outbox_queue_use(name);
-		OutboxMessage msg = {0};
-		Jsonb	   *object;
 
-		msg.kind = queue->payload_type;
-		msg.payload = payload_of(queue, payloads, i);
-		msg.type = text_of(&types, i);
-		msg.key = text_of(&keys, i);
-		object = object_of(&headers, i);
-		if (object != NULL)
-			outbox_check_headers(object);
-		msg.headers = (struct varlena *) object;
-		msg.options = (struct varlena *) object_of(&options, i);
-		if (ids.values != NULL && !ids.nulls[i])
-			msg.id = *DatumGetUUIDP(ids.values[i]);
-		outbox_enqueue_message(queue, &msg, due);
-		made[i] = msg.id;
-		result[i] = UUIDPGetDatum(&made[i]);
+		done += enqueue_chunk(name, &given, done, ids);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 		CHECK_FOR_INTERRUPTS();
 	}
 	MemoryContextDelete(scratch);
-	PG_RETURN_ARRAYTYPE_P(construct_array(result, n, UUIDOID, UUID_LEN, false,
+	for (int i = 0; i < given.n; i++)
+		result[i] = UUIDPGetDatum(&ids[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(result, given.n, UUIDOID, UUID_LEN, false,
 										  TYPALIGN_CHAR));
 }

@@ -10,6 +10,8 @@
 #include "api/given_settings.h"
 
 #include "fmgr.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 
 JsonbIterator *
 outbox_begin_members(JsonbContainer *object)
@@ -63,6 +65,24 @@ outbox_boolean_setting(const char *name, const JsonbValue *v)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("setting \"%s\" must be true or false", name)));
 	return v->val.boolean;
+}
+
+int64
+outbox_number_setting(const char *name, const JsonbValue *v, int64 most)
+{
+	int64		n = 0;
+
+	if (v->type == jbvNumeric && !numeric_is_nan(v->val.numeric) &&
+		!numeric_is_inf(v->val.numeric) &&
+		DatumGetBool(DirectFunctionCall2(numeric_le, NumericGetDatum(v->val.numeric),
+										 NumericGetDatum(int64_to_numeric(most)))))
+		n = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(v->val.numeric)));
+	if (n < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"%s\" must be a number from 1 to " INT64_FORMAT,
+						name, most)));
+	return n;
 }
 
 void

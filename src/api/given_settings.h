@@ -34,6 +34,9 @@ extern bool outbox_next_setting(JsonbIterator **it, char **name, JsonbValue *val
 extern char *outbox_jsonb_string(const JsonbValue *v);
 extern bool outbox_boolean_setting(const char *name, const JsonbValue *v);
 
+/* returns a number from 1 to most; an error if it is another one */
+extern int64 outbox_number_setting(const char *name, const JsonbValue *v, int64 most);
+
 /* an error; the hint says which settings there are */
 extern void outbox_unknown_setting(const char *name, const char *hint);
 

@@ -36,6 +36,7 @@
 #include "catalog/pg_authid.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "queue/partition.h"
 #include "queue/queue.h"
 #include "queue/view.h"
 #include "storage/bufmgr.h"
@@ -62,7 +63,7 @@ enum
 	COLUMN_XMIN
 };
 
-/* a queue, by its id */
+/* a queue or a partition, by its id */
 typedef struct Known
 {
 	int32		id;
@@ -119,25 +120,32 @@ list_queues(Search *search, Oid role)
 	foreach(lc, outbox_queue_list())
 	{
 		const OutboxQueue *queue = lfirst(lc);
-		Known	   *known = hash_search(search->queues, &queue->id, HASH_ENTER, NULL);
+		bool		may_enqueue = outbox_may_enqueue(queue, role);
 
-		known->queue = queue;
-		known->progress = outbox_progress_of(&search->progress, queue->id);
-		known->may_enqueue = outbox_may_enqueue(queue, role);
+		for (int i = 0; i < queue->partitions; i++)
+		{
+			const OutboxQueue *partition = outbox_make_partition(queue, i);
+			Known	   *known = hash_search(search->queues, &partition->id,
+											HASH_ENTER, NULL);
+
+			known->queue = partition;
+			known->progress = outbox_progress_of(&search->progress, partition->id);
+			known->may_enqueue = may_enqueue;
+		}
 	}
 }
 
 /*
- * The state of a message in staging, or copied from there.
+ * The state of a message in staging, or copied from there.  Where its row lies is
+ * nothing to who looks: one in staging waits as an evacuated one does.
  */
 static const char *
-state_of(const Search *search, const Known *known, const OutboxMessage *msg,
-		 const char *otherwise)
+state_of(const Search *search, const Known *known, const OutboxMessage *msg)
 {
 	if (known->progress != NULL && known->progress->position.prev != NULL &&
 		outbox_position_covers(&known->progress->position, msg->xid, msg->seq))
-		return "delivered";
-	return search->progress.held ? "held" : otherwise;
+		return OUTBOX_MESSAGE_DELIVERED;
+	return search->progress.held ? OUTBOX_MESSAGE_HELD : OUTBOX_MESSAGE_WAITING;
 }
 
 /*
@@ -148,7 +156,20 @@ state_of_applied(const Search *search, const Known *known)
 {
 	return search->progress.held &&
 		(known->progress == NULL || known->progress->position.prev == NULL) ?
-		"held" : "delivered";
+		OUTBOX_MESSAGE_HELD : OUTBOX_MESSAGE_DELIVERED;
+}
+
+/*
+ * The state of a message with this reason in outbox.deferred; NULL for one that was
+ * copied from staging.
+ */
+static const char *
+state_of_deferred(const char *reason)
+{
+	return strcmp(reason, "evacuated") == 0 ? NULL :
+		strcmp(reason, "delayed") == 0 ? OUTBOX_MESSAGE_DELAYED :
+		strcmp(reason, "restored") == 0 ? OUTBOX_MESSAGE_HELD :
+		OUTBOX_MESSAGE_RETRYING;
 }
 
 /*
@@ -162,7 +183,7 @@ may_see(const Search *search, const Known *known, bool own, bool *hidden)
 }
 
 /*
- * state is that of a record; NULL for a message in staging.
+ * state is that of a record; NULL for a message in staging, or copied from there.
  */
 static void
 show(Search *search, const Known *known, const OutboxMessage *msg, bool hidden,
@@ -171,7 +192,7 @@ show(Search *search, const Known *known, const OutboxMessage *msg, bool hidden,
 	OutboxFound found = {
 		.queue = known->queue,
 		.msg = msg,
-		.state = state != NULL ? state : state_of(search, known, msg, "staged"),
+		.state = state != NULL ? state : state_of(search, known, msg),
 		.due_at = due_at,
 		.as_of = known->progress != NULL ? known->progress->as_of :
 		search->progress.as_of,
@@ -253,10 +274,8 @@ visit_deferred(Search *search, HeapTuple row, TupleDesc desc)
 
 	if (strcmp(reason, "applied") == 0)
 		show(search, known, &msg, hidden, state_of_applied(search, known), 0);
-	else if (strcmp(reason, "evacuated") == 0)
-		show(search, known, &msg, hidden, state_of(search, known, &msg, reason), 0);
 	else
-		show(search, known, &msg, hidden, reason,
+		show(search, known, &msg, hidden, state_of_deferred(reason),
 			 no_due_at ? 0 : DatumGetTimestampTz(due_at));
 }
 

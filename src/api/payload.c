@@ -40,17 +40,97 @@
 #include "common/jsonapi.h"
 #include "convert.h"
 #include "mb/pg_wchar.h"
+#include "targets/json_text.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
+static inline void
+append_two(StringInfo buf, char a, char b)
+{
+	appendStringInfoCharMacro(buf, a);
+	appendStringInfoCharMacro(buf, b);
+}
+
+static void
+append_scalar(StringInfo buf, const JsonbValue *v)
+{
+	OutboxBytes string;
+	Datum		number;
+
+	switch (v->type)
+	{
+		case jbvNull:
+			appendStringInfoString(buf, "null");
+			break;
+		case jbvBool:
+			appendStringInfoString(buf, v->val.boolean ? "true" : "false");
+			break;
+		case jbvNumeric:
+			number = NumericGetDatum(v->val.numeric);
+			appendStringInfoString(buf, DatumGetCString(DirectFunctionCall1(numeric_out, number)));
+			break;
+		case jbvString:
+			string = (OutboxBytes) {v->val.string.val, v->val.string.len};
+			outbox_append_json_string(buf, string);
+			break;
+		default:
+			elog(ERROR, "unknown jsonb scalar type");
+	}
+}
+
+/*
+ * Append what jsonb's output function prints.
+ */
+static void
+append_jsonb(StringInfo buf, JsonbContainer *root)
+{
+	JsonbIterator *it = JsonbIteratorInit(root);
+	bool		is_scalar = JsonContainerIsScalar(root);
+	bool		first = true;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	while ((token = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
+	{
+		bool		begins = token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT;
+		bool		ends = token == WJB_END_ARRAY || token == WJB_END_OBJECT;
+
+		if (is_scalar && (begins || ends))
+			continue;
+		if (!first && !ends)
+			append_two(buf, ',', ' ');
+		if (token == WJB_BEGIN_ARRAY)
+			appendStringInfoCharMacro(buf, '[');
+		else if (token == WJB_BEGIN_OBJECT)
+			appendStringInfoCharMacro(buf, '{');
+		else if (token == WJB_END_ARRAY)
+			appendStringInfoCharMacro(buf, ']');
+		else if (token == WJB_END_OBJECT)
+			appendStringInfoCharMacro(buf, '}');
+		else
+			append_scalar(buf, &v);
+		if (token == WJB_KEY)
+			append_two(buf, ':', ' ');
+		first = begins || token == WJB_KEY;
+	}
+}
+
+/*
+ * JsonbToCString() prints the same.  It escapes strings character by character,
+ * which is most of what it costs.
+ */
 static struct varlena *
 print_jsonb(Jsonb *jsonb)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	(void) JsonbToCString(&buf, &jsonb->root, VARSIZE(jsonb));
-	return outbox_text_to_utf8(cstring_to_text_with_len(buf.data, buf.len));
+	enlargeStringInfo(&buf, VARHDRSZ + VARSIZE(jsonb));
+	buf.len = VARHDRSZ;
+	append_jsonb(&buf, &jsonb->root);
+	SET_VARSIZE(buf.data, buf.len);
+	return outbox_text_to_utf8((struct varlena *) buf.data);
 }
 
 /*

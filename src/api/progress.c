@@ -29,6 +29,7 @@
 #include "convert.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "published.h"
 #include "shmem.h"
 #include "store/tables.h"
 
@@ -91,11 +92,14 @@ outbox_read_published(OutboxProgress *progress)
 	for (int i = 0; i < n; i++)
 	{
 		char		seq[OUTBOX_UINT64_SIZE];
+		OutboxQueueProgress *of;
 
-		if (strcmp(published[i].position, OUTBOX_POSITION_TOO_LONG) == 0)
+		if (published[i].partition == OUTBOX_PARTITIONS_TOGETHER ||
+			strcmp(published[i].position, OUTBOX_POSITION_TOO_LONG) == 0)
 			continue;
 		(void) outbox_uint64_text(published[i].position_seq, seq);
-		set_position(add(progress, published[i].queue, at), published[i].position, seq);
+		of = add(progress, published[i].queue + published[i].partition, at);
+		set_position(of, published[i].position, seq);
 	}
 }
 

@@ -23,7 +23,9 @@
 #include "api/queue_taken.h"
 
 #include "api/args.h"
+#include "api/cluster_checks.h"
 #include "api/queue_checks.h"
+#include "api/queue_move.h"
 #include "api/queue_policy.h"
 #include "api/settings.h"
 #include "api/triggers.h"
@@ -35,7 +37,7 @@
 /* arguments of outbox_alter_queue() */
 enum
 {
-	ALTER_NAME,
+	ALTER_QUEUE,
 	ALTER_POLICY,
 	ALTER_MAXLEN = ALTER_POLICY + POLICY_ARGS,
 	ALTER_OPTIONS,
@@ -54,11 +56,14 @@ typedef struct Altered
 	bool		has_fields;		/* else they are as they are */
 	int			fields;
 
+	const char *server;			/* NULL: the default one */
+
 	bool		renamed;
 	bool		elsewhere;		/* another key in Redis */
 	bool		retargeted;
+	bool		moves;			/* to another server */
 	bool		renewed;		/* one of these, or another format */
-}			Altered;
+} Altered;
 
 PG_FUNCTION_INFO_V1(outbox_alter_queue);
 
@@ -67,6 +72,23 @@ format_of(const OutboxQueue *queue)
 {
 	return queue->format == OUTBOX_FORMAT_RAW ? "raw" :
 		queue->format == OUTBOX_FORMAT_JSON ? "json" : NULL;
+}
+
+/*
+ * With another number, messages of a key would go to another partition, while
+ * those before them wait in the one that they went to so far.
+ */
+static void
+check_partitions(const OutboxQueue *queue, const OutboxSettings *settings, const Altered *altered)
+{
+	if (settings->partitions != 0 && settings->partitions != queue->partitions)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change the number of partitions of queue \"%s\"", queue->name),
+				 errdetail("It is %d, and messages with the same key would get into another order.",
+						   queue->partitions),
+				 errhint("Drop the queue when its consumers have got everything, and create it with the new number; or create another queue.")));
+	outbox_check_partitions(altered->target, queue->partitions, altered->redis_key);
 }
 
 static Altered
@@ -113,7 +135,7 @@ what_is_altered(const OutboxQueue *queue, const OutboxSettings *settings)
  * What is in the arguments must fit the queue as it will be.
  */
 static void
-check_args(FunctionCallInfo fcinfo, const OutboxQueue *queue, const Altered * altered)
+check_args(FunctionCallInfo fcinfo, const OutboxQueue *queue, const Altered *altered)
 {
 	char	   *on_failure = outbox_text_arg(fcinfo, ALTER_POLICY + POLICY_ON_FAILURE);
 
@@ -122,7 +144,8 @@ check_args(FunctionCallInfo fcinfo, const OutboxQueue *queue, const Altered * al
 		outbox_check_maxlen(altered->target, PG_GETARG_INT64(ALTER_MAXLEN));
 	if (!PG_ARGISNULL(ALTER_OPTIONS) || altered->retargeted)
 		outbox_check_new_options(altered->target->target,
-								 outbox_jsonb_arg(fcinfo, ALTER_OPTIONS));
+								 outbox_jsonb_arg(fcinfo, ALTER_OPTIONS),
+								 altered->server);
 	if (queue->consumer_retry && (altered->elsewhere || altered->retargeted))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -132,8 +155,31 @@ check_args(FunctionCallInfo fcinfo, const OutboxQueue *queue, const Altered * al
 	if (PG_ARGISNULL(ALTER_CONSUMER_RETRY) ? queue->consumer_retry :
 		PG_GETARG_BOOL(ALTER_CONSUMER_RETRY))
 		outbox_check_consumer_retry(queue->name, altered->target, altered->redis_key,
+									queue->partitions,
 									on_failure == NULL ? queue->on_failure == OUTBOX_BLOCK :
 									strcmp(on_failure, "block") == 0);
+}
+
+/*
+ * Can the queue as it will be, be on its server?  If nothing of that is altered, it
+ * may also be paused or get another policy.
+ */
+static void
+check_cluster(FunctionCallInfo fcinfo, const OutboxQueue *queue, const Altered *altered)
+{
+	OutboxQueue fresh = *queue;
+
+	fresh.name = unconstify(char *, altered->name);
+	fresh.target = altered->target->target;
+	fresh.redis_key = unconstify(char *, altered->redis_key);
+	fresh.server = unconstify(char *, altered->server);
+	if (!PG_ARGISNULL(ALTER_OPTIONS) || altered->retargeted)
+		fresh.options = outbox_jsonb_arg(fcinfo, ALTER_OPTIONS);
+	if (!PG_ARGISNULL(ALTER_CONSUMER_RETRY))
+		fresh.consumer_retry = PG_GETARG_BOOL(ALTER_CONSUMER_RETRY);
+	if (altered->renewed || altered->moves || !PG_ARGISNULL(ALTER_OPTIONS) ||
+		fresh.consumer_retry != queue->consumer_retry)
+		outbox_check_cluster(&fresh);
 }
 
 /*
@@ -159,9 +205,9 @@ check_nothing_is_left(const OutboxQueue *queue)
 	char	   *purge = psprintf("outbox_purge_queue(%s, force => true)",
 								 quote_literal_cstr(queue->name));
 	int64		deferred = outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-												 " WHERE queue = $queue AND reason <> 'applied'");
+												 " WHERE queue BETWEEN $queue AND $last AND reason <> 'applied'");
 	int64		dead = outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.dead_letter"
-											 " WHERE queue = $queue AND gone_at IS NULL");
+											 " WHERE queue BETWEEN $queue AND $last AND gone_at IS NULL");
 	bool		staged = outbox_queue_is_staged(queue);
 	bool		held;
 	int64		waiting;
@@ -186,7 +232,7 @@ check_nothing_is_left(const OutboxQueue *queue)
 		outbox_count_of_queue(queue, "SELECT count(*) FROM ("
 							  "SELECT queue FROM outbox.deferred UNION ALL"
 							  " SELECT queue FROM outbox.dead_letter) AS r"
-							  " WHERE queue = $queue") > 0)
+							  " WHERE queue BETWEEN $queue AND $last") > 0)
 		is_left(queue, "delivered messages that are retained",
 				"They would be sent again if Redis lost them.",
 				psprintf("Wait: they are kept for \"outbox.retention\", and while there are few, for ten minutes more. Or give them up with %s.",
@@ -194,7 +240,7 @@ check_nothing_is_left(const OutboxQueue *queue)
 }
 
 static void
-check_renewal(const OutboxQueue *queue, const Altered * altered, Oid function)
+check_renewal(const OutboxQueue *queue, const Altered *altered, Oid function)
 {
 	OutboxCaller caller;
 
@@ -236,7 +282,7 @@ arg_param(FunctionCallInfo fcinfo, int n, const char *name, Oid type)
  * Update the row with this id.  SPI is connected.  Returns the number of rows.
  */
 static uint64
-update(FunctionCallInfo fcinfo, int32 id, const Altered * altered)
+update(FunctionCallInfo fcinfo, int32 id, const Altered *altered)
 {
 	const char *sql = "UPDATE outbox.queue SET"
 	" name = $name, target = $target, redis_key = $redis_key, format = $format,"
@@ -279,19 +325,21 @@ update(FunctionCallInfo fcinfo, int32 id, const Altered * altered)
 }
 
 /*
- * outbox_alter_queue(name, on_failure, max_attempts, retry_delay,
+ * outbox_alter_queue(queue, on_failure, max_attempts, retry_delay,
  * retry_backoff, retry_max_delay, expires_after, maxlen, options,
  * consumer_retry, settings)
  */
 Datum
 outbox_alter_queue(PG_FUNCTION_ARGS)
 {
-	char	   *name = outbox_needed_text_arg(fcinfo, ALTER_NAME, "queue name");
+	char	   *name = outbox_needed_text_arg(fcinfo, ALTER_QUEUE, "queue");
 	OutboxSettings settings = outbox_read_settings(outbox_jsonb_arg(fcinfo, ALTER_SETTINGS), true);
 	Oid			function = outbox_trigger_function(fcinfo, "outbox_capture_row");
 	OutboxQueue queue;
 	Altered		altered;
+	QueueMove	move;
 	OutboxCaller caller;
+	int32		id;
 	int			level = NewGUCNestLevel();
 
 	PreventCommandIfReadOnly("outbox_alter_queue()");
@@ -303,18 +351,29 @@ outbox_alter_queue(PG_FUNCTION_ARGS)
 		(void) outbox_take_queue(name, &queue);
 		altered = what_is_altered(&queue, &settings);
 	}
+	check_partitions(&queue, &settings, &altered);
 	queue.name = name;
+	queue.server = queue.server == NULL ? NULL : pstrdup(queue.server);
+	queue.moving_from = queue.moving_from == NULL ? NULL : pstrdup(queue.moving_from);
+	queue.options = queue.options == NULL ? NULL :
+		PG_DETOAST_DATUM_COPY(PointerGetDatum(queue.options));
+	move = outbox_check_move(&queue, &settings);
+	altered.server = move.server;
+	altered.moves = move.moves;
 	altered.name = pstrdup(altered.name);
 	altered.redis_key = pstrdup(altered.redis_key);
 	check_args(fcinfo, &queue, &altered);
+	check_cluster(fcinfo, &queue, &altered);
 	if (altered.renewed)
 		check_renewal(&queue, &altered, function);
 
 	outbox_connect(&caller);
-	if (update(fcinfo, altered.renewed ? outbox_renew_id(&queue, false) : queue.id, &altered) == 0)
+	id = altered.renewed ? outbox_renew_id(&queue, false) : queue.id;
+	if (update(fcinfo, id, &altered) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", name)));
+	outbox_move_queue(&queue, id, &move);
 	outbox_finish(&caller);
 	AtEOXact_GUC(true, level);
 	PG_RETURN_VOID();

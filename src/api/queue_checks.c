@@ -17,6 +17,7 @@
 #include "convert.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "queue/partition.h"
 #include "server_commands.h"
 #include "targets/commands.h"
 #include "targets/options.h"
@@ -85,8 +86,8 @@ outbox_check_maxlen(const OutboxTargetInfo *target, int64 maxlen)
 }
 
 /*
- * Has the Redis at hand these commands?  If the relay could not ask it, that is
- * left to the first message.
+ * Has the default server these commands?  If the relay could not ask it, or the queue
+ * has another server, that is left to the first message.
  */
 static void
 check_commands(const struct varlena *options)
@@ -109,7 +110,7 @@ check_commands(const struct varlena *options)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("unknown command \"%s\"", name),
-						 errdetail("The Redis that \"outbox.redis_url\" names does not have it.")));
+						 errdetail("The Redis that the queue is delivered to does not have it.")));
 				break;
 			case OUTBOX_COMMAND_FOUND:
 				if (command.noscript)
@@ -127,10 +128,11 @@ check_commands(const struct varlena *options)
 }
 
 void
-outbox_check_new_options(OutboxTarget target, const struct varlena *options)
+outbox_check_new_options(OutboxTarget target, const struct varlena *options,
+						 const char *server)
 {
 	outbox_check_queue_options(target, options);
-	if (target == OUTBOX_TARGET_COMMANDS)
+	if (target == OUTBOX_TARGET_COMMANDS && server == NULL)
 		check_commands(options);
 }
 
@@ -199,4 +201,31 @@ outbox_check_fields(const OutboxTargetInfo *target, bool raw, int fields)
 				 raw ? errmsg("format \"raw\" has no fields") :
 				 errmsg("target \"%s\" has no fields", target->name),
 				 errhint("Leave the setting \"fields\" out.")));
+}
+
+/*
+ * A partition's number goes into the hash tag.  A { or } that makes no tag could
+ * make one with it, of something else.
+ */
+void
+outbox_check_partitions(const OutboxTargetInfo *target, int partitions,
+						const char *redis_key)
+{
+	const char *tag;
+	int			len;
+
+	if (partitions == 1)
+		return;
+	if (!target->partitions)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("target \"%s\" has no partitions", target->name),
+				 errdetail("Its workers take jobs from one queue."),
+				 errhint("Leave the setting \"partitions\" out.")));
+	if (!outbox_find_tag(redis_key, &tag, &len) && strpbrk(redis_key, "{}") != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("redis_key \"%s\" has braces and no hash tag", redis_key),
+				 errdetail("Partitions have their numbers in the hash tag."),
+				 errhint("For example \"{orders}:events\", or a key without braces.")));
 }

@@ -29,7 +29,8 @@ extern const OutboxTargetInfo *outbox_check_target(const char *target, const cha
 extern void outbox_check_maxlen(const OutboxTargetInfo *target, int64 maxlen);
 
 /* options is jsonb, or NULL for none */
-extern void outbox_check_new_options(OutboxTarget target, const struct varlena *options);
+extern void outbox_check_new_options(OutboxTarget target, const struct varlena *options,
+									 const char *server);
 
 extern void outbox_check_on_failure(const char *on_failure);
 extern void outbox_check_max_attempts(int max_attempts);
@@ -42,5 +43,9 @@ extern void outbox_check_payload_type(const OutboxTargetInfo *target,
 
 /* raw: the queue's format is raw; fields are OUTBOX_FIELD_..., added up */
 extern void outbox_check_fields(const OutboxTargetInfo *target, bool raw, int fields);
+
+/* redis_key is the queue's */
+extern void outbox_check_partitions(const OutboxTargetInfo *target, int partitions,
+									const char *redis_key);
 
 #endif							/* OUTBOX_QUEUE_CHECKS_H */

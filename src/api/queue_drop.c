@@ -87,7 +87,7 @@ static void
 check_deferred(const OutboxQueue *queue)
 {
 	int64		n = outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-										  " WHERE queue = $queue AND reason <> 'applied'");
+										  " WHERE queue BETWEEN $queue AND $last AND reason <> 'applied'");
 
 	if (n > 0)
 		ereport(ERROR,
@@ -103,7 +103,7 @@ static void
 check_dead(const OutboxQueue *queue)
 {
 	int64		n = outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.dead_letter"
-										  " WHERE queue = $queue AND gone_at IS NULL");
+										  " WHERE queue BETWEEN $queue AND $last AND gone_at IS NULL");
 
 	if (n > 0)
 		ereport(ERROR,
@@ -116,12 +116,12 @@ check_dead(const OutboxQueue *queue)
 }
 
 /*
- * outbox_drop_queue(name, force)
+ * outbox_drop_queue(queue, force)
  */
 Datum
 outbox_drop_queue(PG_FUNCTION_ARGS)
 {
-	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue name");
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	Oid			function = outbox_trigger_function(fcinfo, "outbox_capture_row");
 	OutboxQueue queue;
@@ -149,11 +149,11 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 		check_deferred(&queue);
 		check_dead(&queue);
 	}
-	outbox_run_for_queue(&queue, "DELETE FROM outbox.deferred WHERE queue = $queue");
-	outbox_run_for_queue(&queue, "DELETE FROM outbox.dead_letter WHERE queue = $queue");
-	outbox_run_for_queue(&queue, "DELETE FROM outbox.resend_request WHERE queue = $queue");
-	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue_total WHERE queue = $queue");
-	outbox_run_for_queue(&queue, "DELETE FROM outbox.backfill WHERE queue = $queue");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.deferred WHERE queue BETWEEN $queue AND $last");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.dead_letter WHERE queue BETWEEN $queue AND $last");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.resend_request WHERE queue BETWEEN $queue AND $last");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue_total WHERE queue BETWEEN $queue AND $last");
+	outbox_run_for_queue(&queue, "DELETE FROM outbox.backfill WHERE queue BETWEEN $queue AND $last");
 	outbox_run_for_queue(&queue, "DELETE FROM outbox.queue WHERE id = $queue");
 	outbox_finish(&caller);
 	AtEOXact_GUC(true, level);
@@ -170,22 +170,22 @@ count_waiting(const OutboxQueue *queue)
 	bool		held = false;
 	int64		waiting = outbox_queue_is_staged(queue) ||
 	outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-						  " WHERE queue = $queue"
+						  " WHERE queue BETWEEN $queue AND $last"
 						  " AND reason IN ('evacuated', 'restored')") > 0 ?
 	outbox_ask_waiting(queue, &held) : 0;
 
 	if (waiting < 0)
 		return outbox_count_of_queue(queue, "SELECT count(*) FROM ("
-									 "SELECT seq FROM outbox.staging_1 WHERE queue = $queue"
-									 " UNION SELECT seq FROM outbox.staging_2 WHERE queue = $queue"
-									 " UNION SELECT seq FROM outbox.deferred WHERE queue = $queue"
+									 "SELECT seq FROM outbox.staging_1 WHERE queue BETWEEN $queue AND $last"
+									 " UNION SELECT seq FROM outbox.staging_2 WHERE queue BETWEEN $queue AND $last"
+									 " UNION SELECT seq FROM outbox.deferred WHERE queue BETWEEN $queue AND $last"
 									 " AND reason <> 'applied') AS r");
 	/* the relay has counted what is evacuated; if all is held, more */
 	return waiting +
 		(held ? outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-									  " WHERE queue = $queue AND reason = 'delayed'") :
+									  " WHERE queue BETWEEN $queue AND $last AND reason = 'delayed'") :
 		 outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-							   " WHERE queue = $queue"
+							   " WHERE queue BETWEEN $queue AND $last"
 							   " AND reason IN ('delayed', 'retry', 'behind')"));
 }
 

@@ -11,7 +11,9 @@
 
 #include "api/args.h"
 #include "api/queue_checks.h"
-#include "store/query.h"
+#include "catalog/pg_type.h"
+#include "queue/partition.h"
+#include "queue/queue.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -64,28 +66,52 @@ outbox_check_policy(FunctionCallInfo fcinfo, int first)
 	}
 }
 
+/*
+ * Do two queues have a stream in common?
+ */
 static bool
-consumers_return_elsewhere(const char *name, const char *redis_key)
+share_a_stream(const OutboxQueue *a, const OutboxQueue *b)
 {
-	OutboxParam params[] = {
-		{"name", TEXTOID, CStringGetTextDatum(name)},
-		{"key", TEXTOID, CStringGetTextDatum(redis_key)}
-	};
-	OutboxCaller caller;
-	bool		result;
+	for (int i = 0; i < a->partitions; i++)
+	{
+		char	   *stream = outbox_partition_redis_key(a, i);
 
-	outbox_connect(&caller);
-	result = outbox_query("SELECT FROM outbox.queue"
-						  " WHERE consumer_retry AND redis_key = $key"
-						  " AND name <> $name", params, lengthof(params)) > 0;
-	outbox_finish(&caller);
-	return result;
+		for (int j = 0; j < b->partitions; j++)
+		{
+			char	   *other = outbox_partition_redis_key(b, j);
+			bool		same = strcmp(stream, other) == 0;
+
+			pfree(other);
+			if (same)
+				return true;
+		}
+		pfree(stream);
+	}
+	return false;
+}
+
+static bool
+consumers_return_elsewhere(const char *name, const OutboxQueue *queue)
+{
+	ListCell   *lc;
+
+	foreach(lc, outbox_queue_list())
+	{
+		const OutboxQueue *other = lfirst(lc);
+
+		if (other->consumer_retry && strcmp(other->name, name) != 0 &&
+			share_a_stream(queue, other))
+			return true;
+	}
+	return false;
 }
 
 void
 outbox_check_consumer_retry(const char *name, const OutboxTargetInfo *target,
-							const char *redis_key, bool block)
+							const char *redis_key, int partitions, bool block)
 {
+	OutboxQueue queue = {.redis_key = unconstify(char *, redis_key),.partitions = partitions};
+
 	if (target->target != OUTBOX_TARGET_STREAM)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -96,9 +122,9 @@ outbox_check_consumer_retry(const char *name, const OutboxTargetInfo *target,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("consumer_retry needs on_failure \"retry\" or \"dead_letter\""),
 				 errdetail("A queue does not stand still for what a consumer returns.")));
-	if (consumers_return_elsewhere(name, redis_key))
+	if (consumers_return_elsewhere(name, &queue))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("consumers of stream \"%s\" return messages to another queue",
-						redis_key)));
+						queue.redis_key)));
 }

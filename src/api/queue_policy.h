@@ -42,7 +42,7 @@ extern void outbox_check_policy(FunctionCallInfo fcinfo, int first);
 
 /* may consumers of a queue with these settings return messages? */
 extern void outbox_check_consumer_retry(const char *name, const OutboxTargetInfo *target,
-										const char *redis_key, bool block);
+										const char *redis_key, int partitions, bool block);
 
 /* returns an argument that is jsonb, or NULL if it is null */
 extern struct varlena *outbox_jsonb_arg(FunctionCallInfo fcinfo, int n);

@@ -18,8 +18,11 @@
 #include "api/queue_settings.h"
 
 #include "api/args.h"
+#include "api/cluster_checks.h"
 #include "api/queue_checks.h"
+#include "api/queue_ids.h"
 #include "api/queue_policy.h"
+#include "api/queue_server.h"
 #include "api/settings.h"
 #include "miscadmin.h"
 #include "store/query.h"
@@ -46,6 +49,9 @@ enum
 {
 	COLUMN_PAYLOAD_TYPE = CREATE_CONSUMER_RETRY + 1,
 	COLUMN_FIELDS,
+	COLUMN_SERVER,
+	COLUMN_PARTITIONS,
+	COLUMN_ID,
 	COLUMNS
 };
 
@@ -104,6 +110,7 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 {
 	struct varlena *given = outbox_jsonb_arg(fcinfo, CREATE_SETTINGS);
 	OutboxSettings settings = outbox_read_settings(given, false);
+	const char *server;
 	bool		raw;
 
 	get_args(fcinfo, COLUMN_PAYLOAD_TYPE, values, nulls);
@@ -127,13 +134,22 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 	outbox_check_fields(target, raw, settings.fields);
 	values[COLUMN_FIELDS] = outbox_fields_array(settings.fields);
 	nulls[COLUMN_FIELDS] = settings.fields == 0 ? 'n' : ' ';
+	server = outbox_check_server(settings.server);
+	values[COLUMN_SERVER] = server == NULL ? (Datum) 0 : CStringGetTextDatum(server);
+	nulls[COLUMN_SERVER] = server == NULL ? 'n' : ' ';
+	values[COLUMN_PARTITIONS] = Int32GetDatum(Max(settings.partitions, 1));
+	nulls[COLUMN_PARTITIONS] = ' ';
+	outbox_check_partitions(target, Max(settings.partitions, 1),
+							TextDatumGetCString(values[CREATE_REDIS_KEY]));
+	values[COLUMN_ID] = 0;
+	nulls[COLUMN_ID] = 'n';
 }
 
 #define NEW_COLUMNS "name, target, redis_key, format, maxlen, on_failure," \
 	" max_attempts, retry_delay, retry_backoff, retry_max_delay, expires_after," \
-	" options, consumer_retry, payload_type, fields"
+	" options, consumer_retry, payload_type, fields, server, partitions"
 #define NEW_VALUES "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11," \
-	" nullif($12, '{}'), $13, $14, $15"
+	" nullif($12, '{}'), $13, $14, $15, $16, $17"
 
 #define DIFFERS(column) "CASE WHEN v." column " IS DISTINCT FROM q." column \
 	" THEN '" column "' END"
@@ -141,9 +157,11 @@ new_row(FunctionCallInfo fcinfo, const OutboxTargetInfo *target, Datum *values, 
 	DIFFERS("consumer_retry") ", " DIFFERS("expires_after") ", " \
 	DIFFERS("fields") ", " DIFFERS("format") ", " DIFFERS("max_attempts") ", " \
 	DIFFERS("maxlen") ", " DIFFERS("on_failure") ", " DIFFERS("options") ", " \
+	DIFFERS("partitions") ", " \
 	DIFFERS("payload_type") ", " DIFFERS("redis_key") ", " \
 	DIFFERS("retry_backoff") ", " DIFFERS("retry_delay") ", " \
-	DIFFERS("retry_max_delay") ", " DIFFERS("target") "), '')"
+	DIFFERS("retry_max_delay") ", " DIFFERS("server") ", " \
+	DIFFERS("target") "), '')"
 
 /*
  * Returns the settings that a queue which is there already does not have, for a
@@ -207,6 +225,9 @@ new_columns(FunctionCallInfo fcinfo, Oid *types, Datum *values, char *nulls)
 	types[CREATE_CONSUMER_RETRY] = BOOLOID;
 	types[COLUMN_PAYLOAD_TYPE] = TEXTOID;
 	types[COLUMN_FIELDS] = TEXTARRAYOID;
+	types[COLUMN_SERVER] = TEXTOID;
+	types[COLUMN_PARTITIONS] = INT4OID;
+	types[COLUMN_ID] = INT4OID;
 	new_row(fcinfo, target, values, nulls);
 }
 
@@ -215,19 +236,28 @@ new_columns(FunctionCallInfo fcinfo, Oid *types, Datum *values, char *nulls)
  * already.
  */
 static bool
-insert_queue(FunctionCallInfo fcinfo, Oid *types, Datum *values, const char *nulls)
+insert_queue(FunctionCallInfo fcinfo, Oid *types, Datum *values, char *nulls)
 {
-	return outbox_queue_find(outbox_text_arg(fcinfo, CREATE_NAME)) == NULL &&
-		execute("INSERT INTO outbox.queue (" NEW_COLUMNS ") VALUES (" NEW_VALUES ")"
-				" ON CONFLICT (name) DO NOTHING",
-				COLUMNS, types, values, nulls) > 0;
+	OutboxCaller caller;
+
+	if (outbox_queue_find(outbox_text_arg(fcinfo, CREATE_NAME)) != NULL)
+		return false;
+	outbox_connect(&caller);
+	values[COLUMN_ID] =
+		Int32GetDatum(outbox_new_queue_ids(DatumGetInt32(values[COLUMN_PARTITIONS])));
+	nulls[COLUMN_ID] = ' ';
+	outbox_finish(&caller);
+	return execute("INSERT INTO outbox.queue (" NEW_COLUMNS ", id) VALUES (" NEW_VALUES ", $18)"
+				   " ON CONFLICT (name) DO NOTHING",
+				   COLUMNS, types, values, nulls) > 0;
 }
 
-void
+const char *
 outbox_check_new_queue(FunctionCallInfo fcinfo)
 {
 	char	   *name = outbox_needed_text_arg(fcinfo, CREATE_NAME, "queue name");
 	char	   *target = outbox_needed_text_arg(fcinfo, CREATE_TARGET, "target");
+	OutboxSettings settings;
 	const OutboxTargetInfo *info;
 	char	   *on_failure;
 	Oid			types[COLUMNS];
@@ -241,14 +271,27 @@ outbox_check_new_queue(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(CREATE_REDIS_KEY))
 		outbox_check_redis_key(outbox_text_arg(fcinfo, CREATE_REDIS_KEY));
 	check_new_policy(fcinfo);
-	outbox_check_new_options(info->target, outbox_jsonb_arg(fcinfo, CREATE_OPTIONS));
+	settings = outbox_read_settings(outbox_jsonb_arg(fcinfo, CREATE_SETTINGS), false);
+	outbox_check_new_options(info->target, outbox_jsonb_arg(fcinfo, CREATE_OPTIONS),
+							 settings.server);
 	outbox_need_arg(fcinfo, CREATE_CONSUMER_RETRY, "consumer_retry");
 	on_failure = outbox_text_arg(fcinfo, CREATE_POLICY + POLICY_ON_FAILURE);
-	if (PG_GETARG_BOOL(CREATE_CONSUMER_RETRY))
-		outbox_check_consumer_retry(name, info, PG_ARGISNULL(CREATE_REDIS_KEY) ? name :
-									outbox_text_arg(fcinfo, CREATE_REDIS_KEY),
-									strcmp(on_failure, "block") == 0);
 	new_columns(fcinfo, types, values, nulls);
+	if (PG_GETARG_BOOL(CREATE_CONSUMER_RETRY))
+		outbox_check_consumer_retry(name, info,
+									TextDatumGetCString(values[CREATE_REDIS_KEY]),
+									DatumGetInt32(values[COLUMN_PARTITIONS]),
+									strcmp(on_failure, "block") == 0);
+	outbox_check_cluster(&(OutboxQueue) {
+		.name = name,
+		.target = info->target,
+		.redis_key = TextDatumGetCString(values[CREATE_REDIS_KEY]),
+		.partitions = DatumGetInt32(values[COLUMN_PARTITIONS]),
+		.consumer_retry = PG_GETARG_BOOL(CREATE_CONSUMER_RETRY),
+		.server = unconstify(char *, settings.server),
+		.options = outbox_jsonb_arg(fcinfo, CREATE_OPTIONS)
+	});
+	return TextDatumGetCString(values[COLUMN_PAYLOAD_TYPE]);
 }
 
 bool
@@ -258,7 +301,7 @@ outbox_make_queue(FunctionCallInfo fcinfo)
 	Datum		values[COLUMNS];
 	char		nulls[COLUMNS];
 
-	outbox_check_new_queue(fcinfo);
+	(void) outbox_check_new_queue(fcinfo);
 	new_columns(fcinfo, types, values, nulls);
 	return insert_queue(fcinfo, types, values, nulls);
 }
@@ -276,7 +319,7 @@ outbox_create_queue(PG_FUNCTION_ARGS)
 	char		nulls[COLUMNS];
 
 	PreventCommandIfReadOnly("outbox_create_queue()");
-	outbox_check_new_queue(fcinfo);
+	(void) outbox_check_new_queue(fcinfo);
 	outbox_need_arg(fcinfo, CREATE_IF_NOT_EXISTS, "if_not_exists");
 	new_columns(fcinfo, types, values, nulls);
 	if (!insert_queue(fcinfo, types, values, nulls))
@@ -295,7 +338,7 @@ queue_is_gone(const char *name)
 static void
 set_paused(FunctionCallInfo fcinfo, const char *function, const char *command)
 {
-	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue name");
+	char	   *name = outbox_needed_text_arg(fcinfo, 0, "queue");
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {PG_GETARG_DATUM(0)};
 
@@ -306,7 +349,7 @@ set_paused(FunctionCallInfo fcinfo, const char *function, const char *command)
 }
 
 /*
- * outbox_pause_queue(name).  A queue that is paused already keeps paused_at.
+ * outbox_pause_queue(queue).  A queue that is paused already keeps paused_at.
  */
 Datum
 outbox_pause_queue(PG_FUNCTION_ARGS)
@@ -318,7 +361,7 @@ outbox_pause_queue(PG_FUNCTION_ARGS)
 }
 
 /*
- * outbox_resume_queue(name)
+ * outbox_resume_queue(queue)
  */
 Datum
 outbox_resume_queue(PG_FUNCTION_ARGS)

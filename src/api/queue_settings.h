@@ -25,8 +25,11 @@
 
 #include "fmgr.h"
 
-/* an error if these arguments are not those of a queue */
-extern void outbox_check_new_queue(FunctionCallInfo fcinfo);
+/*
+ * An error if these arguments are not those of a queue.  Returns the payload type
+ * that it would have.
+ */
+extern const char *outbox_check_new_queue(FunctionCallInfo fcinfo);
 
 /* make the queue; returns false if there is one of this name */
 extern bool outbox_make_queue(FunctionCallInfo fcinfo);

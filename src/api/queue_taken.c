@@ -29,7 +29,8 @@
  * its own, and what has the old id belongs to none any more, as after a drop.  So
  * nothing that was enqueued before can be sent as the queue is now, and nothing
  * that is enqueued from now on as the queue was, however late the relay hears of
- * it: a row's queue says how it is sent.  The old cursor stays in Redis.  If this
+ * it: a row's queue says how it is sent.  A queue with partitions gets as many new
+ * ids.  The old cursor stays in Redis.  If this
  * transaction is lost, by a crash or a failover, the queue goes on from it; and an
  * old primary that does not know of this transaction finds there that it is fenced.
  *
@@ -37,6 +38,8 @@
  */
 #include "api/queue_taken.h"
 
+#include "api/queue_ids.h"
+#include "api/queue_status.h"
 #include "catalog.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
@@ -89,7 +92,10 @@ lock_queue(const OutboxQueue *queue)
 void
 outbox_run_for_queue(const OutboxQueue *queue, const char *command)
 {
-	OutboxParam params[] = {{"queue", INT4OID, Int32GetDatum(queue->id)}};
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->id)},
+		{"last", INT4OID, Int32GetDatum(queue->id + queue->partitions - 1)}
+	};
 
 	outbox_query_latest(command, params, lengthof(params));
 }
@@ -129,6 +135,8 @@ outbox_take_queue(const char *name, OutboxQueue *queue)
 	*queue = *outbox_queue_find_or_error(name);
 	queue->name = pstrdup(name);
 	queue->redis_key = pstrdup(queue->redis_key);
+	queue->server = queue->server == NULL ? NULL : pstrdup(queue->server);
+	queue->moving_from = queue->moving_from == NULL ? NULL : pstrdup(queue->moving_from);
 	queue->options = NULL;
 	lock_queue(queue);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
@@ -147,7 +155,7 @@ outbox_queue_has_own(const OutboxQueue *queue)
 								 "SELECT xid, queue FROM outbox.staging_2 UNION ALL "
 								 "SELECT xid, queue FROM outbox.deferred"
 								 " WHERE reason = 'delayed') AS r "
-								 "WHERE queue = $queue"
+								 "WHERE queue BETWEEN $queue AND $last"
 								 " AND xid = pg_current_xact_id_if_assigned()") > 0;
 }
 
@@ -155,9 +163,9 @@ bool
 outbox_queue_is_staged(const OutboxQueue *queue)
 {
 	return outbox_count_of_queue(queue, "SELECT count(*) FROM ("
-								 "(SELECT FROM outbox.staging_1 WHERE queue = $queue LIMIT 1)"
+								 "(SELECT FROM outbox.staging_1 WHERE queue BETWEEN $queue AND $last LIMIT 1)"
 								 " UNION ALL "
-								 "(SELECT FROM outbox.staging_2 WHERE queue = $queue LIMIT 1)"
+								 "(SELECT FROM outbox.staging_2 WHERE queue BETWEEN $queue AND $last LIMIT 1)"
 								 ") AS r") > 0;
 }
 
@@ -165,6 +173,9 @@ int64
 outbox_ask_waiting(const OutboxQueue *queue, bool *held)
 {
 	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+	OutboxPublished *published;
+	TimestampTz at;
+	int			n;
 	uint64		before;
 	int64		result = -1;
 
@@ -189,10 +200,11 @@ outbox_ask_waiting(const OutboxQueue *queue, bool *held)
 
 	LWLockAcquire(outbox_shared->lock, LW_SHARED);
 	*held = slot->state == OUTBOX_HELD || slot->state == OUTBOX_FENCED;
-	for (int i = 0; i < slot->npublished; i++)
-		if (slot->published[i].queue == queue->id)
-			result = slot->published[i].waiting;
 	LWLockRelease(outbox_shared->lock);
+	published = outbox_copy_published(&n, &at);
+	for (int i = 0; i < n; i++)
+		if (published[i].queue == queue->id)
+			result = Max(result, 0) + published[i].waiting;
 	return result;
 }
 
@@ -209,36 +221,35 @@ outbox_renew_id(const OutboxQueue *queue, bool give_up)
 {
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->id)},
-		{"renewed", INT4OID}
+		{"last", INT4OID, Int32GetDatum(queue->id + queue->partitions - 1)},
+		{"renewed", INT4OID, Int32GetDatum(outbox_new_queue_ids(queue->partitions))}
 	};
 
-	outbox_run_for_queue(queue, "UPDATE outbox.queue"
-						 " SET id = nextval('outbox.queue_id')"
-						 " WHERE id = $queue RETURNING id");
-	params[1].value = Int32GetDatum((int32) outbox_result_int64(0, 1));
-	outbox_query_latest("UPDATE outbox.queue_total SET queue = $renewed,"
+	outbox_query_latest("UPDATE outbox.queue SET id = $renewed WHERE id = $queue",
+						params, lengthof(params));
+	outbox_query_latest("UPDATE outbox.queue_total SET queue = queue - $queue + $renewed,"
 						" cursor_key = '', cursor_pos = NULL,"
 						" cursor_seq = NULL, cursor_count = NULL"
-						" WHERE queue = $queue", params, lengthof(params));
-	outbox_query_latest("UPDATE outbox.consumer_position SET queue = $renewed"
-						" WHERE queue = $queue", params, lengthof(params));
-	outbox_query_latest("UPDATE outbox.returned SET queue = $renewed"
-						" WHERE queue = $queue", params, lengthof(params));
+						" WHERE queue BETWEEN $queue AND $last", params, lengthof(params));
+	outbox_query_latest("UPDATE outbox.consumer_position SET queue = queue - $queue + $renewed"
+						" WHERE queue BETWEEN $queue AND $last", params, lengthof(params));
+	outbox_query_latest("UPDATE outbox.returned SET queue = queue - $queue + $renewed"
+						" WHERE queue BETWEEN $queue AND $last", params, lengthof(params));
 	if (!give_up && (outbox_count_of_queue(queue, "SELECT count(*) FROM outbox.deferred"
-										   " WHERE queue = $queue") > 0 ||
+										   " WHERE queue BETWEEN $queue AND $last") > 0 ||
 					 outbox_queue_is_staged(queue)))
 		is_in_use(queue);
-	outbox_query_latest("UPDATE outbox.backfill SET queue = $renewed"
-						" WHERE queue = $queue", params, lengthof(params));
+	outbox_query_latest("UPDATE outbox.backfill SET queue = queue - $queue + $renewed"
+						" WHERE queue BETWEEN $queue AND $last", params, lengthof(params));
 	/* their numbers were in the old cursor's skip list */
-	outbox_query_latest("UPDATE outbox.dead_letter SET queue = $renewed,"
+	outbox_query_latest("UPDATE outbox.dead_letter SET queue = queue - $queue + $renewed,"
 						" lsn = '0/0', skipped = false"
-						" WHERE queue = $queue AND gone_at IS NULL",
+						" WHERE queue BETWEEN $queue AND $last AND gone_at IS NULL",
 						params, lengthof(params));
-	outbox_run_for_queue(queue, "DELETE FROM outbox.dead_letter WHERE queue = $queue");
-	outbox_run_for_queue(queue, "DELETE FROM outbox.deferred WHERE queue = $queue");
-	outbox_run_for_queue(queue, "DELETE FROM outbox.resend_request WHERE queue = $queue");
-	return DatumGetInt32(params[1].value);
+	outbox_run_for_queue(queue, "DELETE FROM outbox.dead_letter WHERE queue BETWEEN $queue AND $last");
+	outbox_run_for_queue(queue, "DELETE FROM outbox.deferred WHERE queue BETWEEN $queue AND $last");
+	outbox_run_for_queue(queue, "DELETE FROM outbox.resend_request WHERE queue BETWEEN $queue AND $last");
+	return DatumGetInt32(params[2].value);
 }
 
 /*

@@ -28,10 +28,10 @@
  */
 extern int	outbox_take_queue(const char *name, OutboxQueue *queue);
 
-/* the number that a command returns, about this queue as $queue */
+/* the number that a command returns, about this queue as $queue ... $last */
 extern int64 outbox_count_of_queue(const OutboxQueue *queue, const char *command);
 
-/* run a command about this queue as $queue */
+/* run a command about this queue, whose partitions have the ids $queue to $last */
 extern void outbox_run_for_queue(const OutboxQueue *queue, const char *command);
 
 /* has this transaction enqueued to it? */

@@ -40,6 +40,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "api/args.h"
+#include "api/queue_server.h"
 #include "catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
@@ -70,6 +71,8 @@ typedef struct QueueRow
 	int32		id;
 	char	   *name;
 	char	   *payload_type;
+	char	   *server;			/* NULL: it has none, and so the next */
+	char	   *moving_from;
 } QueueRow;
 
 /* a relation that has the name of a queue's view */
@@ -89,6 +92,8 @@ read_row(HeapTuple tup, TupleDesc desc)
 	row.id = pg_strtoint32(SPI_getvalue(tup, desc, SPI_fnumber(desc, "id")));
 	row.name = SPI_getvalue(tup, desc, SPI_fnumber(desc, "name"));
 	row.payload_type = SPI_getvalue(tup, desc, SPI_fnumber(desc, "payload_type"));
+	row.server = SPI_getvalue(tup, desc, SPI_fnumber(desc, "server"));
+	row.moving_from = SPI_getvalue(tup, desc, SPI_fnumber(desc, "moving_from"));
 	return row;
 }
 
@@ -172,10 +177,41 @@ create(const QueueRow *row)
 	outbox_depend_on_extension(look_at(row).oid);
 }
 
+/*
+ * Somebody has made something that depends on the view.
+ */
+static void
+is_needed(const QueueRow *row, const ErrorData *error)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("other objects depend on the view of queue \"%s\"", row->name),
+			 errdetail("The view %s has to be dropped. %s", full_name(row),
+					   error->detail != NULL ? error->detail : ""),
+			 errhint("Drop these objects first; after a change of the queue they can be made again.")));
+}
+
 static void
 drop(const QueueRow *row)
 {
-	run(psprintf("DROP VIEW %s", full_name(row)));
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		run(psprintf("DROP VIEW %s", full_name(row)));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
+			PG_RE_THROW();
+		FlushErrorState();
+		is_needed(row, error);
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -282,6 +318,15 @@ make(const QueueRow *row)
 }
 
 static void
+make_it_depend(const QueueRow *row)
+{
+	View		view = look_at(row);
+
+	if (view.is_view)
+		outbox_depend_on_servers(view.oid, row->server, row->moving_from);
+}
+
+static void
 drop_if_ours(const QueueRow *row)
 {
 	View		view = look_at(row);
@@ -334,9 +379,13 @@ follow(const TriggerData *trigger)
 		if (strcmp(row.name, new.name) != 0 || row.id != new.id)
 			move(&row, &new);
 		make(&new);
+		make_it_depend(&new);
 	}
 	else
+	{
 		make(&row);
+		make_it_depend(&row);
+	}
 }
 
 static void

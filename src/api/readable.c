@@ -28,11 +28,14 @@
 
 #include "catalog/namespace.h"
 #include "common/jsonapi.h"
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(outbox_readable_payload_sql);
 
 /*
  * Returns text in the database's encoding, or NULL if the bytes are no text that
@@ -130,4 +133,18 @@ outbox_readable_payload(const OutboxMessage *msg)
 	if (msg->kind != OUTBOX_PAYLOAD_JSON)
 		return json_string(text);
 	return is_json(bytes) ? cstring_to_text(text) : json_string(hex_form(bytes));
+}
+
+/*
+ * outbox.readable_payload(payload, kind)
+ */
+Datum
+outbox_readable_payload_sql(PG_FUNCTION_ARGS)
+{
+	OutboxMessage msg = {
+		.payload = PG_GETARG_BYTEA_PP(0),
+		.kind = PG_GETARG_CHAR(1)
+	};
+
+	PG_RETURN_POINTER(outbox_readable_payload(&msg));
 }

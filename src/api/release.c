@@ -110,13 +110,30 @@ reasons_now(void)
 }
 
 /*
- * Where messages go.
+ * Where messages go: all servers that queues have, or else the default one, by their
+ * addresses, or described.  SPI is connected; the result is of the given context.
  */
-static OutboxRedisServer *
-destination(void)
+static char *
+destinations(MemoryContext context, bool described)
 {
-	return outbox_resolve_server(CurrentMemoryContext, OUTBOX_DEFAULT_SERVER,
-								 false);
+	uint64		n = outbox_query("SELECT DISTINCT NULLIF(server, '" OUTBOX_DEFAULT_SERVER "')"
+								 " FROM outbox.queue ORDER BY 1 NULLS FIRST", NULL, 0);
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (uint64 i = 0; i < Max(n, 1); i++)
+	{
+		char	   *name = n == 0 ? NULL :
+		SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		OutboxRedisServer *server = outbox_resolve_server(CurrentMemoryContext, name != NULL ?
+														  name : OUTBOX_DEFAULT_SERVER,
+														  false);
+
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "",
+						 described ? outbox_describe_server(server) :
+						 outbox_show_redis_url(server->url));
+	}
+	return MemoryContextStrdup(context, text.data);
 }
 
 static void
@@ -143,7 +160,7 @@ check_reason(const char *reason)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("messages of this database are not held as \"%s\"", reason),
 			 errhint("They are held as %s, and go to %s when they are released; see outbox.status.",
-					 hint.data, outbox_describe_server(destination()))));
+					 hint.data, destinations(CurrentMemoryContext, true))));
 }
 
 /*
@@ -155,6 +172,9 @@ renew_source(void)
 	outbox_query("UPDATE outbox.relay_state SET source = gen_random_uuid(),"
 				 " database = " OUTBOX_THIS_DATABASE ", held = NULL, held_why = NULL,"
 				 " held_since = NULL", NULL, 0);
+	/* there is no cursor to be moved */
+	outbox_query("UPDATE outbox.queue SET moving_from = NULL"
+				 " WHERE moving_from IS NOT NULL", NULL, 0);
 }
 
 static int64
@@ -194,7 +214,7 @@ count_messages(void)
 				 " (SELECT queue, seq FROM " OUTBOX_STAGED " AS s"
 				 " UNION SELECT queue, seq FROM outbox.deferred"
 				 " WHERE reason IN " OUTBOX_REASONS_NUMBERED ") AS m"
-				 " JOIN outbox.queue AS q ON q.id = m.queue");
+				 " JOIN outbox.queue AS q ON " OUTBOX_IS_OF_QUEUE("m.queue", "q"));
 }
 
 /*
@@ -210,6 +230,8 @@ outbox_release(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 	TupleDesc	desc;
+	MemoryContext context = CurrentMemoryContext;
+	char	   *where;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -233,11 +255,12 @@ outbox_release(PG_FUNCTION_ARGS)
 		messages = stage_restored();
 	if (!dump_only)
 		messages = count_messages();
+	where = destinations(context, false);
 	outbox_finish(&caller);
 	outbox_tell_state_at_commit();
 
 	values[0] = Int64GetDatum(messages);
-	values[1] = CStringGetTextDatum(outbox_show_redis_url(destination()->url));
+	values[1] = CStringGetTextDatum(where);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
 }

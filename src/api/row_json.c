@@ -30,6 +30,7 @@
 #include "common/shortest_dec.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
+#include "targets/json_text.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -265,6 +266,14 @@ append_quoted(StringInfo buf, const char *s)
 }
 
 static void
+append_text(StringInfo buf, struct varlena *t)
+{
+	OutboxBytes bytes = {VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)};
+
+	outbox_append_json_string(buf, bytes);
+}
+
+static void
 append_json(StringInfo buf, FmgrInfo *to_json, Datum value)
 {
 	text	   *json = DatumGetTextPP(FunctionCall1(to_json, value));
@@ -308,7 +317,7 @@ outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
 			append_quoted(buf, encode_time(col, value));
 			break;
 		case OUTBOX_JSON_TEXT:
-			escape_json(buf, TextDatumGetCString(value));
+			append_text(buf, PG_DETOAST_DATUM_PACKED(value));
 			break;
 		case OUTBOX_JSON_OUTPUT:
 			append_quoted(buf, OutputFunctionCall(&col->output, value));

@@ -11,6 +11,7 @@
 
 #include "api/given_settings.h"
 #include "catalog/pg_type.h"
+#include "queue/partition.h"
 #include "queue/queue.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -64,6 +65,27 @@ string_setting(const char *name, OutboxSettings *settings)
 }
 
 static void
+read_server(const JsonbValue *v, OutboxSettings *settings)
+{
+	if (v->type != jbvString && v->type != jbvNull)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"server\" must be the name of a server, or null")));
+	settings->has_server = true;
+	settings->server = v->type == jbvNull ? NULL : outbox_jsonb_string(v);
+}
+
+static void
+read_force(const JsonbValue *v, OutboxSettings *settings)
+{
+	if (v->type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"server_force\" must be true or false")));
+	settings->server_force = v->val.boolean;
+}
+
+static void
 read_string(const char *name, const JsonbValue *v, const char **setting)
 {
 	if (v->type != jbvString)
@@ -89,13 +111,20 @@ outbox_read_settings(const struct varlena *given, bool alter)
 			read_payload_type(&value, &settings);
 		else if (strcmp(name, "fields") == 0)
 			read_fields(&value, &settings);
+		else if (strcmp(name, "server") == 0)
+			read_server(&value, &settings);
+		else if (strcmp(name, "server_force") == 0 && alter)
+			read_force(&value, &settings);
+		else if (strcmp(name, "partitions") == 0)
+			settings.partitions =
+				(int) outbox_number_setting(name, &value, OUTBOX_MAX_PARTITIONS);
 		else if (string != NULL && alter)
 			read_string(name, &value, string);
 		else
 			outbox_unknown_setting(name,
 								   string != NULL ? "It is an argument of outbox_create_queue()." :
-								   alter ? "Settings are payload_type, fields, name, target, redis_key and format." :
-								   "Settings are payload_type and fields.");
+								   alter ? "Settings are payload_type, fields, partitions, server, server_force, name, target, redis_key and format." :
+								   "Settings are payload_type, fields, partitions and server.");
 	}
 	return settings;
 }

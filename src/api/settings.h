@@ -28,8 +28,13 @@ typedef struct OutboxSettings
 	const char *payload_type;	/* a type's name; NULL if not given */
 	bool		has_fields;		/* given, maybe as null or [] */
 	int			fields;			/* OUTBOX_FIELD_..., added up */
+	int			partitions;		/* 0 if not given */
+
+	bool		has_server;
+	const char *server;			/* NULL: the default one */
 
 	/* of outbox_alter_queue(), as the other function has arguments */
+	bool		server_force;	/* do without the old server */
 	const char *name;
 	const char *target;
 	const char *redis_key;

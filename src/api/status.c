@@ -19,7 +19,9 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "api/queue_status.h"
 #include "api/row.h"
+#include "api/server_status.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -51,19 +53,17 @@ enum
 	STATUS_STAGING_KEPT_SINCE,
 	STATUS_SERVER,
 	STATUS_ADDRESS,
+	STATUS_REPLICAS_BEHIND,
+	STATUS_REPLICAS_BEHIND_SINCE,
 	STATUS_COLUMNS
 };
 
-static const char *const state_names[] = {
-	[OUTBOX_NOT_RUNNING] = "not running",
-	[OUTBOX_STARTING] = "starting",
-	[OUTBOX_RUNNING] = "running",
-	[OUTBOX_WAITING_FOR_REDIS] = "waiting for redis",
-	[OUTBOX_WAITING_FOR_STANDBY] = "waiting for standby",
-	[OUTBOX_HELD] = "held",
-	[OUTBOX_FENCED] = "fenced",
-	[OUTBOX_DISABLED] = "disabled"
-};
+/* what the summary says about servers: those that are away */
+typedef struct Away
+{
+	int			nservers;
+	OutboxShownServer server;	/* the first of them */
+} Away;
 
 /* what the summary says about queues */
 typedef struct Trouble
@@ -73,36 +73,83 @@ typedef struct Trouble
 	int64		dead;
 	char		kept_by[OUTBOX_TEXT_SIZE];	/* empty: staging is emptied */
 	TimestampTz kept_since;
+	char		behind[OUTBOX_TEXT_SIZE];	/* what replicas lack; empty:
+											 * nothing */
+	TimestampTz behind_since;
 } Trouble;
 
 PG_FUNCTION_INFO_V1(outbox_relay_status);
 PG_FUNCTION_INFO_V1(outbox_request_relay_start);
 
+/*
+ * The relay is running, so other servers answer.
+ */
+static void
+find_away(OutboxRelayState state, Away *away)
+{
+	int			n;
+	int			more;
+	OutboxShownServer *servers = outbox_copy_servers(&n, &more);
+
+	away->nservers = 0;
+	for (int i = 0; i < n && state == OUTBOX_RUNNING; i++)
+		if (servers[i].state == OUTBOX_WAITING_FOR_REDIS &&
+			away->nservers++ == 0)
+			away->server = servers[i];
+}
+
+static bool
+is_in_trouble(const OutboxPublished *queue)
+{
+	return queue->state == OUTBOX_QUEUE_BLOCKED ||
+		queue->state == OUTBOX_QUEUE_PAUSED;
+}
+
+/*
+ * Partitions of a queue come one after the other.
+ */
+static void
+find_queues(Trouble *trouble)
+{
+	TimestampTz at;
+	int			n;
+	OutboxPublished *published = outbox_copy_published(&n, &at);
+	int32		last = 0;
+
+	trouble->nqueues = 0;
+	trouble->queue.queue = 0;
+	trouble->dead = 0;
+	for (int i = 0; i < n; i++)
+	{
+		const OutboxPublished *queue = &published[i];
+
+		trouble->dead += queue->dead;
+		if (!is_in_trouble(queue))
+			continue;
+		trouble->nqueues += queue->queue != last;
+		last = queue->queue;
+		if (trouble->queue.queue == 0 ||
+			(queue->state == OUTBOX_QUEUE_BLOCKED &&
+			 trouble->queue.state == OUTBOX_QUEUE_PAUSED))
+			trouble->queue = *queue;
+	}
+}
+
 static void
 find_trouble(const OutboxSlot *slot, Trouble *trouble)
 {
-	trouble->nqueues = 0;
-	trouble->dead = 0;
 	trouble->kept_by[0] = '\0';
 	trouble->kept_since = 0;
+	trouble->behind[0] = '\0';
+	trouble->behind_since = 0;
 	if (slot->pid == 0)
 		return;
 	strlcpy(trouble->kept_by, slot->staging_kept_by, OUTBOX_TEXT_SIZE);
 	if (trouble->kept_by[0] != '\0')
 		trouble->kept_since = slot->staging_kept_since;
-	for (int i = 0; i < slot->npublished; i++)
-	{
-		const OutboxPublished *queue = &slot->published[i];
-
-		trouble->dead += queue->dead;
-		if (queue->state != OUTBOX_QUEUE_BLOCKED &&
-			queue->state != OUTBOX_QUEUE_PAUSED)
-			continue;
-		if (trouble->nqueues++ == 0 ||
-			(queue->state == OUTBOX_QUEUE_BLOCKED &&
-			 trouble->queue.state == OUTBOX_QUEUE_PAUSED))
-			trouble->queue = *queue;
-	}
+	strlcpy(trouble->behind, slot->replicas_behind, OUTBOX_TEXT_SIZE);
+	if (trouble->behind[0] != '\0')
+		trouble->behind_since = slot->replicas_behind_since;
 }
 
 static const char *
@@ -143,21 +190,40 @@ append_queues(StringInfo buf, const Trouble *trouble)
 						 others == 1 ? "" : "s");
 }
 
+static void
+append_servers(StringInfo buf, const Away *away)
+{
+	int			others = away->nservers - 1;
+
+	if (away->server.name[0] == '\0')
+		appendStringInfoString(buf, "outbox.redis_url is away");
+	else
+		appendStringInfo(buf, "server %s is away", away->server.name);
+	append_since(buf, away->server.since, away->server.why);
+	if (others > 0)
+		appendStringInfo(buf, ", and %d more server%s", others,
+						 others == 1 ? "" : "s");
+}
+
 /*
  * Returns one line: what is wrong and since when.
  */
 static char *
 summarize(OutboxRelayState state, TimestampTz since, const char *why,
-		  uint64 waiting, const Trouble *trouble)
+		  uint64 waiting, const Trouble *trouble, const Away *away)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
+	if (away->nservers > 0)
+		append_servers(&buf, away);
+	if (away->nservers > 0 && trouble->nqueues > 0)
+		appendStringInfoString(&buf, "; ");
 	if (state == OUTBOX_RUNNING && trouble->nqueues > 0)
 		append_queues(&buf, trouble);
-	else
+	else if (away->nservers == 0)
 	{
-		appendStringInfoString(&buf, state_names[state]);
+		appendStringInfoString(&buf, outbox_state_name(state));
 		append_since(&buf, state != OUTBOX_RUNNING ? since : 0, why);
 		if (state == OUTBOX_DISABLED && waiting > 0)
 			appendStringInfo(&buf, "; %llu message%s wait%s",
@@ -171,6 +237,9 @@ summarize(OutboxRelayState state, TimestampTz since, const char *why,
 		appendStringInfo(&buf, "; %lld dead letter%s",
 						 (long long) trouble->dead,
 						 trouble->dead == 1 ? "" : "s");
+	/* "why" has it, unless that is about something else */
+	if (trouble->behind[0] != '\0' && strstr(buf.data, trouble->behind) == NULL)
+		appendStringInfo(&buf, "; %s", trouble->behind);
 	if (trouble->kept_by[0] != '\0')
 		appendStringInfo(&buf, "; staging is not emptied because of %s",
 						 trouble->kept_by);
@@ -185,6 +254,7 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 	TimestampTz since;
 	char		why[OUTBOX_TEXT_SIZE];
 	Trouble		trouble;
+	Away		away;
 
 	LWLockAcquire(outbox_shared->lock, LW_SHARED);
 	state = slot->state;
@@ -198,8 +268,10 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 	outbox_set_text(values, nulls, STATUS_ADDRESS, slot->address);
 	find_trouble(slot, &trouble);
 	LWLockRelease(outbox_shared->lock);
+	find_queues(&trouble);
+	find_away(state, &away);
 
-	outbox_set_text(values, nulls, STATUS_STATE, state_names[state]);
+	outbox_set_text(values, nulls, STATUS_STATE, outbox_state_name(state));
 	outbox_set_time(values, nulls, STATUS_SINCE, since);
 	outbox_set_text(values, nulls, STATUS_WHY, why);
 	values[STATUS_WAITING] = Int64GetDatum(waiting);
@@ -210,10 +282,13 @@ fill_status(OutboxSlot *slot, Datum *values, bool *nulls)
 	outbox_set_time(values, nulls, STATUS_LAST_SUCCESS,
 					pg_atomic_read_u64(&slot->last_success));
 	outbox_set_text(values, nulls, STATUS_SUMMARY,
-					summarize(state, since, why, waiting, &trouble));
+					summarize(state, since, why, waiting, &trouble, &away));
 	outbox_set_text(values, nulls, STATUS_STAGING_KEPT_BY, trouble.kept_by);
 	outbox_set_time(values, nulls, STATUS_STAGING_KEPT_SINCE,
 					trouble.kept_since);
+	outbox_set_text(values, nulls, STATUS_REPLICAS_BEHIND, trouble.behind);
+	outbox_set_time(values, nulls, STATUS_REPLICAS_BEHIND_SINCE,
+					trouble.behind_since);
 }
 
 static bool
@@ -265,14 +340,16 @@ fill_no_status(Datum *values, bool *nulls)
 	TimestampTz since;
 	const char *why = why_no_relay(&since);
 	Trouble		none = {0};
+	Away		nothing = {0};
 
 	memset(nulls, true, STATUS_COLUMNS * sizeof(bool));
 	outbox_set_text(values, nulls, STATUS_STATE,
-					state_names[OUTBOX_NOT_RUNNING]);
+					outbox_state_name(OUTBOX_NOT_RUNNING));
 	outbox_set_time(values, nulls, STATUS_SINCE, since);
 	outbox_set_text(values, nulls, STATUS_WHY, why);
 	outbox_set_text(values, nulls, STATUS_SUMMARY,
-					summarize(OUTBOX_NOT_RUNNING, since, why, 0, &none));
+					summarize(OUTBOX_NOT_RUNNING, since, why, 0, &none,
+							  &nothing));
 }
 
 /*

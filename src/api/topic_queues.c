@@ -298,6 +298,30 @@ need_rights_of_owner(const CreateCall *call, Oid owner)
 					 quote_literal_cstr(quote_identifier(name)))));
 }
 
+/*
+ * Can such a queue take messages of Watermill at all?  Their payloads are bytes, and
+ * may be a JSON document; they have no type.
+ */
+static void
+need_room_for_messages(const CreateCall *call, const char *payload_type)
+{
+	Datum		target = call->fcinfo->args[find_arg(call, "target")].value;
+
+	if (strcmp(TextDatumGetCString(target), "asynq") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("queues of target asynq cannot take messages of Watermill"),
+				 errdetail("A task needs a type, and these messages have none."),
+				 errhint("Leave \"target\" out, or have another one in \"" CREATE_QUEUES "\".")));
+	if (strcmp(payload_type, "text") != 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("queues of payload type text cannot take messages of Watermill"),
+			 errdetail("Their payloads are bytes."),
+			 errhint("Have \"settings\": {\"payload_type\": \"bytea\"} in \"" CREATE_QUEUES "\", or json if all payloads are JSON.")));
+}
+
 void
 outbox_check_topic_queues(Oid schema, Jsonb *settings, Oid caller, Oid owner)
 {
@@ -307,7 +331,7 @@ outbox_check_topic_queues(Oid schema, Jsonb *settings, Oid caller, Oid owner)
 		return;
 	need_right_to_create(&call, caller);
 	need_rights_of_owner(&call, owner);
-	outbox_check_new_queue(call.fcinfo);
+	need_room_for_messages(&call, outbox_check_new_queue(call.fcinfo));
 }
 
 bool

@@ -66,10 +66,11 @@ enum
 	Anum_queue_payload_type,
 	Anum_queue_fields,
 	Anum_queue_server,
-	Anum_queue_partitions
+	Anum_queue_partitions,
+	Anum_queue_moving_from
 };
 
-#define Natts_queue Anum_queue_partitions
+#define Natts_queue Anum_queue_moving_from
 
 #define NAME_BYTES (OUTBOX_MAX_QUEUE_NAME * MAX_MULTIBYTE_CHAR_LEN + 1)
 
@@ -85,37 +86,37 @@ static uint64 cache_epoch = 0;
 
 const OutboxTargetInfo outbox_targets[] = {
 	[OUTBOX_TARGET_STREAM] = {
-		"stream", OUTBOX_TARGET_STREAM, false, true, true, "json"
+		"stream", OUTBOX_TARGET_STREAM, false, true, true, true, "json"
 	},
 	[OUTBOX_TARGET_LIST] = {
-		"list", OUTBOX_TARGET_LIST, true, false, true, "json"
+		"list", OUTBOX_TARGET_LIST, true, false, true, true, "json"
 	},
 	[OUTBOX_TARGET_PUBLISH] = {
-		"publish", OUTBOX_TARGET_PUBLISH, true, false, true, "json"
+		"publish", OUTBOX_TARGET_PUBLISH, true, false, true, true, "json"
 	},
 	[OUTBOX_TARGET_ASYNQ] = {
-		"asynq", OUTBOX_TARGET_ASYNQ, false, false, false, "bytea"
+		"asynq", OUTBOX_TARGET_ASYNQ, false, false, false, false, "bytea"
 	},
 	[OUTBOX_TARGET_WATERMILL] = {
-		"watermill", OUTBOX_TARGET_WATERMILL, false, true, false, "bytea"
+		"watermill", OUTBOX_TARGET_WATERMILL, false, true, false, true, "bytea"
 	},
 	[OUTBOX_TARGET_COMMANDS] = {
-		"commands", OUTBOX_TARGET_COMMANDS, false, false, false, "text"
+		"commands", OUTBOX_TARGET_COMMANDS, false, false, false, true, "text"
 	},
 	[OUTBOX_TARGET_FUNCTION] = {
-		"function", OUTBOX_TARGET_FUNCTION, false, false, false, "bytea"
+		"function", OUTBOX_TARGET_FUNCTION, false, false, false, true, "bytea"
 	},
 	[OUTBOX_TARGET_CELERY] = {
-		"celery", OUTBOX_TARGET_CELERY, false, false, false, "json", true
+		"celery", OUTBOX_TARGET_CELERY, false, false, false, false, "json", true
 	},
 	[OUTBOX_TARGET_SIDEKIQ] = {
-		"sidekiq", OUTBOX_TARGET_SIDEKIQ, false, false, false, "json", true
+		"sidekiq", OUTBOX_TARGET_SIDEKIQ, false, false, false, false, "json", true
 	},
 	[OUTBOX_TARGET_RQ] = {
-		"rq", OUTBOX_TARGET_RQ, false, false, false, "json", true
+		"rq", OUTBOX_TARGET_RQ, false, false, false, false, "json", true
 	},
 	[OUTBOX_TARGET_DRAMATIQ] = {
-		"dramatiq", OUTBOX_TARGET_DRAMATIQ, false, false, false, "json", true
+		"dramatiq", OUTBOX_TARGET_DRAMATIQ, false, false, false, false, "json", true
 	}
 };
 
@@ -248,6 +249,8 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 				 errmsg("unknown target \"%s\" in outbox.queue", target)));
 
 	queue->id = DatumGetInt32(values[Anum_queue_id - 1]);
+	queue->partitions = DatumGetInt32(values[Anum_queue_partitions - 1]);
+	queue->partition = 0;
 	queue->name = TextDatumGetCString(values[Anum_queue_name - 1]);
 	queue->view = InvalidOid;
 	queue->target = info->target;
@@ -267,6 +270,10 @@ read_queue_row(HeapTuple tup, TupleDesc desc, OutboxQueue *queue)
 		fields_column(values[Anum_queue_fields - 1]);
 	queue->created_at = DatumGetTimestampTz(values[Anum_queue_created_at - 1]);
 	queue->consumer_retry = DatumGetBool(values[Anum_queue_consumer_retry - 1]);
+	queue->server = nulls[Anum_queue_server - 1] ? NULL :
+		TextDatumGetCString(values[Anum_queue_server - 1]);
+	queue->moving_from = nulls[Anum_queue_moving_from - 1] ? NULL :
+		TextDatumGetCString(values[Anum_queue_moving_from - 1]);
 	queue->template = NULL;
 	read_policy(values, nulls, queue);
 }

@@ -33,6 +33,7 @@ typedef struct OutboxTargetInfo
 	bool		formats;
 	bool		maxlen;
 	bool		fields;			/* what it sends is outbox's own format */
+	bool		partitions;		/* consumers can read several keys */
 	const char *payload_type;	/* the default; that of format raw is bytea */
 	bool		payload_type_only;	/* it can't have another one */
 } OutboxTargetInfo;

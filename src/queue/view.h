@@ -19,7 +19,7 @@
 
 #include "outbox.h"
 
-#define OUTBOX_VIEWS "outbox_queues"
+#include "extension_views.h"
 
 /* returns the view's name, without its schema */
 extern char *outbox_view_name(int32 id, const char *queue);

@@ -11,21 +11,19 @@
  *		   ▲            │           │
  *		   └── failed ◄─┴───────────┘
  *
- * hiredis connects, reads and parses, and never blocks; the relay waits on its
- * latch and on this socket together.  Only what hiredis 0.14 and 1.x have in
- * common is used.  There is one exception to "never": hiredis looks host names
- * up with getaddrinfo(), which blocks.  Where name servers may hang, configure
- * the address of Redis and not its name.
+ * transport.c moves the bytes; it is connecting as long as that is, until the
+ * handshake of TLS is done.  hiredis parses what has arrived, and does nothing
+ * else: it neither connects nor reads.  Only what hiredis 0.14 and 1.x have in
+ * common is used.  The relay waits on its latch and on this socket together.
  *
- * While a connect is under way its socket is not writable; when it becomes
- * writable, SO_ERROR says how the connect ended.
+ * Who speaks TLS says so with the first byte, which is none of Redis's, or says
+ * nothing and closes the connection.
  *
  * A socket that takes nothing any more may have something to say: Redis closes
  * a connection on which it was sent what it will not read, and says so before.
  * So what has arrived is read to its end before the connection has failed.
  *
- * Commands are written into a buffer of ours and sent from there: hiredis's
- * buffer moves the rest to its beginning after each write.  A command can be
+ * Commands are written into a buffer of ours and sent from there.  A command can be
  * written in every state of the connection; if the connection has failed, that
  * is noticed when bytes are to be moved.
  *
@@ -34,20 +32,19 @@
 #include "redis/connection.h"
 
 #include <hiredis/hiredis.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
-#include "redis/errors.h"
-#include "storage/fd.h"
-#include "storage/latch.h"
+#include "redis/transport.h"
 #include "utils/memutils.h"
 
 /* an empty buffer that is larger than this is given back */
 #define BUFFER_KEEP		(1024 * 1024)
 
-/* longer error texts are cut */
-#define ERROR_SIZE		256
+/* what is read at once */
+#define READ_SIZE		(16 * 1024)
+
+/* the first byte of an alert and of a handshake of TLS */
+#define TLS_ALERT		0x15
+#define TLS_HANDSHAKE	0x16
 
 typedef enum ConnectionState
 {
@@ -60,15 +57,16 @@ typedef enum ConnectionState
 struct RedisConnection
 {
 	ConnectionState state;
-	redisContext *context;		/* NULL when closed */
+	RedisTransport *transport;
+	redisReader *reader;		/* NULL when closed */
+	bool		may_be_tls;		/* the other end, while this one is not */
 	MemoryContext memory;		/* of this struct and the buffer */
 	StringInfoData out;			/* commands */
 	int			sent;			/* how many bytes of out have been sent */
 	bool		is_cut;			/* while open: the socket takes nothing more */
 	uint64		received;		/* bytes */
 	OutboxReplyGuard *guard;	/* of the replies */
-	uint64		number;			/* see outbox_connection_number() */
-	char		error[ERROR_SIZE];
+	RedisTrouble trouble;
 };
 
 RedisConnection *
@@ -77,6 +75,7 @@ outbox_connection_make(void)
 	RedisConnection *conn = palloc0(sizeof(RedisConnection));
 
 	conn->memory = CurrentMemoryContext;
+	conn->transport = outbox_transport_make();
 	initStringInfo(&conn->out);
 	conn->guard = outbox_guard_make();
 	return conn;
@@ -114,8 +113,18 @@ drop_sent(RedisConnection *conn)
 static bool
 fail(RedisConnection *conn, const char *error)
 {
-	outbox_clean_error(conn->error, error, sizeof(conn->error));
 	conn->state = CONNECTION_FAILED;
+	return outbox_trouble(&conn->trouble, error, NULL);
+}
+
+/*
+ * Because of what has happened to the transport.
+ */
+static bool
+transport_failed(RedisConnection *conn)
+{
+	conn->state = CONNECTION_FAILED;
+	conn->trouble = *outbox_transport_trouble(conn->transport);
 	return false;
 }
 
@@ -123,48 +132,28 @@ void
 outbox_connection_close(RedisConnection *conn)
 {
 	empty_buffer(conn);
+	outbox_transport_close(conn->transport);
 	conn->state = CONNECTION_CLOSED;
 	conn->is_cut = false;
 	conn->received = 0;
-	if (conn->context == NULL)
-		return;
-	redisFree(conn->context);
-	conn->context = NULL;
-	conn->number++;
-	ReleaseExternalFD();
+	if (conn->reader != NULL)
+		redisReaderFree(conn->reader);
+	conn->reader = NULL;
 }
 
 bool
-outbox_connection_open(RedisConnection *conn, const OutboxRedisUrl *url)
+outbox_connection_open(RedisConnection *conn, const OutboxRedisUrl *url,
+					   const OutboxRedisHost *host)
 {
-	redisContext *context;
-
 	outbox_connection_close(conn);
-	if (!AcquireExternalFD())
-		return fail(conn, "too many open files");
-	if (url->path != NULL)
-		context = redisConnectUnixNonBlock(url->path);
-	else
-		context = redisConnectNonBlock(url->host, url->port);
-	if (context == NULL)
-	{
-		ReleaseExternalFD();
+	conn->reader = redisReaderCreate();
+	if (conn->reader == NULL)
 		return fail(conn, "out of memory");
-	}
-	conn->context = context;
-	conn->number++;
-	if (context->err)
-		return fail(conn, context->errstr);
+	outbox_guard_reader(conn->guard, conn->reader);
+	conn->may_be_tls = !url->tls && url->path == NULL;
+	if (!outbox_transport_open(conn->transport, url, host))
+		return transport_failed(conn);
 	conn->state = CONNECTION_CONNECTING;
-	outbox_guard_reader(conn->guard, context->reader);
-	if (url->path == NULL)
-	{
-		int			on = 1;
-
-		(void) setsockopt(context->fd, IPPROTO_TCP, TCP_NODELAY, &on,
-						  sizeof(on));
-		(void) redisEnableKeepAlive(context);
-	}
 	return true;
 }
 
@@ -177,29 +166,52 @@ outbox_connection_is_open(const RedisConnection *conn)
 const char *
 outbox_connection_error(const RedisConnection *conn)
 {
-	return conn->error;
+	return conn->trouble.text;
+}
+
+const char *
+outbox_connection_hint(const RedisConnection *conn)
+{
+	return conn->trouble.hint;
+}
+
+void
+outbox_connection_give_up(RedisConnection *conn, int seconds)
+{
+	char		text[OUTBOX_TROUBLE_SIZE];
+	const char *hint;
+
+	snprintf(text, sizeof(text), "no %s within %d s",
+			 outbox_transport_awaits(conn->transport, &hint), seconds);
+	fail(conn, text);
+	conn->trouble.hint = hint;
+}
+
+long
+outbox_connection_ms(const RedisConnection *conn, OutboxTime now)
+{
+	return outbox_transport_ms(conn->transport, now);
 }
 
 pgsocket
 outbox_connection_socket(const RedisConnection *conn)
 {
-	return conn->context != NULL ? conn->context->fd : PGINVALID_SOCKET;
+	return outbox_transport_socket(conn->transport);
 }
 
 int
 outbox_connection_events(const RedisConnection *conn)
 {
-	if (conn->state == CONNECTION_CONNECTING)
-		return WL_SOCKET_CONNECTED;
-	return WL_SOCKET_READABLE |
-		(outbox_connection_unsent(conn) > 0 && !conn->is_cut ?
-		 WL_SOCKET_WRITEABLE : 0);
+	return outbox_transport_events(conn->transport,
+								   conn->state == CONNECTION_OPEN &&
+								   !conn->is_cut &&
+								   outbox_connection_unsent(conn) > 0);
 }
 
 uint64
 outbox_connection_number(const RedisConnection *conn)
 {
-	return conn->number;
+	return outbox_transport_number(conn->transport);
 }
 
 StringInfo
@@ -220,26 +232,6 @@ outbox_connection_received(const RedisConnection *conn)
 	return conn->received;
 }
 
-static bool
-finish_connect(RedisConnection *conn)
-{
-	struct sockaddr_storage peer;
-	socklen_t	peer_len = sizeof(peer);
-	int			error = 0;
-	socklen_t	len = sizeof(error);
-
-	if (getsockopt(conn->context->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		error = errno;
-	if (error != 0)
-		return fail(conn, strerror(error));
-	if (getpeername(conn->context->fd, (struct sockaddr *) &peer, &peer_len) == 0)
-	{
-		conn->state = CONNECTION_OPEN;
-		conn->context->flags |= REDIS_CONNECTED;
-	}
-	return true;				/* or not yet */
-}
-
 bool
 outbox_connection_flush(RedisConnection *conn)
 {
@@ -249,20 +241,18 @@ outbox_connection_flush(RedisConnection *conn)
 		return false;
 	while (conn->sent < conn->out.len)
 	{
-		ssize_t		n = send(conn->context->fd, conn->out.data + conn->sent,
-							 conn->out.len - conn->sent, MSG_NOSIGNAL);
+		ssize_t		n = outbox_transport_send(conn->transport,
+											  conn->out.data + conn->sent,
+											  conn->out.len - conn->sent);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n == 0)
 		{
 			drop_sent(conn);
 			return true;
 		}
 		if (n < 0)
 		{
-			outbox_clean_error(conn->error, strerror(errno),
-							   sizeof(conn->error));
+			conn->trouble = *outbox_transport_trouble(conn->transport);
 			conn->is_cut = true;
 			return false;
 		}
@@ -272,34 +262,71 @@ outbox_connection_flush(RedisConnection *conn)
 	return true;
 }
 
+/*
+ * Read once, and what is left of that beside the socket, which stays readable
+ * while there is more.
+ */
+static bool
+receive(RedisConnection *conn)
+{
+	char		buf[READ_SIZE];
+	bool		got_some = false;
+
+	do
+	{
+		ssize_t		n = outbox_transport_receive(conn->transport, buf,
+												 sizeof(buf));
+
+		if (n < 0 && (!conn->is_cut || outbox_transport_trouble(conn->transport)->hint != NULL))
+		{
+			(void) transport_failed(conn);
+			if (conn->received == 0 && conn->may_be_tls)
+				conn->trouble.hint = "If the port is one with TLS, use rediss://.";
+			return false;
+		}
+		if (n <= 0)
+			break;
+		if (conn->received == 0 && conn->may_be_tls &&
+			(buf[0] == TLS_ALERT || buf[0] == TLS_HANDSHAKE))
+		{
+			fail(conn, "the server speaks TLS");
+			conn->trouble.hint = "Use rediss:// for a port with TLS.";
+			return false;
+		}
+		got_some = true;
+		conn->received += n;
+		if (redisReaderFeed(conn->reader, buf, n) != REDIS_OK)
+			return fail(conn, conn->reader->errstr);
+	} while (outbox_transport_has_more(conn->transport));
+
+	if (conn->is_cut && !got_some)
+	{
+		conn->state = CONNECTION_FAILED;
+		return false;
+	}
+	return true;
+}
+
 bool
 outbox_connection_io(RedisConnection *conn)
 {
-	size_t		had;
-	size_t		got;
-
-	if (conn->state == CONNECTION_CONNECTING && !finish_connect(conn))
-		return false;
+	if (conn->state == CONNECTION_CONNECTING)
+	{
+		if (!outbox_transport_connect(conn->transport))
+			return transport_failed(conn);
+		if (outbox_transport_is_open(conn->transport))
+			conn->state = CONNECTION_OPEN;
+	}
 	if (conn->state != CONNECTION_OPEN)
 		return conn->state == CONNECTION_CONNECTING;
 	(void) outbox_connection_flush(conn);
-
-	/* one read a call; the socket stays readable while there is more */
-	had = conn->context->reader->len;
-	if (redisBufferRead(conn->context) != REDIS_OK)
-		return fail(conn, conn->is_cut ? conn->error : conn->context->errstr);
-	got = conn->context->reader->len - had;
-	conn->received += got;
-	if (conn->is_cut && got == 0)
-		return fail(conn, conn->error);
-	return true;
+	return receive(conn);
 }
 
 bool
 outbox_connection_reply(RedisConnection *conn, const OutboxReplyLimits *limits,
 						OutboxReply **reply)
 {
-	redisReader *reader;
 	const char *complaint;
 	void	   *r = NULL;
 	bool		ok;
@@ -307,17 +334,16 @@ outbox_connection_reply(RedisConnection *conn, const OutboxReplyLimits *limits,
 	*reply = NULL;
 	if (conn->state != CONNECTION_OPEN)
 		return false;
-	reader = conn->context->reader;
 	outbox_guard_limits(conn->guard, limits);
-	ok = redisGetReplyFromReader(conn->context, &r) == REDIS_OK;
+	ok = redisReaderGetReply(conn->reader, &r) == REDIS_OK;
 	*reply = r;
 	if (r != NULL)
 	{
 		outbox_guard_next(conn->guard);
 		return true;
 	}
-	complaint = outbox_guard_complaint(conn->guard, reader);
+	complaint = outbox_guard_complaint(conn->guard, conn->reader);
 	if (complaint != NULL)
 		return fail(conn, complaint);
-	return ok || fail(conn, conn->context->errstr);
+	return ok || fail(conn, conn->reader->errstr);
 }

@@ -23,6 +23,7 @@
 
 #include "outbox.h"
 
+#include "clock.h"
 #include "lib/stringinfo.h"
 #include "redis/limits.h"
 #include "redis/reply.h"
@@ -33,16 +34,32 @@ typedef struct RedisConnection RedisConnection;
 /* a closed connection, in the current memory context */
 extern RedisConnection *outbox_connection_make(void);
 
-/* begin to connect; close it, in whatever state it is */
+/*
+ * Begin to connect to a host as the URL says; if it has the path of a socket, to
+ * that.
+ */
 extern bool outbox_connection_open(RedisConnection *conn,
-								   const OutboxRedisUrl *url);
+								   const OutboxRedisUrl *url,
+								   const OutboxRedisHost *host);
+
+/* close it, in whatever state it is */
 extern void outbox_connection_close(RedisConnection *conn);
 
 /* true if it is connected, as far as is known */
 extern bool outbox_connection_is_open(const RedisConnection *conn);
 
-/* why the last function returned false */
+/* why the last function returned false; what can be done about it, or NULL */
 extern const char *outbox_connection_error(const RedisConnection *conn);
+extern const char *outbox_connection_hint(const RedisConnection *conn);
+
+/* it took too long to be connected, and has failed */
+extern void outbox_connection_give_up(RedisConnection *conn, int seconds);
+
+/*
+ * While it is being connected: in how many milliseconds outbox_connection_io()
+ * has to be called at the latest.
+ */
+extern long outbox_connection_ms(const RedisConnection *conn, OutboxTime now);
 
 /* the socket to wait on, or PGINVALID_SOCKET, and the events to wait for */
 extern pgsocket outbox_connection_socket(const RedisConnection *conn);

@@ -15,19 +15,24 @@
  */
 #include "relay/answers.h"
 
+#include "queue/partition.h"
 #include "relay/base/mishap.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
+#include "relay/cluster.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch.h"
 #include "relay/deliver/look.h"
+#include "relay/deliver/move.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/read_cursor.h"
 #include "relay/deliver/retry.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip.h"
 #include "relay/deliver/suspect.h"
+#include "relay/sentinel.h"
 #include "relay/upkeep/errand.h"
+#include "relay/upkeep/replicas.h"
 #include "server_commands.h"
 
 /*
@@ -41,12 +46,16 @@ static const struct
 	int			expected;
 }			requests[] = {
 	[REQUEST_HANDSHAKE] = {"AUTH or SELECT", OUTBOX_REPLY_STATUS},
+	[REQUEST_ROLE] = {"ROLE", OUTBOX_REPLY_ARRAY},
+	[REQUEST_CLUSTER] = {"CLUSTER SLOTS", OUTBOX_REPLY_ARRAY},
 	[REQUEST_SCRIPT] = {"SCRIPT LOAD", OUTBOX_REPLY_STRING},
 	[REQUEST_IGNORED] = {"a command", OUTBOX_REPLY_ANY},
 	[REQUEST_COMMANDS] = {"EVAL", OUTBOX_REPLY_STRING},
 	[REQUEST_ERRAND] = {"EVAL", OUTBOX_REPLY_ARRAY},
+	[REQUEST_REPLICAS] = {"SET", OUTBOX_REPLY_STATUS},
 	[REQUEST_CURSOR] = {"HGETALL", OUTBOX_REPLY_ARRAY},
 	[REQUEST_TAKEOVER] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
+	[REQUEST_MOVE] = {"EVAL", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_LOOK] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_BATCH] = {"EVALSHA", OUTBOX_REPLY_INTEGER | OUTBOX_REPLY_ARRAY},
 	[REQUEST_SKIP] = {"EVALSHA", OUTBOX_REPLY_ARRAY},
@@ -109,6 +118,7 @@ is_expected(RequestKind kind, const OutboxReply *reply)
 			return outbox_reply_length(reply) % 2 == 0 &&
 				outbox_reply_is_array_of(reply, OUTBOX_REPLY_STRING);
 		case REQUEST_TAKEOVER:
+		case REQUEST_MOVE:
 		case REQUEST_LOOK:
 		case REQUEST_BATCH:
 		case REQUEST_SKIP:
@@ -163,6 +173,8 @@ take_answer(Relay *relay, Link *link, const Request *request,
 		outbox_link_cut(link, outbox_reply_string(reply));
 		return;
 	}
+	if (outbox_is_redirected(relay, link, request, reply))
+		return;
 	if (!is_expected(request->kind, reply))
 	{
 		const char *error = psprintf("unexpected reply to %s",
@@ -181,6 +193,12 @@ take_answer(Relay *relay, Link *link, const Request *request,
 			if (outbox_reply_is_error(reply))
 				outbox_link_fail(link, outbox_reply_string(reply));
 			break;
+		case REQUEST_ROLE:
+			outbox_role_answer(link, reply);
+			break;
+		case REQUEST_CLUSTER:
+			outbox_map_answer(link, reply);
+			break;
 		case REQUEST_SCRIPT:
 			script_answer(relay, link, request, reply);
 			break;
@@ -196,11 +214,17 @@ take_answer(Relay *relay, Link *link, const Request *request,
 		case REQUEST_ERRAND:
 			outbox_errand_answer(relay, reply);
 			break;
+		case REQUEST_REPLICAS:
+			outbox_marker_answer(link, reply);
+			break;
 		case REQUEST_CURSOR:
 			outbox_cursor_answer(relay, request, reply);
 			break;
 		case REQUEST_TAKEOVER:
 			outbox_takeover_answer(relay, request, reply);
+			break;
+		case REQUEST_MOVE:
+			outbox_move_answer(relay, request, reply);
 			break;
 		case REQUEST_LOOK:
 			outbox_look_answer(relay, request, reply);
@@ -289,7 +313,7 @@ outbox_take_answers(Relay *relay, Link *link)
 		if (step_of(request->kind) != step)
 			outbox_turn_does(step = step_of(request->kind));
 		outbox_turn_worked(request->queue != NULL ?
-						   request->queue->settings->id : 0,
+						   outbox_queue_of(request->queue->settings) : 0,
 						   Max(request->count, 1));
 		try_answer(relay, link, request, reply);
 		if (link->is_cut)

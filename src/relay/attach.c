@@ -55,6 +55,8 @@ relay_detach(int code, Datum arg)
 	pg_atomic_write_u32(&slot->procno, OUTBOX_NOBODY);
 	slot->pid = 0;
 	slot->npublished = -1;
+	slot->published = DSM_HANDLE_INVALID;
+	slot->nservers = 0;
 	slot->totals_at = 0;
 	if (slot->outcome == OUTBOX_OUTCOME_NONE)
 		slot->outcome = !outbox_told_to_end ? OUTBOX_OUTCOME_FAILED :
@@ -97,6 +99,7 @@ outbox_relay_attach(const OutboxRelayArgs *args)
 		slot->server[0] = '\0';
 		slot->address[0] = '\0';
 		slot->staging_kept_by[0] = '\0';
+		slot->replicas_behind[0] = '\0';
 		memset(slot->longest, 0, sizeof(slot->longest));
 		slot->server_commands.count = 0;
 		pg_atomic_write_u32(&slot->procno, outbox_my_procno());
@@ -190,16 +193,22 @@ take_delivery(void)
 }
 
 bool
-outbox_read_relay_state(Relay *relay, bool deferred)
+outbox_read_relay_state(Relay *relay, bool deferred, bool *changed)
 {
-	bool		changed;
+	bool		has_source;
 
 	SPI_connect();
-	if (outbox_query("SELECT FROM outbox.relay_state", NULL, 0) == 0 &&
-		outbox_lock_to_write(OUTBOX_REL_RELAY_STATE))
+	has_source = outbox_query("SELECT FROM outbox.relay_state", NULL, 0) > 0;
+	if (!has_source && outbox_lock_to_write(OUTBOX_REL_RELAY_STATE))
+	{
 		make_source();
-	take_delivery();
-	changed = take_state(relay, deferred);
+		has_source = true;
+	}
+	if (has_source)
+	{
+		take_delivery();
+		*changed = take_state(relay, deferred);
+	}
 	SPI_finish();
-	return changed;
+	return has_source;
 }

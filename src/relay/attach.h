@@ -37,9 +37,9 @@ pg_noreturn extern void outbox_relay_leave(Relay *relay);
 /*
  * Read the database's source, and hold everything if the database is a copy or
  * was restored.  Restored messages are looked for only if the caller has locked
- * outbox.deferred.  True if the source has changed: then all cursors have other
- * names.
+ * outbox.deferred.  *changed: another source, so all cursors have other names.
+ * False if the database has no source yet and can't be given one now.
  */
-extern bool outbox_read_relay_state(Relay *relay, bool deferred);
+extern bool outbox_read_relay_state(Relay *relay, bool deferred, bool *changed);
 
 #endif							/* OUTBOX_RELAY_ATTACH_H */

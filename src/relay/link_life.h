@@ -6,7 +6,7 @@
  * Copyright (c) 2026, the outbox developers
  *
  * Purpose: connect, greet, take answers, ask for cursors; decide when a link
- *	  has failed and when the next attempt is made; show and log both.
+ *	  has failed and when the next attempt is made.
  * Process: relay.
  * Transaction: none may be open; dealing with an answer may open one.
  * Memory: a part of the link.
@@ -22,11 +22,7 @@
 
 #include "clock.h"
 #include "relay/base/link.h"
-#include "relay/base/log_allowance.h"
 #include "relay/base/state.h"
-
-/* links for queues that are not served by the shared one */
-#define OUTBOX_OWN_LINKS	4
 
 typedef struct LinkLife
 {
@@ -35,18 +31,16 @@ typedef struct LinkLife
 	int			backoff_ms;
 	int			ping_ms;		/* how long it may be idle; 0: not known */
 	OutboxTime	ask_commands_at;	/* not before: which the server has */
-	bool		up_is_shown;	/* ... and logged, for this connection */
-	OutboxTime	standby_shown_at;	/* that something waits for it; 0: not */
-	uint64		refusals;		/* how often Redis has refused who we are */
-	LogAllowance allowance;
-	char		last_trouble[OUTBOX_TEXT_SIZE]; /* already logged */
+	uint64		refusals;		/* how often Redis has refused who we are, or
+								 * that could not be known */
 } LinkLife;
 
 extern void outbox_link_life_init(Link *link);
 
 /*
- * One turn of the link: connect, move bytes, deal with answers, ask for
- * cursors.  While the relay is held the link is closed.
+ * One turn of a link that serves all queues of a server: connect, move bytes, deal
+ * with answers, ask for cursors.  While the relay is held, or no queue needs it,
+ * the link is closed.
  */
 extern void outbox_run_link(Relay *relay, Link *link, OutboxTime now);
 
@@ -62,7 +56,11 @@ extern void outbox_link_is_idle(Relay *relay, Link *link);
  */
 extern long outbox_ms_until_connect(const Link *link, OutboxTime now);
 
-/* milliseconds until a queue may get a link of its own; LONG_MAX if none waits */
-extern long outbox_ms_until_own_link(OutboxTime now);
+/* for a link that is down: begin to connect to this host; NULL: it is not known */
+extern void outbox_link_connect(Link *link, const OutboxRedisHost *host,
+								OutboxTime now);
+
+/* move bytes and take answers; trouble is in link->trouble */
+extern void outbox_link_exchange(Relay *relay, Link *link, OutboxTime now);
 
 #endif							/* OUTBOX_RELAY_LINK_LIFE_H */

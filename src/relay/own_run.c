@@ -81,6 +81,7 @@ outbox_record_own_run(Relay *relay)
 	};
 
 	XLogRecPtr	lsn;
+	bool		unused;
 
 	if (relay->history != NULL || outbox_is_held())
 		return true;
@@ -90,7 +91,8 @@ outbox_record_own_run(Relay *relay)
 	take_restored();
 	if (database_says_held())
 		(void) outbox_read_relay_state(relay,
-									   outbox_lock_relation(OUTBOX_REL_DEFERRED));
+									   outbox_lock_relation(OUTBOX_REL_DEFERRED),
+									   &unused);
 	else
 		record(relay);
 	SPI_finish();

@@ -25,6 +25,7 @@
 #include "relay/refresh.h"
 
 #include "access/xlog.h"
+#include "queue/partition.h"
 #include "queue/queue.h"
 #include "relay/attach.h"
 #include "relay/base/hold.h"
@@ -37,12 +38,14 @@
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/held.h"
 #include "relay/deliver/lost_messages.h"
+#include "relay/deliver/move.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/reconcile.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/suspect.h"
+#include "relay/servers.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/evacuate.h"
 #include "relay/upkeep/purge.h"
@@ -55,19 +58,24 @@ static bool state_is_stale = true;
 static bool state_was_read = false;
 static bool queues_were_read = false;
 
-/* queues that are added in one turn */
+/* queues that are added in one turn, and removed */
 #define ADD_QUEUES		50
+#define REMOVE_QUEUES	50
 
 static RelayQueue *
 add_queue(Relay *relay, const OutboxQueue *settings)
 {
-	RelayQueue *queue = outbox_add_queue(relay, settings);
+	const char *place = settings->moving_from != NULL &&
+	settings->moving_from[0] != '\0' ? settings->moving_from : settings->server;
+	RelayQueue *queue = outbox_add_queue(relay, settings,
+										 outbox_link_to(relay, place));
 
 	outbox_requests_init(queue);
 	outbox_cursor_init(queue);
 	outbox_totals_init(queue);
 	outbox_scripts_init(queue);
 	outbox_loss_init(queue);
+	outbox_move_init(queue);
 	outbox_reconcile_init(queue);
 	outbox_plan_init(queue);
 	outbox_queue_state_init(queue);
@@ -82,7 +90,7 @@ add_queue(Relay *relay, const OutboxQueue *settings)
 }
 
 static void
-remove_queue(Relay *relay, RelayQueue *queue)
+free_queue(RelayQueue *queue)
 {
 	outbox_plan_free(queue);
 	outbox_cursor_free(queue);
@@ -92,7 +100,7 @@ remove_queue(Relay *relay, RelayQueue *queue)
 	outbox_backlog_free(queue);
 	outbox_purge_free(queue);
 	outbox_suspect_free(queue);
-	outbox_remove_queue(relay, queue);
+	outbox_free_queue(queue);
 }
 
 static void
@@ -103,10 +111,14 @@ drop_queue(RelayQueue *queue)
 }
 
 void
-outbox_remove_dropped_queue(Relay *relay)
+outbox_remove_dropped_queues(Relay *relay)
 {
+	int			n = 0;
 	ListCell   *lc;
 
+	/* what takes a queue's place may not be there yet, and takes its totals */
+	if (!outbox_any_queue_is_dropped(relay) || outbox_queues_to_be_read())
+		return;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -114,10 +126,15 @@ outbox_remove_dropped_queue(Relay *relay)
 		if (queue->listed->dropped && queue->requests->inflight == 0 &&
 			queue->requests->consumer_reads == 0 && queue->link->guest != queue)
 		{
-			remove_queue(relay, queue);
-			return;
+			relay->queues = foreach_delete_current(relay->queues, lc);
+			free_queue(queue);
+			if (++n == REMOVE_QUEUES)
+				break;
 		}
 	}
+	/* the last queue of a server takes the server with it */
+	if (n > 0)
+		outbox_find_servers_in_use(relay);
 }
 
 /*
@@ -161,24 +178,28 @@ send_remove(RelayQueue *queue)
  * belong to no queue.
  */
 static void
-delete_orphans(int32 id)
+delete_orphans(const OutboxQueue *queue, int partitions)
 {
-	OutboxParam params[] = {{"queue", INT4OID, Int32GetDatum(id)}};
+	OutboxParam params[] = {
+		{"queue", INT4OID, Int32GetDatum(queue->id)},
+		{"last", INT4OID, Int32GetDatum(queue->id + partitions - 1)}
+	};
 
 	if (!outbox_lock_failures() ||
-		!outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL) || !outbox_queue_is_free(id))
+		!outbox_lock_to_write(OUTBOX_REL_QUEUE_TOTAL) ||
+		!outbox_queue_is_free(outbox_queue_of(queue)))
 		return;
 	SPI_connect();
-	outbox_query("DELETE FROM outbox.deferred WHERE queue = $queue"
+	outbox_query("DELETE FROM outbox.deferred WHERE queue BETWEEN $queue AND $last"
 				 " AND reason IN " OUTBOX_REASONS_NUMBERED,
 				 params, lengthof(params));
-	outbox_query("DELETE FROM outbox.dead_letter WHERE queue = $queue"
+	outbox_query("DELETE FROM outbox.dead_letter WHERE queue BETWEEN $queue AND $last"
 				 " AND " OUTBOX_DEAD_NUMBERED,
 				 params, lengthof(params));
-	outbox_query("DELETE FROM outbox.dead_letter WHERE queue = $queue"
+	outbox_query("DELETE FROM outbox.dead_letter WHERE queue BETWEEN $queue AND $last"
 				 " AND gone_at IS NULL",
 				 params, lengthof(params));
-	outbox_query("DELETE FROM outbox.queue_total WHERE queue = $queue",
+	outbox_query("DELETE FROM outbox.queue_total WHERE queue BETWEEN $queue AND $last",
 				 params, lengthof(params));
 	SPI_finish();
 }
@@ -188,11 +209,17 @@ delete_orphans(int32 id)
  * why the queue stands still, the queue continues from its cursor.
  */
 static void
-take_settings(RelayQueue *queue, const OutboxQueue *settings)
+take_settings(Relay *relay, RelayQueue *queue, const OutboxQueue *settings)
 {
 	RelayQueueState state = queue->state->state;
 	SettingsChange change = outbox_take_settings(queue, settings);
 	bool		paused = settings->paused_at != 0;
+
+	/* an answer to a look that is under way does not find the queue */
+	if (change.returns)
+		outbox_consumer_is_cut_off(queue);
+	outbox_move_settings(queue);
+	outbox_queue_goes_to(queue, outbox_home_of(relay, queue));
 
 	if (paused && state == QUEUE_FLOWING)
 		outbox_pause_queue_delivery(queue);
@@ -215,6 +242,7 @@ has_new_id(const RelayQueue *queue, const List *fresh)
 		const OutboxQueue *settings = lfirst(lc);
 
 		if (settings->created_at == queue->settings->created_at &&
+			settings->partition == queue->settings->partition &&
 			outbox_known_queue(settings->id) == NULL)
 			return true;
 	}
@@ -222,22 +250,31 @@ has_new_id(const RelayQueue *queue, const List *fresh)
 }
 
 /*
- * The queue that had another id; NULL if there is none, or it is forgotten.
+ * What a queue was under other ids, as far as it is not forgotten: the last one,
+ * or NULL.  There may be several, as dropped queues go one at a time.
  */
 static const RelayQueue *
-former_queue(const Relay *relay, const OutboxQueue *settings)
+last_former_queue(const Relay *relay, const OutboxQueue *settings, bool *busy)
 {
+	const RelayQueue *last = NULL;
 	ListCell   *lc;
 
+	*busy = false;
+	if (!outbox_any_queue_is_dropped(relay))
+		return NULL;
 	foreach(lc, relay->queues)
 	{
 		const RelayQueue *queue = lfirst(lc);
 
-		if (queue->listed->dropped && queue->settings->id != settings->id &&
-			queue->settings->created_at == settings->created_at)
-			return queue;
+		if (!queue->listed->dropped || queue->settings->id == settings->id ||
+			queue->settings->created_at != settings->created_at ||
+			queue->settings->partition != settings->partition)
+			continue;
+		*busy |= queue->requests->inflight > 0;
+		if (last == NULL || queue->settings->id > last->settings->id)
+			last = queue;
 	}
-	return NULL;
+	return last;
 }
 
 /*
@@ -270,7 +307,11 @@ drop_gone_queues(Relay *relay, const List *fresh)
 		drop_queue(queue);
 		if (!has_new_id(queue, fresh))
 			send_remove(queue);
-		delete_orphans(queue->settings->id);
+		/* all that a queue has at once, unless one partition alone is gone */
+		if (queue->settings->partition == 0)
+			delete_orphans(queue->settings, queue->settings->partitions);
+		else if (outbox_known_queue(outbox_queue_of(queue->settings)) != NULL)
+			delete_orphans(queue->settings, 1);
 	}
 }
 
@@ -280,10 +321,11 @@ drop_gone_queues(Relay *relay, const List *fresh)
 static RelayQueue *
 add_fresh_queue(Relay *relay, const OutboxQueue *settings)
 {
-	const RelayQueue *former = former_queue(relay, settings);
+	bool		busy;
+	const RelayQueue *former = last_former_queue(relay, settings, &busy);
 	RelayQueue *queue;
 
-	if (former != NULL && former->requests->inflight > 0)
+	if (busy)
 		return NULL;
 	queue = add_queue(relay, settings);
 	if (former != NULL)
@@ -302,7 +344,7 @@ refresh_queues(Relay *relay)
 	int			added = 0;
 
 	outbox_queues_were_read();
-	fresh = outbox_queue_list();
+	fresh = outbox_partition_list(outbox_queue_list());
 	drop_gone_queues(relay, fresh);
 	foreach(lc, fresh)
 	{
@@ -324,8 +366,9 @@ refresh_queues(Relay *relay)
 			outbox_queues_are_stale();
 			continue;
 		}
-		take_settings(queue, settings);
+		take_settings(relay, queue, settings);
 	}
+	outbox_find_servers_in_use(relay);
 }
 
 void
@@ -342,12 +385,15 @@ static bool
 read_state(Relay *relay)
 {
 	bool		deferred = outbox_lock_relation(OUTBOX_REL_DEFERRED);
+	bool		source_changed;
 
 	if (!outbox_lock_relation(OUTBOX_REL_RELAY_STATE) ||
 		!outbox_lock_relation(OUTBOX_REL_DELIVERY) ||
 		(!deferred && (outbox_is_held() || !state_was_read)))
 		return !state_is_stale && !outbox_is_held();
-	if (outbox_read_relay_state(relay, deferred))
+	if (!outbox_read_relay_state(relay, deferred, &source_changed))
+		return false;
+	if (source_changed)
 		drop_queues(relay);
 	state_is_stale = false;
 	state_was_read = true;

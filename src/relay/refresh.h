@@ -36,6 +36,6 @@ extern bool outbox_refresh(Relay *relay);
 extern void outbox_state_may_have_changed(void);
 
 /* remove a dropped queue that nothing is under way for */
-extern void outbox_remove_dropped_queue(Relay *relay);
+extern void outbox_remove_dropped_queues(Relay *relay);
 
 #endif							/* OUTBOX_RELAY_REFRESH_H */

@@ -49,17 +49,19 @@
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
-#include "relay/consumers/returned.h"
+#include "relay/chores.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/batch_buffer.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/look.h"
 #include "relay/deliver/read_cursor.h"
 #include "relay/deliver/reconcile.h"
+#include "relay/deliver/rest.h"
 #include "relay/deliver/reused.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/script.h"
 #include "relay/deliver/tell.h"
+#include "relay/errand_link.h"
 #include "relay/link_life.h"
 #include "relay/own_run.h"
 #include "relay/refresh.h"
@@ -67,13 +69,10 @@
 #include "relay/servers.h"
 #include "relay/upkeep/backlog.h"
 #include "relay/upkeep/delayed.h"
-#include "relay/upkeep/errand.h"
-#include "relay/upkeep/mend.h"
-#include "relay/upkeep/obstacle.h"
-#include "relay/upkeep/purge.h"
+#include "relay/upkeep/publish.h"
 #include "relay/upkeep/registers.h"
+#include "relay/upkeep/replicas.h"
 #include "relay/upkeep/resend.h"
-#include "relay/upkeep/rotate.h"
 #include "relay/upkeep/totals.h"
 #include "relay/wait.h"
 #include "storage/ipc.h"
@@ -81,10 +80,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
-
-/* how often chores are done; and how soon again if they left work over */
-#define CHORES_INTERVAL_MS	1000
-#define MORE_WORK_MS		30
 
 /* at the start: how soon to try again if somebody has locked a table */
 #define LOCK_RETRY_MS		50
@@ -114,31 +109,6 @@ relay_sigterm(SIGNAL_ARGS)
 	outbox_die();
 }
 
-/*
- * Do something that is left for later if it fails.
- */
-static bool
-attempt(Mishap *mishap, bool (*what) (Relay *, OutboxTime), Relay *relay,
-		OutboxTime now)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool result = false;
-
-	if (!outbox_may_try(mishap, now))
-		return false;
-	PG_TRY();
-	{
-		result = what(relay, now);
-		outbox_has_not_failed(mishap, now);
-	}
-	PG_CATCH();
-	{
-		outbox_it_has_failed(mishap, context);
-	}
-	PG_END_TRY();
-	return result;
-}
-
 static bool
 write_counts_now(Relay *relay, OutboxTime now)
 {
@@ -161,7 +131,7 @@ write_counts_at_exit(int code, Datum arg)
 		return;
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(relay->scratch);
-	attempt(&writing, write_counts_now, relay, outbox_now());
+	outbox_attempt(&writing, write_counts_now, relay, outbox_now());
 	outbox_tell_dead_letters(outbox_now());
 }
 
@@ -169,7 +139,6 @@ static Relay *
 make_relay(const OutboxRelayArgs *args)
 {
 	Relay	   *relay = MemoryContextAllocZero(TopMemoryContext, sizeof(Relay));
-	ListCell   *lc;
 
 	relay->context = AllocSetContextCreate(TopMemoryContext, "outbox relay",
 										   ALLOCSET_DEFAULT_SIZES);
@@ -177,18 +146,8 @@ make_relay(const OutboxRelayArgs *args)
 										   "outbox relay turn",
 										   ALLOCSET_DEFAULT_SIZES);
 	relay->slot = outbox_relay_attach(args);
-	outbox_servers_init();
 	MemoryContextSwitchTo(relay->context);
-	relay->links = list_make1(outbox_link_make(relay->context, false));
-	for (int i = 0; i < OUTBOX_OWN_LINKS; i++)
-		relay->links = lappend(relay->links,
-							   outbox_link_make(relay->context, true));
-	foreach(lc, relay->links)
-	{
-		outbox_link_life_init(lfirst(lc));
-		outbox_link_wait_init(lfirst(lc));
-		outbox_link_scripts_init(lfirst(lc));
-	}
+	outbox_servers_init(relay);
 	outbox_queues_init(relay);
 	outbox_batch_buffer_init(relay);
 	return relay;
@@ -252,12 +211,6 @@ take_wake(Relay *relay, OutboxTime now)
 		(outbox_best_link_state(relay) < LINK_READY || outbox_is_held()))
 		outbox_plan_is_made();
 	return false;
-}
-
-static bool
-refresh(Relay *relay, OutboxTime now)
-{
-	return outbox_refresh(relay);
 }
 
 /*
@@ -328,127 +281,6 @@ deliver_or_block(Relay *relay, OutboxTime now)
 }
 
 static bool
-publish_obstacle(Relay *relay, OutboxTime now)
-{
-	outbox_publish_obstacle(relay, now);
-	return true;
-}
-
-static Mishap counting = {"count waiting messages"};
-
-/*
- * Go on counting.  Whoever waits for a count needs the figures as well.  False
- * if somebody holds a lock.
- */
-static bool
-count_backlog(Relay *relay, OutboxTime now)
-{
-	bool		done;
-
-	if (!outbox_count_backlog(relay, &done))
-		return false;
-	if (done)
-	{
-		outbox_publish_queues(relay);
-		pg_atomic_fetch_add_u64(&relay->slot->backlog_counts, 1);
-	}
-	return true;
-}
-
-static bool
-count_deferred(Relay *relay, OutboxTime now)
-{
-	outbox_look_for_delayed();
-	outbox_count_deferred(relay);
-	return false;
-}
-
-static bool
-write_counts(Relay *relay, OutboxTime now)
-{
-	outbox_write_registers(relay);
-	outbox_write_totals(relay, now, false);
-	return false;
-}
-
-static bool
-forget_returned(Relay *relay, OutboxTime now)
-{
-	outbox_forget_returned(now);
-	return false;
-}
-
-/*
- * Done about once a second, and when somebody asks for the counts.  True if
- * work is left over.
- */
-static bool
-chores(Relay *relay, OutboxTime now)
-{
-	static Mishap looking = {"look who holds locks"};
-	static Mishap refreshing = {"read its queues"};
-	static Mishap deferred = {"count deferred messages"};
-	static Mishap purging = {"delete old rows"};
-	static Mishap writing = {"write counts"};
-	static Mishap rotating = {"empty staging"};
-	static Mishap watching = {"look at cursors"};
-	static Mishap forgetting = {"delete what consumers returned"};
-	bool		is_up = outbox_best_link_state(relay) == LINK_UP;
-	bool		more = false;
-
-	pg_atomic_write_u32(&relay->slot->count_wanted, 0);
-	attempt(&looking, publish_obstacle, relay, now);
-	if (!attempt(&refreshing, refresh, relay, now))
-		return false;
-	outbox_mend_triggers();
-	outbox_look_for_waiting_resend();
-	outbox_settle_idle_queues(relay);
-	outbox_remove_dropped_queue(relay);
-	outbox_want_backlog();
-	attempt(&counting, count_backlog, relay, now);
-	outbox_publish_queues(relay);
-	if (outbox_anything_deferred())
-	{
-		attempt(&deferred, count_deferred, relay, now);
-		/* seqs leave skip lists when the standby has the dead letters */
-		if (is_up && outbox_standby_has_it())
-			more = attempt(&purging, outbox_purge, relay, now);
-	}
-	if (is_up)
-	{
-		attempt(&writing, write_counts, relay, now);
-		more |= attempt(&rotating, outbox_rotate, relay, now);
-		attempt(&forgetting, forget_returned, relay, now);
-		more |= outbox_mark_cursors(relay, now);
-	}
-	/* last, as others want queues with nothing under way */
-	if (outbox_may_look(outbox_shared_link(relay)))
-		more |= attempt(&watching, outbox_look_at_cursors, relay, now);
-	outbox_want_plan(PLAN_ROUTINE);
-	pgstat_report_stat(false);
-	return more;
-}
-
-/*
- * Do chores if it is time, or somebody asks for the counts.  Who asks may have
- * staging locked, so chores are done at their own time as well: else nothing
- * would be emptied while somebody asks again and again.
- */
-static bool
-do_chores(Relay *relay, OutboxTime now, OutboxTime *at)
-{
-	bool		due = now >= *at;
-
-	if (!due && pg_atomic_read_u32(&relay->slot->count_wanted) == 0)
-		return false;
-	if (chores(relay, now))
-		*at = outbox_in_ms(now, MORE_WORK_MS);
-	else if (due)
-		*at = outbox_in_ms(now, CHORES_INTERVAL_MS);
-	return true;
-}
-
-static bool
 read_servers(Relay *relay, OutboxTime now)
 {
 	return outbox_read_servers(relay);
@@ -498,26 +330,29 @@ turn(Relay *relay, OutboxTime now)
 	ListCell   *lc;
 
 	outbox_check_watch(now);
-	attempt(&waking, take_wake, relay, now);
+	outbox_wake_rested_queues(now);
+	outbox_attempt(&waking, take_wake, relay, now);
 	if (outbox_servers_are_stale(relay))
-		attempt(&serving, read_servers, relay, now);
-	if (attempt(&recording, record_own_run, relay, now))
-		foreach(lc, relay->links)
-			outbox_run_link(relay, lfirst(lc), now);
-	outbox_run_errand(relay);
+		outbox_attempt(&serving, read_servers, relay, now);
+	outbox_let_queues_leave(relay);
+	if (outbox_attempt(&recording, record_own_run, relay, now))
+		outbox_run_links(relay, now);
+	foreach(lc, relay->links)
+		outbox_run_replicas(relay, lfirst(lc), now);
+	outbox_run_errand(relay, now);
 	if (outbox_reused_is_wanted())
 		looked = outbox_look_for_reused(relay);
 	if (outbox_any_reconciled())
 		looked |= outbox_go_on_reconciling(relay);
 	outbox_publish_waiting(relay);
-	attempt(&delayed, stage_delayed, relay, now);
-	attempt(&consumers, read_consumers, relay, now);
+	outbox_attempt(&delayed, stage_delayed, relay, now);
+	outbox_attempt(&consumers, read_consumers, relay, now);
 	worked = deliver_or_block(relay, now) || looked;
 	outbox_tell_dead_letters(now);
 	if (outbox_best_link_state(relay) == LINK_UP && !outbox_is_held())
-		worked |= attempt(&resending, resend_requested, relay, now);
+		worked |= outbox_attempt(&resending, resend_requested, relay, now);
 	if (outbox_is_counting_backlog())
-		worked |= attempt(&counting, count_backlog, relay, now);
+		worked |= outbox_go_on_counting(relay, now);
 	foreach(lc, relay->links)
 	{
 		Link	   *link = lfirst(lc);
@@ -539,9 +374,9 @@ begin(Relay *relay)
 	static Mishap beginning = {"read the database's state"};
 	static Mishap looking = {"look who holds locks"};
 
-	while (!attempt(&beginning, read_first_state, relay, outbox_now()))
+	while (!outbox_attempt(&beginning, read_first_state, relay, outbox_now()))
 	{
-		attempt(&looking, publish_obstacle, relay, outbox_now());
+		outbox_attempt(&looking, outbox_say_obstacle, relay, outbox_now());
 		outbox_wait_ms(LOCK_RETRY_MS);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -586,7 +421,8 @@ outbox_relay_main(Datum main_arg)
 		outbox_turn_begins(now);
 		take_reload();
 		worked = turn(relay, now);
-		worked |= do_chores(relay, now, &chores_at);
+		worked |= outbox_do_chores(relay, now, &chores_at);
+		outbox_rest(now);
 		outbox_turn_ends(relay->slot);
 		if (!worked)
 			outbox_wait_for_work(relay, chores_at);

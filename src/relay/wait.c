@@ -7,8 +7,9 @@
  *
  * Design notes
  *
- * The relay waits on the latch and the link's socket together, until the next
- * thing is due.  No transaction is open meanwhile.
+ * The relay waits on the latch and the links' sockets together, until the next
+ * thing is due.  A link may have another one, on which WAIT blocks.  No transaction
+ * is open meanwhile.
  *
  * The wait event set lives as long as the socket: making one for every wait
  * would take most of the time between a commit and its delivery.
@@ -25,21 +26,31 @@
 #include "relay/base/link.h"
 #include "relay/base/standby.h"
 #include "relay/base/wanted.h"
+#include "relay/cluster.h"
 #include "relay/consumers/streams.h"
 #include "relay/deliver/deliver.h"
 #include "relay/deliver/plan_scan.h"
 #include "relay/link_life.h"
+#include "relay/own_link.h"
+#include "relay/sentinel.h"
 #include "relay/upkeep/delayed.h"
+#include "relay/upkeep/replicas.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
 /* the latch and the postmaster's death */
 #define OTHER_EVENTS	2
 
+/* the server's socket, and that of a Sentinel */
+#define LINK_EVENTS		2
+
 /* events that are dealt with at a time */
 #define MAX_EVENTS		16
 
 static WaitEventSet *set = NULL;
+
+/* all links that have sockets to wait for */
+static List *waited = NIL;
 
 static uint32
 wait_event(void)
@@ -54,73 +65,104 @@ wait_event(void)
 void
 outbox_link_wait_init(Link *link)
 {
-	link->wait = MemoryContextAllocZero(link->context, sizeof(LinkWait));
+	MemoryContext old = MemoryContextSwitchTo(link->context);
+
+	link->wait = palloc0(sizeof(LinkWait));
+	waited = lappend(waited, link);
+	MemoryContextSwitchTo(old);
 }
 
 static void
-add_link(Link *link)
+add_socket(SocketWait *wait, const RedisConnection *connection, void *data)
 {
-	pgsocket	sock = outbox_connection_socket(link->connection);
-	LinkWait   *wait = link->wait;
+	pgsocket	sock;
 
-	wait->connection = outbox_connection_number(link->connection);
-	wait->events = outbox_connection_events(link->connection);
+	if (connection == NULL)
+		return;
+	sock = outbox_connection_socket(connection);
+	wait->connection = outbox_connection_number(connection);
+	wait->events = outbox_connection_events(connection);
 	if (sock != PGINVALID_SOCKET)
-		wait->pos = AddWaitEventToSet(set, wait->events, sock, NULL, link);
+		wait->pos = AddWaitEventToSet(set, wait->events, sock, NULL, data);
 }
 
 static void
-make_set(Relay *relay)
+make_set(void)
 {
 	ListCell   *lc;
 
-	set = outbox_create_wait_set(OTHER_EVENTS + list_length(relay->links));
+	set = outbox_create_wait_set(OTHER_EVENTS +
+								 LINK_EVENTS * list_length(waited));
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	foreach(lc, relay->links)
-		add_link(lfirst(lc));
-}
-
-static bool
-sockets_have_changed(Relay *relay)
-{
-	ListCell   *lc;
-
-	foreach(lc, relay->links)
+	foreach(lc, waited)
 	{
 		Link	   *link = lfirst(lc);
 
-		if (link->wait->connection != outbox_connection_number(link->connection))
+		add_socket(&link->wait->server, link->connection, link);
+		add_socket(&link->wait->sentinel, outbox_sentinel_connection(link), NULL);
+	}
+}
+
+static bool
+has_changed(const SocketWait *wait, const RedisConnection *connection)
+{
+	return connection != NULL &&
+		wait->connection != outbox_connection_number(connection);
+}
+
+static bool
+sockets_have_changed(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, waited)
+	{
+		Link	   *link = lfirst(lc);
+
+		if (has_changed(&link->wait->server, link->connection) ||
+			has_changed(&link->wait->sentinel, outbox_sentinel_connection(link)))
 			return true;
 	}
 	return false;
 }
 
 static void
-prepare_set(Relay *relay)
+set_events(SocketWait *wait, const RedisConnection *connection)
+{
+	int			events;
+
+	if (connection == NULL ||
+		outbox_connection_socket(connection) == PGINVALID_SOCKET)
+		return;
+	events = outbox_connection_events(connection);
+	if (wait->events == events)
+		return;
+	ModifyWaitEvent(set, wait->pos, events, NULL);
+	wait->events = events;
+}
+
+static void
+prepare_set(void)
 {
 	ListCell   *lc;
 
-	if (set != NULL && sockets_have_changed(relay))
+	if (set != NULL && sockets_have_changed())
 	{
 		FreeWaitEventSet(set);
 		set = NULL;
 	}
 	if (set == NULL)
 	{
-		make_set(relay);
+		make_set();
 		return;
 	}
-	foreach(lc, relay->links)
+	foreach(lc, waited)
 	{
 		Link	   *link = lfirst(lc);
-		int			events = outbox_connection_events(link->connection);
 
-		if (outbox_connection_socket(link->connection) == PGINVALID_SOCKET ||
-			link->wait->events == events)
-			continue;
-		ModifyWaitEvent(set, link->wait->pos, events, NULL);
-		link->wait->events = events;
+		set_events(&link->wait->server, link->connection);
+		set_events(&link->wait->sentinel, outbox_sentinel_connection(link));
 	}
 }
 
@@ -135,7 +177,12 @@ ms_until_due(Relay *relay, OutboxTime now)
 	ListCell   *lc;
 
 	foreach(lc, relay->links)
+	{
 		ms = Min(ms, outbox_ms_until_connect(lfirst(lc), now));
+		ms = Min(ms, outbox_ms_until_replicas(lfirst(lc), now));
+		ms = Min(ms, outbox_ms_until_sentinel(lfirst(lc), now));
+		ms = Min(ms, outbox_ms_until_map(lfirst(lc), now));
+	}
 	ms = Min(ms, outbox_ms_until_consumers(relay, now));
 	/* until the standby has it, nothing else can be done in time */
 	if (!outbox_standby_has_it())
@@ -183,7 +230,7 @@ outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 			timeout = Min(timeout, 1);
 	}
 
-	prepare_set(relay);
+	prepare_set();
 	n = WaitEventSetWait(set, timeout, events, lengthof(events), wait_event());
 	for (int i = 0; i < n; i++)
 	{
@@ -192,7 +239,7 @@ outbox_wait_for_work(Relay *relay, OutboxTime chores_at)
 			ResetLatch(MyLatch);
 			outbox_want_plan(PLAN_WOKEN);
 		}
-		else
+		else if (events[i].user_data != NULL)
 			outbox_link_socket_is_ready(events[i].user_data);
 	}
 }

@@ -23,12 +23,18 @@
 #include "relay/base/link.h"
 #include "relay/base/state.h"
 
-/* what is waited for on a link's socket */
-typedef struct LinkWait
+/* what is waited for on a socket */
+typedef struct SocketWait
 {
 	uint64		connection;		/* outbox_connection_number() */
 	int			events;
 	int			pos;			/* in the set */
+} SocketWait;
+
+typedef struct LinkWait
+{
+	SocketWait	server;
+	SocketWait	sentinel;		/* that is asked where the server is */
 } LinkWait;
 
 extern void outbox_link_wait_init(Link *link);

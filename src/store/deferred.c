@@ -38,6 +38,9 @@
 /* rows in a chunk */
 #define CHUNK_ROWS 1000
 
+/* payloads that are in memory at once when rows are staged again */
+#define STAGE_BYTES (256 * 1024)
+
 bool		outbox_deferring = false;
 
 static const char *
@@ -174,6 +177,37 @@ outbox_row_message(HeapTuple tup, TupleDesc desc, OutboxMessage *msg)
 	}
 }
 
+/*
+ * Stage the rows of a result, as many at a time as may be.  What is out of line or
+ * compressed takes memory for so many bytes at a time.
+ */
+static void
+stage(HeapTuple *rows, TupleDesc desc, uint64 n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "outbox messages to stage",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OutboxMessage msgs[OUTBOX_STAGING_CHUNK];
+	Size		bytes = 0;
+	int			chunk = 0;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		outbox_row_message(rows[i], desc, &msgs[chunk]);
+		bytes += VARSIZE_ANY(msgs[chunk].payload);
+		chunk++;
+		if (chunk < OUTBOX_STAGING_CHUNK && bytes < STAGE_BYTES && i + 1 < n)
+			continue;
+		outbox_staging_insert(msgs, chunk);
+		MemoryContextReset(context);
+		bytes = 0;
+		chunk = 0;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
 void
 outbox_stage_result(void)
 {
@@ -182,13 +216,7 @@ outbox_stage_result(void)
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(rows);
 
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		OutboxMessage msg;
-
-		outbox_row_message(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &msg);
-		outbox_staging_insert(&msg);
-	}
+	stage(SPI_tuptable->vals, SPI_tuptable->tupdesc, SPI_processed);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(rows);
 }
@@ -203,13 +231,11 @@ stage_chunk(const SPITupleTable *chunk, int n, const char *settle)
 	Oid			types[1] = {TIDARRAYOID};
 	Datum		values[1];
 
+	stage(chunk->vals, chunk->tupdesc, n);
 	for (int i = 0; i < n; i++)
 	{
-		OutboxMessage msg;
 		bool		isnull;
 
-		outbox_row_message(chunk->vals[i], chunk->tupdesc, &msg);
-		outbox_staging_insert(&msg);
 		tids[i] = SPI_getbinval(chunk->vals[i], chunk->tupdesc,
 								Natts_staging + 1, &isnull);
 	}

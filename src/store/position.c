@@ -122,6 +122,25 @@ outbox_snap_sees(const OutboxSnap *snap, uint64 xid)
 }
 
 bool
+outbox_snap_contains(const OutboxSnap *snap, const OutboxSnap *other)
+{
+	if (snap->xmax < other->xmax)
+		return false;
+	for (int i = 0; i < snap->nxip; i++)
+		if (outbox_snap_sees(other, snap->xip[i]))
+			return false;
+	return true;
+}
+
+bool
+outbox_position_contains(const OutboxPosition *pos, const OutboxPosition *other)
+{
+	return outbox_snap_contains(pos->prev, other->cur) ||
+		(outbox_snap_contains(pos->prev, other->prev) &&
+		 outbox_snap_contains(pos->cur, other->cur) && pos->seq >= other->seq);
+}
+
+bool
 outbox_position_covers(const OutboxPosition *pos, uint64 xid, uint64 seq)
 {
 	return outbox_snap_sees(pos->prev, xid) ||

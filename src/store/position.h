@@ -74,12 +74,19 @@ extern void outbox_snap_unref(OutboxSnap *snap);
 /* had this transaction ended when the snapshot was taken? */
 extern bool outbox_snap_sees(const OutboxSnap *snap, uint64 xid);
 
+/* does the first one see all that the second one sees?  False if in doubt */
+extern bool outbox_snap_contains(const OutboxSnap *snap, const OutboxSnap *other);
+
 /* append a snapshot in the form of type pg_snapshot */
 extern void outbox_snap_print(StringInfo out, const OutboxSnap *snap);
 
 /* does the position cover this message? */
 extern bool outbox_position_covers(const OutboxPosition *pos, uint64 xid,
 								   uint64 seq);
+
+/* does the first one cover all that the second one covers?  False if in doubt */
+extern bool outbox_position_contains(const OutboxPosition *pos,
+									 const OutboxPosition *other);
 
 /*
  * Append a position without its seq, which the cursor has in another field.  The

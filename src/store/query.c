@@ -21,6 +21,7 @@
 #include "convert.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 
 static int
@@ -180,4 +181,17 @@ outbox_xid_text(uint64 xid)
 
 	(void) outbox_uint64_text(xid, text);
 	return CStringGetTextDatum(text);
+}
+
+uint64
+outbox_query_in_order(const char *sql, const OutboxParam *params, int nparams)
+{
+	int			level = NewGUCNestLevel();
+	uint64		n;
+
+	(void) set_config_option("enable_sort", "off", PGC_USERSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_SAVE, true, 0, false);
+	n = outbox_query(sql, params, nparams);
+	AtEOXact_GUC(true, level);
+	return n;
 }

@@ -11,13 +11,6 @@
  * table as TRUNCATE does when it may (rotate.c).  So only transactions that roll
  * back leave dead rows, and go with the others.
  *
- * A message is inserted as a catalog row is: heap tuple and index entries, no
- * parser, planner or executor.  No record for logical decoding is written: what
- * waits here is this server's business, whatever is published.  Privileges on
- * the tables are not checked: INSERT on the queue's view is the privilege to
- * stage.  For rows that are inserted by INSERT or COPY, as a restore does, there
- * is a trigger, see outbox_hold_restored().
- *
  * Which table takes new rows is in shared memory only, as it is no more than
  * advice.  A row is delivered whichever table it is in, and a table is
  * truncated only when it is locked and all its rows are covered.
@@ -30,26 +23,18 @@
 #include "store/staging.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
 #include "access/nbtree.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog.h"
-#include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/executor.h"
 #include "lock.h"
 #include "miscadmin.h"
-#include "nodes/execnodes.h"
 #include "shape.h"
-#include "shmem.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/memutils.h"
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -68,164 +53,6 @@ static const OutboxRelation indexes[OUTBOX_TABLES] = {
 	[OUTBOX_TABLE_DEFERRED] = OUTBOX_REL_DEFERRED_INDEX,
 	[OUTBOX_TABLE_DEAD_LETTER] = OUTBOX_REL_DEAD_LETTER_INDEX
 };
-
-const Oid	outbox_staging_types[Natts_staging] = {
-	XID8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, LSNOID, INT4OID, INT2OID,
-	CHAROID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, JSONBOID, JSONBOID
-};
-
-static void
-set_varlena(Datum *values, bool *nulls, int column, struct varlena *value)
-{
-	values[column - 1] = PointerGetDatum(value);
-	nulls[column - 1] = value == NULL;
-}
-
-void
-outbox_staging_values(const OutboxMessage *msg, Datum *values, bool *nulls)
-{
-	memset(nulls, 0, Natts_staging * sizeof(bool));
-	values[Anum_staging_xid - 1] = UInt64GetDatum(msg->xid);
-	values[Anum_staging_seq - 1] = Int64GetDatum((int64) msg->seq);
-	values[Anum_staging_enqueued_at - 1] = TimestampTzGetDatum(msg->enqueued_at);
-	values[Anum_staging_id - 1] = UUIDPGetDatum(&msg->id);
-	values[Anum_staging_lsn - 1] = LSNGetDatum(msg->lsn);
-	values[Anum_staging_queue - 1] = Int32GetDatum(msg->queue);
-	values[Anum_staging_attempts - 1] = Int16GetDatum(msg->attempts);
-	values[Anum_staging_kind - 1] = CharGetDatum(msg->kind);
-	set_varlena(values, nulls, Anum_staging_type, msg->type);
-	set_varlena(values, nulls, Anum_staging_key, msg->key);
-	set_varlena(values, nulls, Anum_staging_headers, msg->headers);
-	set_varlena(values, nulls, Anum_staging_payload, msg->payload);
-	set_varlena(values, nulls, Anum_staging_history, msg->history);
-	set_varlena(values, nulls, Anum_staging_options, msg->options);
-}
-
-static void
-insert_tuple(Relation rel, HeapTuple tup)
-{
-	heap_insert(rel, tup, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL,
-				NULL);
-}
-
-/*
- * Insert a row into a table that has indexes of somebody else's, of any kind.
- */
-static void
-insert_with_indexes(Relation rel, HeapTuple tup)
-{
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *target = makeNode(ResultRelInfo);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
-													&TTSOpsHeapTuple);
-
-	InitResultRelInfo(target, rel, 0, NULL, 0);
-	ExecOpenIndices(target, false);
-	insert_tuple(rel, tup);
-	ExecStoreHeapTuple(tup, slot, false);
-	(void) outbox_insert_index_tuples(target, slot, estate);
-	ExecCloseIndices(target);
-	ExecDropSingleTupleTableSlot(slot);
-	FreeExecutorState(estate);
-}
-
-/*
- * Insert a row and its index entry.  The executor would read the description of
- * the index for each row, but here it is known.
- */
-static void
-insert_row(Relation rel, HeapTuple tup, const OutboxMessage *msg)
-{
-	static IndexInfo *info = NULL;
-	List	   *indexes = RelationGetIndexList(rel);
-	Relation	index;
-	Datum		values[3];
-	bool		nulls[3] = {0};
-
-	if (list_length(indexes) != 1)
-	{
-		insert_with_indexes(rel, tup);
-		return;
-	}
-	if (info == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		info = makeNode(IndexInfo);
-		info->ii_NumIndexAttrs = 3;
-		info->ii_NumIndexKeyAttrs = 3;
-		info->ii_ReadyForInserts = true;
-		info->ii_Context = TopMemoryContext;
-		MemoryContextSwitchTo(old);
-	}
-
-	insert_tuple(rel, tup);
-	index = index_open(linitial_oid(indexes), RowExclusiveLock);
-	values[0] = UInt64GetDatum(msg->xid);
-	values[1] = Int32GetDatum(msg->queue);
-	values[2] = Int64GetDatum((int64) msg->seq);
-	index_insert(index, values, nulls, &tup->t_self, rel, UNIQUE_CHECK_NO,
-				 false, info);
-	index_close(index, NoLock);
-	list_free(indexes);
-}
-
-/*
- * WAL was flushed up to here when the transaction wrote its first row.  That is
- * behind the start of this server's run, and before all that it writes.
- */
-static XLogRecPtr
-lsn_of_transaction(uint64 xid)
-{
-	static uint64 last_xid = 0;
-	static XLogRecPtr last_lsn;
-
-	if (xid != last_xid)
-		last_lsn = GetFlushRecPtr(NULL);
-	last_xid = xid;
-	return last_lsn;
-}
-
-static void
-check_seq(void)
-{
-	Relation	rel = relation_open(outbox_relid(OUTBOX_REL_SEQ),
-									AccessShareLock);
-
-	outbox_need_shape(rel, OUTBOX_REL_SEQ);
-	relation_close(rel, AccessShareLock);
-}
-
-void
-outbox_staging_identify(OutboxMessage *msg)
-{
-	if (!outbox_shape_is_checked(OUTBOX_REL_SEQ))
-		check_seq();
-	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
-	msg->lsn = lsn_of_transaction(msg->xid);
-	msg->enqueued_at = GetCurrentTimestamp();
-}
-
-void
-outbox_staging_insert(OutboxMessage *msg)
-{
-	OutboxRelation which = tables[outbox_staging_current()];
-	Relation	rel;
-	HeapTuple	tup;
-	Datum		values[Natts_staging];
-	bool		nulls[Natts_staging];
-
-	rel = table_open(outbox_relid(which), RowExclusiveLock);
-	outbox_need_shape(rel, which);
-
-	outbox_staging_identify(msg);
-	outbox_staging_values(msg, values, nulls);
-	tup = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-	insert_row(rel, tup, msg);
-	heap_freetuple(tup);
-	table_close(rel, NoLock);
-}
 
 static void
 open_table(OutboxStaging *staging, int i, LOCKMODE mode)
@@ -289,6 +116,12 @@ void
 outbox_staging_close_unlocking(OutboxStaging *staging)
 {
 	close_tables(staging, AccessShareLock);
+}
+
+bool
+outbox_staging_is_empty(OutboxStaging *staging, int table)
+{
+	return RelationGetNumberOfBlocks(staging->table[table]) == 0;
 }
 
 static void
@@ -558,21 +391,4 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 	msg->options = get_varlena(slot, Anum_staging_options);
 	msg->reason = get_reason(slot, table);
 	return true;
-}
-
-int
-outbox_staging_current(void)
-{
-	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-
-	return slot != NULL ? (int) pg_atomic_read_u32(&slot->staging_current) : 0;
-}
-
-void
-outbox_staging_set_current(int table)
-{
-	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
-
-	if (slot != NULL)
-		pg_atomic_write_u32(&slot->staging_current, table);
 }

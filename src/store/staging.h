@@ -6,7 +6,7 @@
  * Copyright (c) 2026, the outbox developers
  *
  * Purpose: insert a message; scan the tables by index; fetch one message.
- * Process: outbox_staging_insert() and outbox_staging_identify() backend and
+ * Process: outbox_staging_insert(), _add() and _identify() backend and
  *	  relay; a backend also looks at messages (api/messages.c); the rest the relay.
  * Transaction: the caller's; an open OutboxStaging must be closed in the
  *	  transaction in which it was opened.
@@ -121,8 +121,14 @@ extern void outbox_staging_values(const OutboxMessage *msg, Datum *values,
 /* fill in the message's xid, seq, lsn and enqueued_at, which are new */
 extern void outbox_staging_identify(OutboxMessage *msg);
 
-/* do the same, and insert the message into the current table */
-extern void outbox_staging_insert(OutboxMessage *msg);
+/* as many messages are inserted at a time, at most */
+#define OUTBOX_STAGING_CHUNK 100
+
+/* insert messages that have these into the current table */
+extern void outbox_staging_add(const OutboxMessage *msgs, int n);
+
+/* do both */
+extern void outbox_staging_insert(OutboxMessage *msgs, int n);
 
 /*
  * Open the first ntables tables.  Returns false, and opens none, if somebody
@@ -140,6 +146,12 @@ extern void outbox_staging_close(OutboxStaging *staging);
  */
 extern void outbox_staging_open_waiting(OutboxStaging *staging, int ntables);
 extern void outbox_staging_close_unlocking(OutboxStaging *staging);
+
+/*
+ * True if a table has no block: then it has no row that a snapshot sees which was
+ * taken before.
+ */
+extern bool outbox_staging_is_empty(OutboxStaging *staging, int table);
 
 /*
  * Visit the entries of transactions from "from" on and below "below".  Only the

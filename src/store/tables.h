@@ -22,6 +22,10 @@
 #define OUTBOX_STAGING_COLUMNS "xid, seq, enqueued_at, id, lsn, queue," \
 	" attempts, kind, type, key, headers, payload, history, options"
 
+/* is a row's queue this queue, a row of outbox.queue, or one of its partitions? */
+#define OUTBOX_IS_OF_QUEUE(id, queue) "(" id " BETWEEN " queue ".id AND " \
+	queue ".id + " queue ".partitions - 1)"
+
 #define OUTBOX_STAGED "(SELECT * FROM outbox.staging_1 UNION ALL" \
 	" SELECT * FROM outbox.staging_2)"
 

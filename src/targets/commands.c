@@ -42,6 +42,7 @@
 #include "targets/commands.h"
 
 #include "convert.h"
+#include "queue/partition.h"
 #include "datatype/timestamp.h"
 #include "targets/iso_time.h"
 #include "utils/builtins.h"
@@ -316,6 +317,36 @@ outbox_template_command(const OutboxTemplate *template, int n, int *nargs)
 {
 	*nargs = template->commands[n].nargs;
 	return template->commands[n].name;
+}
+
+/*
+ * What is before the first piece that depends on the message may have a hash tag
+ * already.
+ */
+int
+outbox_template_slot(const OutboxTemplate *template, int n, int arg,
+					 const OutboxQueue *queue)
+{
+	const Argument *argument = &template->commands[n].args[arg];
+	StringInfoData text;
+	const char *tag;
+	int			len;
+	bool		whole = true;
+
+	initStringInfo(&text);
+	for (int i = 0; i < argument->npieces && whole; i++)
+	{
+		const Piece *piece = &argument->pieces[i];
+
+		if (piece->kind == PIECE_LITERAL)
+			appendBinaryStringInfo(&text, piece->text.data, piece->text.len);
+		else if (piece->kind == PIECE_REDIS_KEY)
+			appendStringInfoString(&text, queue->redis_key);
+		else
+			whole = false;
+	}
+	return whole || outbox_find_tag(text.data, &tag, &len) ?
+		outbox_slot_of_bytes(text.data) : -1;
 }
 
 static void

@@ -38,6 +38,10 @@ extern int	outbox_template_length(const OutboxTemplate *template);
 extern const char *outbox_template_command(const OutboxTemplate *template,
 										   int n, int *nargs);
 
+/* the slot of a command's argument in a cluster; -1 if that depends on the message */
+extern int	outbox_template_slot(const OutboxTemplate *template, int n, int arg,
+								 const OutboxQueue *queue);
+
 /* append a message's commands: for each the number of its arguments, then these */
 extern void outbox_template_expand(OutboxArgs *args, const OutboxQueue *queue,
 								   const OutboxMessage *msg);

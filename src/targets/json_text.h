@@ -55,7 +55,10 @@ extern bool outbox_scan_end(OutboxJsonScan *scan);
 /* returns what a string that has been scanned stands for */
 extern OutboxBytes outbox_json_string(OutboxBytes value);
 
-/* append text in UTF-8 as a string; bytes as base64 without quotes */
+/*
+ * Append text as a string, in UTF-8 or another encoding that a server can have;
+ * bytes as base64 without quotes.
+ */
 extern void outbox_append_json_string(StringInfo out, OutboxBytes text);
 extern void outbox_append_base64(StringInfo out, OutboxBytes bytes);
 

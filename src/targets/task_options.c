@@ -27,9 +27,9 @@
 
 #include "common/md5.h"
 #include "queue/queue.h"
+#include "targets/json_text.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -303,7 +303,7 @@ print_option(StringInfo out, const TaskOption *option, OutboxTaskOptions *task)
 		if (text->len == 0)
 			return;
 		appendStringInfo(out, "%s\"%s\":", comma, option->name);
-		escape_json(out, pnstrdup(text->data, text->len));
+		outbox_append_json_string(out, *text);
 	}
 	else
 	{

@@ -68,7 +68,7 @@ connect_ends(Ends *ends)
 {
 	OutboxRedisUrl url = {.path = ends->path};
 
-	tell(ends, "begins to connect", outbox_connection_open(ends->conn, &url));
+	tell(ends, "begins to connect", outbox_connection_open(ends->conn, &url, NULL));
 	ends->peer = accept(ends->listener, NULL, NULL);
 	tell(ends, "moves bytes", outbox_connection_io(ends->conn));
 	tell(ends, "is open", outbox_connection_is_open(ends->conn));
@@ -216,7 +216,7 @@ connection_hears(PG_FUNCTION_ARGS)
 	initStringInfo(&ends.told);
 	listen_there(&ends);
 	url = (OutboxRedisUrl) {.path = ends.path};
-	(void) outbox_connection_open(ends.conn, &url);
+	(void) outbox_connection_open(ends.conn, &url, NULL);
 	ends.peer = accept(ends.listener, NULL, NULL);
 	say(&ends, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 		text_to_cstring(PG_GETARG_TEXT_PP(1)), &said);

@@ -24,6 +24,7 @@
 #include "decode.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "queue/partition.h"
 #include "queue/queue.h"
 #include "relay/deliver/tick.h"
 #include "targets/commands.h"
@@ -43,6 +44,8 @@ PG_FUNCTION_INFO_V1(encode_branch);
 PG_FUNCTION_INFO_V1(encode_message_options);
 PG_FUNCTION_INFO_V1(encode_check_options);
 PG_FUNCTION_INFO_V1(encode_snapshot);
+PG_FUNCTION_INFO_V1(partition_key);
+PG_FUNCTION_INFO_V1(partition_of);
 
 static struct varlena *
 varlena_member(HeapTupleHeader row, const char *name)
@@ -264,4 +267,46 @@ encode_snapshot(PG_FUNCTION_ARGS)
 	resetStringInfo(&text);
 	outbox_snap_print(&text, position.cur);
 	PG_RETURN_TEXT_P(cstring_to_text(text.data));
+}
+
+/*
+ * partition_of(partitions, key, seq): which one, and the checksum, a : between them
+ */
+Datum
+partition_of(PG_FUNCTION_ARGS)
+{
+	OutboxQueue queue = {.partitions = PG_GETARG_INT32(0)};
+	char		digits[OUTBOX_UINT64_SIZE];
+	OutboxBytes bytes;
+	int			n;
+
+	if (PG_ARGISNULL(1))
+	{
+		bytes.data = digits;
+		bytes.len = outbox_uint64_text((uint64) PG_GETARG_INT64(2), digits);
+		n = outbox_partition_of_seq(&queue, (uint64) PG_GETARG_INT64(2));
+	}
+	else
+	{
+		bytes = outbox_text_bytes(PG_GETARG_VARLENA_PP(1));
+		n = outbox_partition_of_key(&queue, PG_GETARG_VARLENA_PP(1));
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d:%d", n,
+											  outbox_crc16(bytes.data, bytes.len))));
+}
+
+/*
+ * partition_key(redis_key, partitions, partition): its name in Redis and its slot
+ */
+Datum
+partition_key(PG_FUNCTION_ARGS)
+{
+	OutboxQueue queue = {
+		.redis_key = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.partitions = PG_GETARG_INT32(1)
+	};
+	OutboxQueue *partition = outbox_make_partition(&queue, PG_GETARG_INT32(2));
+
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s %d", partition->redis_key,
+											  outbox_slot_of(partition->redis_key))));
 }

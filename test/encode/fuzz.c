@@ -86,7 +86,7 @@ static const struct
 {
 	{"asynq", fuzz_asynq}, {"commands", fuzz_commands}, {"function", fuzz_function},
 	{"jobs", fuzz_jobs}, {"json", fuzz_json}, {"options", fuzz_options}, {"stream", fuzz_stream},
-	{"watermill", fuzz_watermill}
+	{"url", fuzz_url}, {"watermill", fuzz_watermill}
 };
 
 static MemoryContext scratch;

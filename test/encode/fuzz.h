@@ -116,6 +116,7 @@ extern void	fuzz_jobs(Input *in);
 extern void	fuzz_json(Input *in);
 extern void	fuzz_function(Input *in);
 extern void	fuzz_options(Input *in);
+extern void	fuzz_url(Input *in);
 extern void	append_stringinfo(StringInfo out, const StringInfoData *s);
 
 #endif							/* FUZZ_H */

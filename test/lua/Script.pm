@@ -14,7 +14,7 @@ use Exporter 'import';
 use File::Basename 'dirname';
 use File::Temp;
 
-our @EXPORT = qw(redis text sent script apply move skip_batch cursor cursor_at fill entries
+our @EXPORT = qw(redis text sent script apply alone move skip_batch cursor cursor_at fill entries
   subscriber heard $user);
 
 our $user = '';    # the source of the queue's function, if it has one
@@ -94,6 +94,16 @@ sub apply
 	my $count = () = $seqs =~ /\d+/g;
 	return script('apply', _keys($target),
 		[ 'apply', _moves($move), $target, $target eq 'publish' ? 'channel' : '', $seqs, $count, @args ]);
+}
+
+# alone TARGET, MOVE, ARGUMENT...: the same of one message, whose seq is the new one
+sub alone
+{
+	my ($target, $move, @args) = @_;
+	my ($pos, $seq, $count, $to_pos, $to_seq) = _moves($move);
+	return script('apply', _keys($target),
+		[ 'one', $pos, $seq, $count, $to_pos, $to_seq, $target, ($count || 0) + 1, @args,
+			$target eq 'publish' ? 'channel' : () ]);
 }
 
 # move MOVE, RUNS, SEQS THAT LEAVE THE SKIP LIST...

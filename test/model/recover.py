@@ -39,7 +39,79 @@ def connect(relay):
 def recover_queue(relay, queue, now):
     """Returns whether it can go on."""
     server = relay.server
-    key = (server.source, queue)
+    place, moving_from = server.where[queue]
+    relay.at[queue] = moving_from or place
+    sealed = relay.redis.hash(relay.key(queue))
+    if moving_from is None:
+        if sealed.moved and rule("move: mark"):
+            return has_moved(relay, queue, sealed)
+    elif sealed.moved is None:
+        return (recover_here(relay, queue, now) and
+                seal(relay, queue, place) and False)
+    elif not arrive(relay, queue, place, sealed):
+        return False
+    return recover_here(relay, queue, now)
+
+
+def judged(relay, key, cursor):
+    """Whose is it?  Returns whether it may be dealt with."""
+    outcome, _ = judge.judge(cursor, relay.server)
+    if outcome in (FENCED, SET_BACK, FOREIGN):
+        relay.stop(outcome, cursor, key)
+        return False
+    return outcome != GO_ON or not waits_for_place(relay, cursor)
+
+
+def has_moved(relay, queue, sealed):
+    """A move that this server does not know of: the operator does it again."""
+    server = relay.server
+    if judged(relay, relay.key(queue), sealed.cursor):
+        server.log("alter", (queue, sealed.moved[1], relay.at[queue]))
+        server.world.tally["a move is done again"] += 1
+    return False
+
+
+def seal(relay, queue, place):
+    """It is taken over, and nothing of it is under way."""
+    server, at = relay.server, relay.cursor[queue]
+    relay.batches = [batch for batch in relay.batches if batch[0] != queue]
+    token = server.world.new("token")
+    move = server.world.new("move")
+    server.world.tally["moves begun"] += 1
+    if not rule("move: seal"):
+        sealed = relay.redis.hash(relay.key(queue))._replace(moved=(move, place))
+        return arrive(relay, queue, place, sealed)
+    return relay.ask("seal", queue, relay.expects(queue),
+                     at._replace(token=token), (move, place)) == "ok"
+
+
+def arrive(relay, queue, place, sealed):
+    """The cursor is sealed where the queue was: it goes on where the queue is."""
+    move, destination = sealed.moved
+    if not judged(relay, relay.key(queue), sealed.cursor):
+        return False
+    if destination != place:
+        server = relay.server           # by another history: the operator follows
+        server.log("alter", (queue, destination, relay.at[queue]))
+        return False
+    relay.at[queue] = place
+    there = relay.redis.hash(relay.key(queue))
+    if there.moved and there.arrived == move and rule("move: moved on"):
+        return has_moved(relay, queue, there)
+    if (there.cursor is not None and rule("move: who is there") and
+            not judged(relay, relay.key(queue), there.cursor)):
+        return False
+    if there.arrived != move or not rule("move: arrived"):
+        if relay.ask("settle", queue, (there.cursor, there.count),
+                     sealed) == "differs":
+            return False
+    relay.arrived_at[queue] = relay.server.world.time
+    return True
+
+
+def recover_here(relay, queue, now):
+    server = relay.server
+    key = relay.key(queue)
     have = relay.redis.hash(key)
     relay.count[queue] = have.count
     lsn = server.flushed
@@ -140,7 +212,7 @@ def count_lost(relay, key, count, cursor, skipped):
     """Redis has applied less than it had when a table was last emptied: what is in
     our tables is sent again, and the rest is counted."""
     server, queue = relay.server, key[1]
-    known = server.known.get(key)
+    known = server.known.get(key[:2])
     if known is None or count >= known.count:
         return
     again = [row for row in server.rows_of(queue)
@@ -149,7 +221,7 @@ def count_lost(relay, key, count, cursor, skipped):
     beyond = max(0, known.count - count - len(again))
     server.world.check.counted[queue] += beyond
     server.world.tally["counted: lost beyond the retention"] += beyond
-    server.log("known", (key, Known(count, cursor, skipped)))
+    server.log("known", (key[:2], Known(count, cursor, skipped)))
     server.flush()
 
 

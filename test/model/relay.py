@@ -3,8 +3,9 @@
 it does besides."""
 
 from recover import recover
+from replicas import wait
 from rules import rule
-from upkeep import look, move_due, purge, rotate
+from upkeep import end_moves, look, move_due, purge, rotate
 from words import QUEUES, Cursor
 
 
@@ -23,6 +24,7 @@ class Relay:
         self.dying = False
         self.attempts = {}      # by message id
         self.skipping = False   # queue a has met a refusal
+        self.slot_moves = {}    # by queue, as far as nodes have said so
         self.given_out = {}     # by where our history left another: see clip()
         self.start_connection()
 
@@ -32,6 +34,8 @@ class Relay:
         self.prev = None        # the last tick's snapshot
         self.leaves_after = 0   # LSN that the standby must have first (6b)
         self.batches = []       # (queue, [(row, position behind it)]), in order
+        self.at = {}            # by queue: the server that it is delivered to
+        self.arrived_at = {}    # by queue that has moved: when
         self.cursor = {}        # by queue: what Redis has
         self.count = {}
         self.still = set()      # queues whose cursor stands still
@@ -39,6 +43,9 @@ class Relay:
         self.looked_at = {}     # for the checks: by queue, when
         self.settled_since = {}         # by staging table
         self.kept_since = {}            # by seq of a deferred row
+        self.wait = None                # see replicas.py
+        self.acknowledged = {}          # by queue: what replicas have
+        self.acknowledged_at = -1
 
     @property
     def well(self):
@@ -63,13 +70,22 @@ class Relay:
 
     def ask(self, script, queue, *arguments):
         """One request.  What a dying relay sends may arrive some time later."""
-        key = (self.server.source, queue)
+        key = self.key(queue)
         request = (script, self.server, key, *arguments)
+        known = self.slot_moves.get(queue, 0)
         if self.dying:
-            self.redis.late.append(request)
+            self.redis.late.append((request, known))
             raise Died
+        answer = self.redis.arrive(request, known)
+        if answer is None:
+            # Nothing was done.  The cursor is read, where the slot is.
+            self.slot_moves[queue] = self.redis.slot_moves.get(queue, 0)
+            return ("differs", None) if script in ("apply", "skip") else "differs"
         self.seen[queue] = self.server.world.time
-        return self.redis.arrive(request)
+        return answer
+
+    def key(self, queue):
+        return self.server.source, queue, self.at[queue]
 
     def expects(self, queue):
         return self.cursor[queue], self.count[queue]
@@ -92,6 +108,11 @@ class Relay:
         self.connected = self.dying = self.skipping = False
         if rng.random() < .2:
             self.attempts = {}
+
+    def leave(self, redis):
+        """Whoever has another Redis than this one loses it."""
+        if self.redis is not redis:
+            self.connected = self.skipping = False
 
     def stop(self, outcome, cursor, key):
         self.server.world.check.stops(self.server, outcome, cursor, key)
@@ -118,11 +139,14 @@ class Relay:
             self.retry(rng)
         elif server.world.looks and rng.random() < .04:
             look(self)
+        elif self.redis.replica and rng.random() < .2:
+            wait(self)
         elif rng.random() < .1:
             move_due(self)
         elif rng.random() < .25:
             rotate(self)
             purge(self)
+            end_moves(self)
         elif not self.batches:
             self.tick(rng)
         else:
@@ -132,6 +156,7 @@ class Relay:
         server = self.server
         if not server.standby_has(server.run_recorded) and rule("standby: runs"):
             return
+        self.redis = server.world.redis
         recover(self)
         if rng.random() < .5 and not self.dying:
             server.world.arrive()       # something late, before its first batch
@@ -161,10 +186,6 @@ class Relay:
             recover(self, back)
             return
         now = server.snapshot()
-        if rule("flush"):
-            server.flush()
-        if rule("standby: ticks"):
-            self.rests_on(server.lsn)
         # A row may have been evacuated before a tick has seen it.
         rows = server.staged + [entry.row for entry in server.deferred.values()
                                 if entry.reason == "evacuated"]
@@ -174,17 +195,37 @@ class Relay:
             top = getattr(self, "top", 0)
             new = [row for row in new if row.seq > top]
             self.top = max([top] + [row.seq for row in new])
+        lsn = self.flush_for(now, new) if new else None
         for queue in QUEUES:
             if queue in self.still or queue in server.paused:
                 self.still.add(queue)
                 continue
-            messages = [(row, self.position(self.prev, now, row.seq, server.lsn))
+            messages = [(row, self.position(self.prev, now, row.seq, lsn))
                         for row in new if row.queue == queue]
             while messages:
                 size = rng.randint(1, 3)
                 self.batches.append((queue, messages[:size]))
                 messages = messages[size:]
         self.prev = now
+
+    def flush_for(self, now, rows):
+        """What these rows rest on is on disk.  Returns up to where it is.
+
+        Who commits synchronously has flushed before anybody sees it.
+        """
+        server, needed = self.server, [0]
+        before = server.flushed
+        if rule("flush: commits"):
+            needed += [server.commit_log[row.xid] for row in rows]
+        if rule("flush: ids"):
+            needed.append(server.commit_log.get(now.xmax - 1, server.lsn))
+        server.flush(max(needed))
+        lsn = server.flushed if rule("flush: position") else server.lsn
+        if not rule("flush: first"):
+            lsn = before
+        if rule("standby: ticks"):
+            self.rests_on(lsn)
+        return lsn
 
     # batches
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the outbox developers
 """The rules of the protocol, each with a schedule that fails without it.
 
-Code that keeps a rule says so: `if rule("flush"): ...`.  rule() is true, but for
+Code that keeps a rule says so: `if rule("clip"): ...`.  rule() is true, but for
 the one rule that a run leaves out.
 """
 
@@ -27,9 +27,22 @@ RULES = [Rule(*line) for line in (
     ("record",
      "what the skip list has and no table knows is recorded again",
      300, ""),
-    ("flush",
-     "WAL is flushed up to a tick's snapshot before the tick leaves",
+    ("flush: commits",
+     "the commits of a tick's rows are flushed before the tick leaves",
      600, ""),
+    ("flush: ids",
+     "so is a record of the last transaction that its snapshot calls ended, or of "
+     "a later one: no id that it calls ended is given out again",
+     6000, ""),
+    ("flush: position",
+     "a cursor's position is flushed",
+     600, ""),
+    ("flush: first",
+     "and is taken after these were, so that it is behind them",
+     6000, "failover"),
+    ("partition by key",
+     "all messages of a key go to one partition, whatever happens to them",
+     300, ""),
 
     # retention
     ("retention",
@@ -70,6 +83,25 @@ RULES = [Rule(*line) for line in (
     ("replayed mark",
      "a dead letter that was replayed leaves a mark while staging has its row",
      6000, ""),
+
+    # replicas of Redis
+    ("wait",
+     "with WAIT, what is forgotten is covered by cursors that replicas have",
+     300, "replica"),
+    ("wait: copies",
+     "and copies are deleted when replicas have what made them needless",
+     6000, "replica"),
+    ("wait: moves",
+     "and where a queue came from is forgotten when replicas have that it has come",
+     300, "replica,move"),
+    ("wait: marker",
+     "and the connection that waits sees what the one that delivers has written",
+     6000, "replica"),
+
+    # a cluster
+    ("slot: both keys",
+     "a script names all its keys, and does nothing while one is at another node",
+     300, "slot"),
 
     # runs
     ("run flushed",
@@ -124,13 +156,13 @@ RULES = [Rule(*line) for line in (
      3000, "silent"),
     ("look",
      "7: idle cursors are looked at",
-     1000, "setback,silent"),
+     6000, "setback,silent"),
     ("look moves",
      "7: a look moves the cursor's LSN on",
      3000, "clone"),
     ("look writes",
      "7: a look writes WAL of its own first",
-     6000, "clone"),
+     40000, "clone"),
     ("look flushed",
      "7: and flushes it",
      1000, ""),
@@ -148,6 +180,29 @@ RULES = [Rule(*line) for line in (
     ("burial flushed",
      "11: a dead letter is flushed before the next of its key goes",
      20000, "late"),
+
+    # a queue gets another server
+    ("move: seal",
+     "the cursor where a queue was is sealed before its copy is used",
+     6000, "move,late,failover"),
+    ("move: compare",
+     "the copy takes the place of what was read there and of nothing else",
+     20000, "move,late,redis"),
+    ("move: arrived",
+     "a copy that has come says by which move, and is not made again",
+     600, "move,late"),
+    ("move: kept",
+     "for the retention the copy is made again if the new server loses it",
+     6000, "move,redis"),
+    ("move: moved on",
+     "a copy that has come and was moved on from there is not made again",
+     6000, "move,failover"),
+    ("move: who is there",
+     "a cursor where the queue goes is judged like any other before it is replaced",
+     20000, "move,failover"),
+    ("move: mark",
+     "who finds a seal and knows of no move delivers nothing there",
+     6000, "move,failover"),
 
     # the synchronous standby (6b)
     ("standby: ticks",

@@ -10,9 +10,11 @@ from collections import namedtuple
 from rules import rule
 from words import QUEUES
 
-# A cursor's hash.  movers: the servers that have moved it, for the checks.
-Hash = namedtuple("Hash", "cursor count skipped movers")
-EMPTY = Hash(None, 0, frozenset(), ())
+# A cursor's hash.  moved: the move by which its queue has gone, and where to.
+# arrived: the move by which it has come.  movers: the servers that have moved it,
+# for the checks.
+Hash = namedtuple("Hash", "cursor count skipped movers moved arrived")
+EMPTY = Hash(None, 0, frozenset(), (), None, None)
 
 REMEMBERED = 40         # how many writes can be lost, all in all
 
@@ -25,17 +27,42 @@ class Redis:
         self.earlier = []       # the states before the last writes
         self.poison = {}        # id: how many more times it is refused
         self.late = []          # requests of relays that have died
+        self.marker = None      # see replicas.py
+        self.replica = None     # its Replica, if what it has matters
+        self.split = {}         # by queue whose slot is between two nodes of a
+                                # cluster: which of its keys is where nobody looks
+        self.slot_moves = {}    # by queue: how often its slot has moved
 
     def hash(self, key):
         return self.hashes.get(key, EMPTY)
 
     def lose(self, writes):
         for _ in range(min(writes, len(self.earlier))):
-            self.hashes, self.lists = self.earlier.pop()
+            self.hashes, self.lists, self.marker = self.earlier.pop()
 
-    def arrive(self, request):
-        script, *arguments = request
-        return getattr(self, script)(*arguments)
+    def promoted(self):
+        """Its replica becomes a Redis of its own, with what it has got."""
+        new = Redis()
+        new.hashes, new.lists, new.marker = self.hashes, self.lists, self.marker
+        new.poison = self.poison
+        new.split, new.slot_moves = self.split, self.slot_moves
+        if self.replica.behind:
+            new.hashes, new.lists, new.marker = self.earlier[-self.replica.behind]
+        return new
+
+    def arrive(self, request, known):
+        """At the node that has had the slot when it had moved so often."""
+        script, server, key, *arguments = request
+        if self.redirects(key[1], known):
+            return None
+        return getattr(self, script)(server, key, *arguments)
+
+    def redirects(self, queue, known):
+        """Does that node answer that the slot is elsewhere, or on its way?"""
+        # A script names both keys, and Redis looks for all that it names.
+        return (self.slot_moves.get(queue, 0) != known or
+                (queue in self.split and (rule("slot: both keys") or
+                                          self.split[queue] == "cursor")))
 
     # what scripts are made of
 
@@ -55,9 +82,18 @@ class Redis:
     def differs(self, key, expected):
         return not self.is_at(key, expected) and rule("compare")
 
+    def remember(self):
+        self.earlier.append((self.hashes, self.lists, self.marker))
+        if self.replica:
+            self.replica.behind += 1
+        del self.earlier[:-(self.replica.behind if self.replica else REMEMBERED)]
+
+    def set_marker(self, marker):
+        self.remember()
+        self.marker = marker
+
     def begin_write(self, server, key):
-        self.earlier.append((self.hashes, self.lists))
-        del self.earlier[:-REMEMBERED]
+        self.remember()
         self.hashes, self.lists = dict(self.hashes), dict(self.lists)
         movers = server.world.check.moves(server, self.hash(key).movers)
         self.set(key, movers=movers)
@@ -67,7 +103,8 @@ class Redis:
 
     def push(self, server, key, row):
         server.world.check.applied(row)
-        self.lists[key[1]] += (row,)
+        if self.split.get(key[1]) != "data":    # else a second list arises
+            self.lists[key[1]] += (row,)
         self.set(key, count=self.hash(key).count + 1)
 
     def add_skipped(self, key, row):
@@ -128,6 +165,23 @@ class Redis:
             return "differs"
         self.begin_write(server, key)
         self.set(key, cursor=final, skipped=frozenset(skipped))
+        return "ok"
+
+    def seal(self, server, key, expected, final, moved):
+        """The queue goes to another server: a mark, and what nobody expects."""
+        if self.differs(key, expected):
+            return "differs"
+        self.begin_write(server, key)
+        self.set(key, cursor=final, moved=moved)
+        return "ok"
+
+    def settle(self, server, key, expected, sealed):
+        """... and its cursor comes here.  It is as it was: whose it is, and who may go
+        on, is for the next who reads it.  That is who takes it over, perhaps another."""
+        if self.differs(key, expected) and rule("move: compare"):
+            return "differs"
+        self.begin_write(server, key)
+        self.hashes[key] = sealed._replace(moved=None, arrived=sealed.moved[0])
         return "ok"
 
     def move(self, server, key, expected, final):

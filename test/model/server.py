@@ -3,7 +3,7 @@
 
 from relay import Relay
 from rules import rule
-from words import Deferred, Row, Run, Snapshot
+from words import QUEUES, Deferred, Row, Run, Snapshot
 
 
 class Standby:
@@ -98,20 +98,25 @@ class Server:
         if what != "fill":
             getattr(self, "redo_" + what)(value)
 
-    def flush(self):
-        self.flushed = self.lsn
+    def flush(self, lsn=None):
+        """All of it, or what is needed."""
+        self.flushed = max(self.flushed, self.lsn if lsn is None else lsn)
 
     def replay(self):
         """Our tables and the next numbers, from WAL."""
         self.next_xid, self.seq, self.ended = 3, 0, 3
         self.in_progress = {}   # by xid: what a commit will do, as records
+        # by committed xid: where WAL has to be flushed, if the committer did not
+        self.commit_log = {}
         self.prepared = {}      # by xid
         self.hanging = []       # (LSN, commit) that await the standby
         self.staged = []        # rows of the staging tables
         self.current = 0        # the table that takes new rows
         self.deferred, self.dead = {}, {}       # by seq
         self.replayed = set()   # of dead: the seqs of marks
-        self.known = {}         # by cursor key
+        self.known = {}         # by source and queue
+        # by queue: its place, and from where it moves there
+        self.where = {queue: ("A", None) for queue in QUEUES}
         self.runs = []
         self.source, self.held = "source0", None
         self.history = {}       # for the checks: all rows, when visible
@@ -149,6 +154,7 @@ class Server:
         xid = commit.xid
         if commit.visible is None:
             commit.visible = self.world.time
+        self.commit_log[xid] = 0
         for what, value in self.in_progress.get(xid, ()):
             if what == "row":
                 self.staged.append(value)
@@ -205,6 +211,10 @@ class Server:
         key, known = value
         self.known[key] = known
 
+    def redo_alter(self, value):
+        queue, place, moving_from = value
+        self.where[queue] = place, moving_from
+
     def redo_run(self, run):
         self.runs.append(run)
 
@@ -251,6 +261,7 @@ class Server:
             self.log("abort", xid)
         elif not synchronous:
             self.log("commit", Commit(xid))
+            self.commit_log[xid] = self.lsn
         else:
             commit = Commit(xid)
             self.wal.append(("commit", commit))

@@ -2,6 +2,7 @@
 """What the relay does besides delivering: it looks at idle cursors, stages what is
 due, and forgets what Redis has had for long enough."""
 
+from replicas import may_forget, replicas_have
 from rules import rule
 from words import QUEUES, Known
 
@@ -19,7 +20,7 @@ def look(relay):
     for queue in QUEUES:
         if queue in busy:
             continue
-        if not relay.redis.is_at((server.source, queue), relay.expects(queue)):
+        if not relay.redis.is_at(relay.key(queue), relay.expects(queue)):
             relay.connected = False
             return
         relay.seen[queue] = relay.looked_at[queue] = server.world.time
@@ -86,7 +87,9 @@ def rotate(relay):
         if any(row.table == server.current for row in server.staged):
             server.log("current", table)
         return
-    waiting = [row for row in rows if not relay.cursor[row.queue].covers(row)]
+    safe = {queue: may_forget(relay, queue) for queue in QUEUES}
+    waiting = [row for row in rows if safe[row.queue] is None or
+               not safe[row.queue].covers(row)]
     standing = [row for row in waiting if row.queue in relay.still]
     if unended or len(standing) < len(waiting):
         relay.settled_since.pop(table, None)
@@ -127,6 +130,8 @@ def purge(relay):
             relay.kept_since.pop(seq, None)
             continue
         since = relay.kept_since.setdefault(seq, server.world.time)
+        if rule("wait: copies") and not replicas_have(relay, since):
+            continue
         if not rule("evacuated kept") and entry.reason == "evacuated":
             since -= RETENTION
         if not retained(relay, [entry.row.queue], since):
@@ -135,3 +140,22 @@ def purge(relay):
             server.world.tally["deferred rows forgotten"] += 1
         if not relay.connected:
             return
+
+
+def end_moves(relay):
+    """A server that has a queue's cursor since a while may forget where it came from.
+
+    Until then it may lose it, and get it again from there.
+    """
+    server = relay.server
+    for queue, since in list(relay.arrived_at.items()):
+        if not relay.connected or queue in relay.still:
+            continue
+        if rule("wait: moves") and not replicas_have(relay, since):
+            continue
+        if not rule("move: kept"):
+            since -= RETENTION
+        if not retained(relay, [queue], since):
+            del relay.arrived_at[queue]
+            server.log("alter", (queue, server.where[queue][0], None))
+            server.world.tally["moves ended"] += 1

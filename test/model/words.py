@@ -3,8 +3,18 @@
 
 from collections import namedtuple
 
-# a: refused messages are retried, and keys wait; b: paused and resumed; c: plain
-QUEUES = ("a", "b", "c")
+# What has a cursor.  a: refused messages are retried, and keys wait; b: paused and
+# resumed; the partitions of a queue c, which share its pause
+PARTITIONS = ("c0", "c1")
+QUEUES = ("a", "b") + PARTITIONS
+
+
+def partition(key, seq):
+    """Of a message of c: a row says to which queue, or partition, it belongs."""
+    return PARTITIONS[(seq if key is None else ord(key)) % len(PARTITIONS)]
+
+# Redis servers that a queue can be delivered to
+PLACES = ("A", "B", "C")
 
 
 class Snapshot:

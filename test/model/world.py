@@ -5,11 +5,12 @@ import random
 from collections import Counter
 
 from check import Check, Violation
+from replicas import Replica
 from rules import rule
 from scripts import REMEMBERED, Redis
 from server import Server
 from upkeep import look
-from words import QUEUES, Run
+from words import PARTITIONS, PLACES, QUEUES, Run, partition
 
 # How often each happens, in the schedules that have it.
 EVENTS = {
@@ -25,17 +26,24 @@ EVENTS = {
     "redis": 2,         # Redis loses its last writes, and all connections
     "silent": 1,        # its last writes only
     "late": 3,          # a relay dies in the middle of something
+    "move": 6,          # a queue gets another server
     "standby": 4,       # the standby is synchronous; it leaves and comes back
+    "slot": 6,          # a queue's slot goes to another node of a cluster
+    "replica": 3,       # Redis's replica stops or goes on, or takes over; with WAIT
 }
+
+# Of these there is one kind of schedule each.
+MODES = ("standby", "replica", "slot")
 
 # With a synchronous standby there are only failovers to it.
 SYNCHRONOUS = ("failover", "comeback", "stop", "redis", "silent", "late",
-               "standby")
+               "move", "standby")
 
 
 class World:
 
     def __init__(self, seed, only=()):
+        self.seed = seed
         self.rng = rng = random.Random(seed)
         self.names = Counter()
         self.time = 0
@@ -44,6 +52,8 @@ class World:
         self.redis = Redis()
         self.check = Check(self)
         self.choose_kinds(only)
+        if "replica" in self.kinds:
+            self.redis.replica = Replica()
         # at once, also while Redis is away; or with the relay's first step
         self.runs_at_once = rng.random() < .5
         first = Run("root", 1, 1, 0, "")
@@ -55,7 +65,7 @@ class World:
 
     def choose_kinds(self, only):
         rng = self.rng
-        kinds = [kind for kind in EVENTS if kind != "standby"]
+        kinds = [kind for kind in EVENTS if kind not in MODES]
         self.synchronous = rng.random() < .25
         if self.synchronous:
             kinds = [kind for kind in kinds if kind in SYNCHRONOUS]
@@ -65,6 +75,11 @@ class World:
             self.kinds = [rng.choice(kinds)]
         if self.synchronous:
             self.kinds.append("standby")
+        if random.Random(f"replica {self.seed}").random() < .2:
+            self.kinds = ["replica"] + [kind for kind in self.kinds
+                                        if kind not in ("redis", "silent")]
+        if random.Random(f"slot {self.seed}").random() < .1:
+            self.kinds.append("slot")
         self.looks = rng.random() < .7  # or so rarely that there are none
         if only:
             self.kinds = list(only)
@@ -89,6 +104,8 @@ class World:
     def step(self):
         rng, dice = self.rng, self.rng.random()
         self.standbys_go_on()
+        if self.redis.replica:
+            self.redis.replica.goes_on(rng)
         if dice < .50:
             self.write()
         elif dice < .90:
@@ -101,7 +118,8 @@ class World:
             else:
                 relay.connected = relay.skipping = False
         elif dice < .925:
-            rng.choice(self.servers).paused ^= {rng.choice("abb")}
+            rng.choice(self.servers).paused ^= set(
+                rng.choice((("a",), ("b",), ("b",), PARTITIONS)))
         elif dice < .94:
             self.restart(rng.choice(self.servers))
         elif dice < .96:
@@ -140,10 +158,16 @@ class World:
 
     def enqueue(self, server, xid):
         rng, check = self.rng, self.check
-        queue = rng.choice(QUEUES)
+        queue = rng.choice(("a", "b", "c"))
         id = self.new("m")
         check.began[id] = self.time
         check.key[id] = rng.choice("xyz") if queue == "a" else queue
+        if queue == "c":
+            key = rng.choice(("w", "x", "y", "z", None))
+            queue = partition(key, server.seq + 1)
+            if not rule("partition by key"):
+                queue = rng.choice(PARTITIONS)
+            check.key[id] = key or queue
         if queue == "a" and rng.random() < .35:
             self.redis.poison[id] = rng.choice((1, 2, 3, 4, 5, 99))
         due = None
@@ -188,7 +212,7 @@ class World:
         """A late request."""
         late = self.redis.late
         if late:
-            self.redis.arrive(late.pop(self.rng.randrange(len(late))))
+            self.redis.arrive(*late.pop(self.rng.randrange(len(late))))
 
     def relay_came(self, server):
         """Before a server ends its relay has recorded the run, and that it was
@@ -209,6 +233,8 @@ class World:
         if main:
             self.main = server
         self.check.split = True
+        for other in self.servers:
+            other.relay.leave(self.redis)
         while len(self.servers) > 4:
             self.remove(rng.choice([other for other in self.servers
                                     if other is not self.main]))
@@ -334,16 +360,50 @@ class World:
     def event_late(self, anyone):
         anyone.relay.die(self.rng)
 
+    def event_move(self, anyone):
+        queue = self.rng.choice(QUEUES)
+        place, moving_from = anyone.where[queue]
+        if moving_from is None and not anyone.held:
+            other = self.rng.choice([to for to in PLACES if to != place])
+            anyone.log("alter", (queue, other, place))
+            anyone.relay.connected = anyone.relay.skipping = False
+
     def event_standby(self, anyone):
         if anyone.standby:
             anyone.standby.away = not anyone.standby.away
+
+    def event_slot(self, _):
+        """In two steps: one of its keys, then the other one."""
+        rng, redis = self.rng, self.redis
+        queue = rng.choice(QUEUES)
+        if queue in redis.split:
+            del redis.split[queue]
+            redis.slot_moves[queue] = redis.slot_moves.get(queue, 0) + 1
+        else:
+            redis.split[queue] = rng.choice(("cursor", "data"))
+
+    def event_replica(self, _):
+        """It stops, goes on, or takes over.  Who has the old Redis may keep it for a
+        while, if there is nobody else."""
+        rng, old = self.rng, self.redis
+        if rng.random() < .6:
+            old.replica.stopped ^= True
+            return
+        self.tally["a replica takes over"] += 1
+        self.redis = old.promoted()
+        self.redis.replica = Replica()
+        if len(self.servers) > 1 or rng.random() < .5:
+            for server in self.servers:
+                server.relay.leave(self.redis)
 
     def lose(self, most):
         """Redis loses its last writes; now and then all that it remembers."""
         if self.rng.random() < .3:
             most = REMEMBERED
         before = self.redis.lists
+        hashes = self.redis.hashes
         self.redis.lose(self.rng.randint(1, most))
+        self.check.loses_arrivals(hashes, self.redis)
         self.check.loses(before, self.redis.lists)
 
     def release(self, server):
@@ -385,14 +445,21 @@ class World:
         return bad + check.server(server, order=True)
 
     def rest(self):
+        while self.redis.split:
+            queue, _ = self.redis.split.popitem()
+            self.redis.slot_moves[queue] = self.redis.slot_moves.get(queue, 0) + 1
         for server in self.servers:
             server.paused = set()
+            server.relay.leave(self.redis)
             if not server.waited_for_place:
                 server.relay.unreachable = 0
         for _ in range(8):
             for _ in range(300):
                 self.time += 1
                 self.standbys_go_on()
+                if self.redis.replica:
+                    self.redis.replica.stopped = False
+                    self.redis.replica.goes_on(self.rng)
                 for server in self.servers:
                     server.relay.step(self.rng)
                 if self.redis.late:

@@ -29,8 +29,9 @@ SELECT what, a.* FROM member
 	aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a;
 
 SELECT isnt_empty('TABLE privilege', 'there are privileges to look at');
-SELECT results_eq($$SELECT what, privilege_type FROM privilege WHERE grantee = 0$$, $$VALUES ('schema outbox_queues', 'USAGE')$$,
-	'nothing is granted to PUBLIC but the way to the queues'' views');
+SELECT results_eq($$SELECT what, privilege_type FROM privilege WHERE grantee = 0 ORDER BY 1$$,
+	$$VALUES ('function outbox.readable_payload(bytea,"char")', 'EXECUTE'), ('schema outbox_queues', 'USAGE')$$,
+	'nothing is granted to PUBLIC but the way to the queues'' views, and a function that reads its argument only');
 SELECT is_empty(
 	$$SELECT what, pg_get_userbyid(grantee), privilege_type FROM privilege
 	  WHERE grantee NOT IN (0, (SELECT extowner FROM pg_extension WHERE extname = 'outbox'))
@@ -43,20 +44,20 @@ SELECT is_empty(
 
 SELECT is_empty(
 	$$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'outbox'::regnamespace
-		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'queue_status', 'queue_settings', 'longest_turns', 'messages', 'backfills')
+		AND relkind IN ('r', 'v', 'S') AND relname NOT IN ('status', 'server_status', 'queue_status', 'queue_settings', 'partitions', 'partition_status', 'longest_turns', 'messages', 'backfills')
 		AND CASE WHEN relkind = 'S' THEN has_sequence_privilege('pg_monitor', oid, 'USAGE, SELECT, UPDATE')
 			ELSE has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END$$,
 	'pg_monitor has no privilege on what is beneath the status');
-SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'queue_status', 'queue_settings', 'longest_turns', 'messages', 'backfills']) v;
+SELECT table_privs_are('outbox', v, 'pg_monitor', ARRAY['SELECT']) FROM unnest(ARRAY['status', 'server_status', 'queue_status', 'queue_settings', 'partitions', 'partition_status', 'longest_turns', 'messages', 'backfills']) v;
 SELECT set_eq(
 	$$SELECT proname FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
 	  WHERE has_function_privilege('pg_monitor', p.oid, 'EXECUTE')$$,
-	ARRAY['relay_status', 'queue_stats', 'queue_view', 'turn_stats', 'message_rows']::name[],
+	ARRAY['relay_status', 'queue_stats', 'server_stats', 'partition_rows', 'queue_view', 'turn_stats', 'message_rows', 'readable_payload']::name[],
 	'pg_monitor may call what is behind them');
 SELECT set_eq(
 	$$SELECT proname FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
 	  WHERE has_function_privilege('pg_read_all_data', p.oid, 'EXECUTE')$$,
-	ARRAY['message_rows', 'outbox_preview']::name[],
+	ARRAY['message_rows', 'outbox_preview', 'readable_payload']::name[],
 	'pg_read_all_data may look at messages');
 SELECT schema_privs_are('outbox', 'pg_monitor', ARRAY['USAGE']);
 
@@ -64,8 +65,8 @@ SELECT schema_privs_are('outbox', 'pg_monitor', ARRAY['USAGE']);
 CREATE ROLE outbox_nobody;
 SELECT is_empty(
 	$$SELECT what FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
-	  WHERE has_function_privilege('outbox_nobody', p.oid, 'EXECUTE')$$,
-	'a new role may call nothing');
+	  WHERE has_function_privilege('outbox_nobody', p.oid, 'EXECUTE') AND proname <> 'readable_payload'$$,
+	'a new role may call nothing else');
 SELECT schema_privs_are('outbox', 'outbox_nobody', ARRAY[]::text[]);
 SELECT throws_ok($$SET LOCAL ROLE outbox_nobody; SELECT outbox_enqueue('q', 'x')$$, '42501');
 

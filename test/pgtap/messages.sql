@@ -29,7 +29,7 @@ SAVEPOINT s;
 SELECT pg_temp.sign_up('bob');
 ROLLBACK TO s;
 SELECT is_empty($$SELECT FROM outbox.messages WHERE payload::text LIKE '%bob%'$$, 'nothing is left of what is rolled back');
-SELECT set_eq($$SELECT DISTINCT state FROM outbox.messages WHERE queue LIKE 'signup%'$$, ARRAY['staged'], 'they wait');
+SELECT set_eq($$SELECT DISTINCT state FROM outbox.messages WHERE queue LIKE 'signup%'$$, ARRAY['waiting'], 'they wait');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -73,12 +73,12 @@ SELECT results_eq(
 	  ('{queue,payload,type,key,headers,id,delay,deliver_at,options}', 'queue text, payload text, type text DEFAULT NULL::text, key text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, id uuid DEFAULT NULL::uuid, delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{queue,payloads,types,keys,headers,ids,delay,deliver_at,options}', 'queue text, payloads jsonb, types text[] DEFAULT NULL::text[], keys text[] DEFAULT NULL::text[], headers jsonb DEFAULT NULL::jsonb, ids uuid[] DEFAULT NULL::uuid[], delay interval DEFAULT NULL::interval, deliver_at timestamp with time zone DEFAULT NULL::timestamp with time zone, options jsonb DEFAULT NULL::jsonb'),
 	  ('{role,queue}', 'role regrole, queue text DEFAULT NULL::text'), ('{role,queue}', 'role regrole, queue text DEFAULT NULL::text'),
-	  ('{name,force}', 'name text, force boolean DEFAULT false'),
+	  ('{queue,force}', 'queue text, force boolean DEFAULT false'),
 	  ('{name,target,redis_key,format,maxlen,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,options,consumer_retry,settings,if_not_exists}',
 		'name text, target text DEFAULT ''stream''::text, redis_key text DEFAULT NULL::text, format text DEFAULT NULL::text, maxlen bigint DEFAULT NULL::bigint, on_failure text DEFAULT ''block''::text, max_attempts integer DEFAULT 10, retry_delay interval DEFAULT ''00:00:01''::interval, retry_backoff double precision DEFAULT 2.0, retry_max_delay interval DEFAULT ''00:10:00''::interval, expires_after interval DEFAULT NULL::interval, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT false, settings jsonb DEFAULT NULL::jsonb, if_not_exists boolean DEFAULT false'),
-	  ('{name,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen,options,consumer_retry,settings}',
-		'name text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT NULL::boolean, settings jsonb DEFAULT NULL::jsonb'),
-	  ('{name}', 'name text'), ('{name}', 'name text'),
+	  ('{queue,on_failure,max_attempts,retry_delay,retry_backoff,retry_max_delay,expires_after,maxlen,options,consumer_retry,settings}',
+		'queue text, on_failure text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, retry_backoff double precision DEFAULT NULL::double precision, retry_max_delay interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, maxlen bigint DEFAULT NULL::bigint, options jsonb DEFAULT NULL::jsonb, consumer_retry boolean DEFAULT NULL::boolean, settings jsonb DEFAULT NULL::jsonb'),
+	  ('{queue}', 'queue text'), ('{queue}', 'queue text'),
 	  ('{table_name,queue,columns,key,condition,operations,settings}',
 		'table_name regclass, queue text, columns text[] DEFAULT NULL::text[], key text[] DEFAULT NULL::text[], condition text DEFAULT NULL::text, operations text[] DEFAULT ''{insert,update,delete}''::text[], settings jsonb DEFAULT NULL::jsonb'),
 	  ('{table_name,queue}', 'table_name regclass, queue text'), ('{table_name,queue}', 'table_name regclass, queue text'),
@@ -94,7 +94,7 @@ SELECT results_eq(
 	  ('{func,args,kwargs,options}', 'func text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{actor,args,kwargs,options}', 'actor text, args jsonb DEFAULT ''[]''::jsonb, kwargs jsonb DEFAULT ''{}''::jsonb, options jsonb DEFAULT NULL::jsonb'),
 	  ('{enabled}', 'enabled boolean'), ('{name}', 'name text'),
-	  ('{name,database,last_used,removable}', 'OUT name text, OUT database oid, OUT last_used timestamp with time zone, OUT removable boolean'),
+	  ('{name,database,last_used,removable,server}', 'OUT name text, OUT database oid, OUT last_used timestamp with time zone, OUT removable boolean, OUT server text'),
 	  ('{reason,messages,address}', 'reason text, OUT messages bigint, OUT address text')
 	  ORDER BY 2$$,
 	'the functions for users, their arguments and defaults');
@@ -128,8 +128,8 @@ SELECT results_eq(
 	$$SELECT relname::text COLLATE "default", relkind::text COLLATE "default" FROM pg_class
 	  WHERE relnamespace = 'outbox'::regnamespace AND relkind NOT IN ('i', 't', 'c') ORDER BY 1$$,
 	$$VALUES ('applied', 'S'), ('backfill', 'r'), ('backfills', 'v'), ('consumer_position', 'r'), ('dead_letter', 'r'), ('dead_letters', 'v'), ('deferred', 'r'), ('delivered', 'S'), ('delivery', 'r'),
-		('longest_turns', 'v'), ('messages', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_settings', 'v'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
-		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
+		('longest_turns', 'v'), ('messages', 'v'), ('partition_status', 'v'), ('partitions', 'v'), ('queue', 'r'), ('queue_id', 'S'), ('queue_settings', 'v'), ('queue_status', 'v'), ('queue_total', 'r'), ('relay_state', 'r'),
+		('resend_request', 'r'), ('returned', 'r'), ('returned_n', 'S'), ('run', 'r'), ('seq', 'S'), ('server_status', 'v'), ('staging_1', 'r'), ('staging_2', 'r'), ('status', 'v') ORDER BY 1$$,
 	'the relations of schema outbox');
 SELECT columns_are('outbox', t, ARRAY['xid', 'seq', 'enqueued_at', 'id', 'lsn', 'queue',
 		'attempts', 'kind', 'type', 'key', 'headers', 'payload', 'history', 'options'])
@@ -141,16 +141,16 @@ SELECT columns_are('outbox', 'dead_letter', ARRAY['xid', 'seq', 'enqueued_at', '
 		'skipped', 'gone_at']);
 SELECT columns_are('outbox', 'queue', ARRAY['id', 'name', 'target', 'redis_key', 'format', 'maxlen',
 		'on_failure', 'max_attempts', 'retry_delay', 'retry_backoff', 'retry_max_delay', 'expires_after',
-		'paused_at', 'created_at', 'options', 'consumer_retry', 'payload_type', 'fields', 'server', 'partitions']);
+		'paused_at', 'created_at', 'options', 'consumer_retry', 'payload_type', 'fields', 'server', 'partitions', 'moving_from']);
 SELECT columns_are('outbox', 'queue_total', ARRAY['queue', 'delivered', 'failed', 'dead_lettered', 'expired',
 		'cursor_key', 'cursor_pos', 'cursor_seq', 'cursor_count']);
 SELECT columns_are('outbox', 'backfill', ARRAY['relation', 'queue', 'key', 'position', 'rows', 'started_at', 'pid',
 		'called_at', 'moved_at', 'stopped_at', 'finished_at']);
 SELECT columns_are('outbox', 'resend_request', ARRAY['queue', 'since', 'upto', 'done']);
 SELECT columns_are('outbox', 'returned', ARRAY['n', 'queue', 'id', 'attempts', 'digest', 'due_at', 'history']);
-SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'redis_key', 'retry_id', 'dead_id']);
+SELECT columns_are('outbox', 'consumer_position', ARRAY['queue', 'address', 'redis_key', 'retry_id', 'dead_id']);
 SELECT columns_are('outbox', 'relay_state', ARRAY['source', 'database', 'held', 'held_why', 'held_since', 'restored']);
-SELECT columns_are('outbox', 'delivery', ARRAY['enabled', 'since']);
+SELECT columns_are('outbox', 'delivery', ARRAY['one', 'enabled', 'since']);
 SELECT columns_are('outbox', 'run', ARRAY['number', 'id', 'system', 'timeline', 'start', 'place', 'server_version', 'recorded_at']);
 
 -- What users read: names and types are for them to rely on.
@@ -160,19 +160,24 @@ CREATE FUNCTION pg_temp.columns_of(view regclass) RETURNS text LANGUAGE sql AS $
 SELECT is(pg_temp.columns_of('outbox.status'), 'state text, since timestamp with time zone, why text, pid integer, '
 	'waiting bigint, oldest interval, delivered bigint, last_error text, '
 	'last_error_at timestamp with time zone, last_success timestamp with time zone, summary text, '
-	'staging_kept_by text, staging_kept_since timestamp with time zone, server text, address text', 'status');
+	'staging_kept_by text, staging_kept_since timestamp with time zone, server text, address text, '
+	'replicas_behind text, replicas_behind_since timestamp with time zone', 'status');
 SELECT is(pg_temp.columns_of('outbox.queue_status'), 'queue text, state text, since timestamp with time zone, why text, '
 	'enqueued bigint, delivered bigint, failed bigint, dead_lettered bigint, expired bigint, '
-	'waiting bigint, deferred bigint, held bigint, dead_letters bigint, oldest interval, '
+	'waiting bigint, delayed bigint, retrying bigint, dead_letters bigint, oldest interval, '
 	'last_error text, last_error_at timestamp with time zone, last_success timestamp with time zone, '
 	'latency_p50 double precision, latency_p99 double precision', 'queue_status');
+SELECT is(pg_temp.columns_of('outbox.server_status'), 'server text, address text, state text, since timestamp with time zone, why text, '
+	'last_error text, last_error_at timestamp with time zone, last_success timestamp with time zone, '
+	'queues integer, waiting bigint, delivered bigint', 'server_status');
+SELECT is(pg_temp.columns_of('outbox.partitions'), 'queue text, partition integer, redis_key text, slot integer', 'partitions');
 SELECT is(pg_temp.columns_of('outbox.backfills'), 'table_name regclass, queue text, state text, rows bigint, position text[], '
 	'started_at timestamp with time zone, moved_at timestamp with time zone, finished_at timestamp with time zone, pid integer', 'backfills');
 SELECT is(pg_temp.columns_of('outbox.longest_turns'), 'step text, clock text, ms double precision, '
 	'at timestamp with time zone, queue text, rows bigint', 'longest_turns');
-SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'id uuid, queue text, type text, key text, payload bytea, '
-	'payload_text text, headers jsonb, why text, error text, attempts smallint, '
-	'enqueued_at timestamp with time zone, first_failed_at timestamp with time zone, '
+SELECT is(pg_temp.columns_of('outbox.dead_letters'), 'queue text, reason text, id uuid, type text, key text, headers jsonb, '
+	'payload json, payload_type text, enqueued_at timestamp with time zone, '
+	'attempts integer, last_error text, first_failed_at timestamp with time zone, '
 	'last_failed_at timestamp with time zone, dead_at timestamp with time zone, history jsonb', 'dead_letters');
 SELECT is(pg_temp.columns_of('outbox.messages'), 'queue text, state text, id uuid, type text, key text, headers jsonb, '
 	'payload json, payload_type text, enqueued_at timestamp with time zone, due_at timestamp with time zone, '
@@ -224,7 +229,8 @@ SELECT is_empty(
 SELECT is_empty(
 	$$SELECT attrelid::regclass, attname FROM pg_attribute
 	  WHERE attrelid IN ('outbox.status'::regclass, 'outbox.queue'::regclass, 'outbox.queue_status'::regclass,
-		'outbox.dead_letters'::regclass, 'outbox.messages'::regclass) AND attnum > 0
+		'outbox.dead_letters'::regclass, 'outbox.messages'::regclass,
+		'outbox.partitions'::regclass, 'outbox.partition_status'::regclass) AND attnum > 0
 		AND NOT attisdropped AND coalesce(col_description(attrelid, attnum), '') = ''$$,
 	'and so has every column of what users read');
 

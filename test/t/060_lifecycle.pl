@@ -45,7 +45,7 @@ is(scalar keys %before, 3, 'three cursors');
 # DROP EXTENSION ends the relay; CREATE EXTENSION begins anew, as another
 # source: a number that is used again must not look as if it were covered.
 my $old = relay_pid($node, 'one');
-$node->safe_psql('one', 'DROP TABLE journal CASCADE; DROP FUNCTION put, create_queue; DROP PROCEDURE writer, commits, flood; DROP EXTENSION outbox');
+$node->safe_psql('one', 'DROP TABLE journal CASCADE; DROP FUNCTION put, put_key, create_queue; DROP PROCEDURE writer, commits, flood; DROP EXTENSION outbox');
 eventually { gone($old) && relay_pid($node, 'one') eq '' } 'DROP EXTENSION ends the relay';
 eventually { 2 == grep { relay_pid($node, $_) } @dbs } 'the others have theirs';
 is($node->safe_psql('one', "SELECT count(*) FROM pg_namespace WHERE nspname = 'outbox'"), 0, 'nothing is left in the database');

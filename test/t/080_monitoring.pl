@@ -35,7 +35,7 @@ for my $q (@queries)
 {
 	my $keys = join ' ', sort grep { $_ ne 'labels' } keys %$q;
 	is($keys, 'allow_zero_rows help name query values', "$q->{name}: and of the query");
-	like($q->{name}, qr/^outbox_(relay|queue)(_[a-z]+)+$/, "$q->{name}: is a name");
+	like($q->{name}, qr/^outbox_(relay|queue|server)(_[a-z]+)+$/, "$q->{name}: is a name");
 	ok(!$metric{"sql_$q->{name}"}, "$q->{name}: is there once");
 	is(scalar @{ $q->{values} }, 1, "$q->{name}: is one value");
 	$metric{"sql_$q->{name}"} = { map { ($_ => 1) } @labels_of_all, @{ $q->{labels} // [] } };
@@ -136,7 +136,23 @@ shows('one refused, one paused, one delayed',
 	'outbox_queue_waiting paused' => 2,
 	'outbox_queue_oldest_seconds paused' => '> 0',
 	'outbox_queue_state flows flowing' => 1,
-	'outbox_queue_deferred flows' => 1);
+	'outbox_queue_delayed flows' => 1);
+
+# Turned off.
+$node->safe_psql($db, 'SELECT outbox_enable(false)');
+shows('turned off',
+	'outbox_relay_state disabled' => 1,
+	'outbox_relay_state_seconds disabled' => '> 0',
+	'outbox_queue_state flows disabled' => 1,
+	'outbox_queue_state paused paused' => 1);
+$node->safe_psql($db, 'SELECT outbox_enable(true)');
+
+# A replica is wanted, and there is none.
+configure($node, 'outbox.redis_url' => $redis->url . '&wait_replicas=1&wait_timeout=100ms');
+put($node, $db, 'flows', 'not replicated');
+shows('no replica',
+	'outbox_relay_state running' => 1,
+	'outbox_relay_replicas_behind_seconds' => '> 0');
 
 # Redis is down.
 $redis->kill9;
@@ -187,9 +203,22 @@ sub check_expr
 	return \%labels;
 }
 
-# The states that this test can't bring about in passing are in the comment.
-my $comment = $node->safe_psql($db, q{SELECT col_description('outbox.status'::regclass, 1)});
-$states{relay}{$_} = 1 for split /, /, $comment;
+# The states: those of the source are in the comment, in docs/reference.md, in the
+# README and in the dashboard.  This test can't bring about all of them in passing.
+sub states_of_source
+{
+	my ($file) = @_;
+	my ($list) = slurp_file("$dir/../../src/api/$file") =~ /state_names\[\] = \{(.*?)\};/s;
+	return sort $list =~ /"([^"]+)"/g;
+}
+my %source = (relay => [ states_of_source('server_status.c') ], queue => [ states_of_source('queue_status.c') ]);
+is_deeply([ sort split /, /, $node->safe_psql($db, q{SELECT col_description('outbox.status'::regclass, 1)}) ],
+	$source{relay}, 'the states of a relay are in the comment');
+my ($in_reference) = slurp_file("$dir/../../docs/reference.md") =~ /^### States\n(.*?)^## /ms;
+my @tables = map { [ sort /^\| `([^`]+)` \|/mg ] } split /outbox\.queue_status/, $in_reference;
+is_deeply(\@tables, [ @source{qw(relay queue)} ], 'all states are in docs/reference.md');
+$states{relay} = { map { ($_ => 1) } @{ $source{relay} } };
+$states{queue} = { map { ($_ => 1) } map { @$_ } values %source };
 
 my %functions = map { ($_ => 1) } split /\n/, $node->safe_psql($db, q{SELECT DISTINCT proname FROM pg_proc WHERE proname LIKE 'outbox\_%'});
 my @alerts = map { @{ $_->{rules} } } @{ $rules->{groups} };
@@ -215,6 +244,11 @@ for my $rule (@alerts)
 	ok(!@faults, "$name: what it says to look at and to call exists") or diag(join "\n", @faults);
 }
 
+# No state is without an alert, but those in which nothing is wrong or a queue begins.
+my $all_rules = join "\n", map { $_->{expr} } @alerts;
+is_deeply([ grep { my $s = $_; $s !~ /^(?:running|flowing)$/ && $all_rules !~ /state=~?"[^"]*\b\Q$s\E\b/ } map { @$_ } values %source ],
+	[], 'each state has an alert');
+
 # Their unit tests.
 my %tested;
 for my $t (@{ $rules_test->{tests} })
@@ -236,6 +270,11 @@ for my $v (grep { $_->{type} eq 'query' } @{ $dashboard->{templating}{list} })
 	ok($labels->{$label}, "variable $v->{name}: its label exists");
 	push @with_queries, $v;
 }
+for my $mapping (grep { /"fenced"/ } map { JSON::PP->new->canonical->encode($_) } @{ $dashboard->{panels} })
+{
+	my @missing = grep { $mapping !~ /"text":"\Q$_\E"/ } map { @$_ } values %source;
+	is_deeply(\@missing, [], 'each state has a colour');
+}
 my %id;
 for my $p (@{ $dashboard->{panels} })
 {
@@ -256,6 +295,9 @@ is(join(' ', sort keys %unknown), '', 'every variable of the dashboard is define
 
 is_deeply([ sort keys %used ], [ sort keys %metric ], 'every metric is used in a rule or a panel');
 my %described = map { ($_ => 1) } slurp_file("$dir/README.md") =~ /^\| `(sql_\w+)` \|/mg;
+my ($labelled) = slurp_file("$dir/README.md") =~ /^\| `sql_outbox_queue_state` \|(.*)$/m;
+is_deeply([ sort $labelled =~ /`([^`]+)`/g ], [ sort 'state', grep { $_ ne 'running' } keys %{ $states{queue} } ],
+	'the states of a queue are described');
 is_deeply([ sort keys %described ], [ sort keys %metric ], 'and described in the README, no other one is');
 
 done_testing();

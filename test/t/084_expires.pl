@@ -27,7 +27,7 @@ sub mend_it { return $redis->cmd('DEL', $_[0]); }
 sub letters
 {
 	my ($queue) = @_;
-	return ask($node, $db, "SELECT string_agg(payload_text || ' ' || why, ', ' ORDER BY payload_text)"
+	return ask($node, $db, "SELECT string_agg(payload #>> '{}' || ' ' || reason, ', ' ORDER BY payload #>> '{}')"
 		  . " FROM outbox.dead_letters WHERE queue = '$queue'");
 }
 
@@ -77,7 +77,7 @@ for my $policy ('block', 'retry')
 	my $queue = "refused $policy";
 	eventually { letters($queue) eq 'old expired, old behind expired' } "$queue: it expires, and so does what it held up";
 	is(sql("SELECT history->-1->>'reason', history->0->>'reason' FROM outbox.dead_letters"
-			  . " WHERE queue = '$queue' AND payload_text = 'old'"),
+			  . " WHERE queue = '$queue' AND payload #>> '{}' = 'old'"),
 		$policy eq 'retry' ? 'expired|refused' : 'expired|expired', "$queue: the history");
 	mend_it($queue);
 	sql("SELECT outbox_enqueue('$queue', 'young', key => 'k')");

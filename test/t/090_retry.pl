@@ -48,7 +48,7 @@ is(deferred($node, $db, 'slow', "count(*) FILTER (WHERE d.reason = 'behind')"), 
 	'of them one waits behind another');
 is(deferred($node, $db, 'slow', q{string_agg(d.attempts::text, '') FILTER (WHERE d.reason = 'behind')}), 0,
 	'which costs it no attempt');
-eventually { queue_status($node, $db, 'slow', 'held') == 15 } 'the view counts them';
+eventually { queue_status($node, $db, 'slow', 'retrying') == 15 } 'the view counts them';
 is(queue_status($node, $db, 'slow', 'state'), 'flowing', 'the queue does not stand still');
 like(queue_status($node, $db, 'slow', 'last_error'), qr/^WRONGTYPE/, 'and the view has the error');
 for my $attempt (2 .. 5)
@@ -60,7 +60,7 @@ for my $attempt (2 .. 5)
 let_due($node, $db, $redis);
 eventually
 {
-	ask($node, $db, q{SELECT count(*) FROM outbox.dead_letters WHERE payload_text <> 'second of a'}) == 14;
+	ask($node, $db, q{SELECT count(*) FROM outbox.dead_letters WHERE payload #>> '{}' <> 'second of a'}) == 14;
 }
 'after the last attempt they are dead letters';
 is( run_sql($node, $db, '090_history.sql'),
@@ -70,7 +70,7 @@ eventually { deferred($node, $db, 'slow', 'max(d.attempts)') > 0 } 'then the nex
 mend($redis, 'slow');
 let_due($node, $db, $redis);
 eventually { bodies('slow') eq 'second of a' } 'and arrives when it can';
-eventually { queue_status($node, $db, 'slow', 'held, dead_letters, dead_lettered') eq '0|14|14' }
+eventually { queue_status($node, $db, 'slow', 'retrying, dead_letters, dead_lettered') eq '0|14|14' }
 'the view counts dead letters';
 my @said = log_of($node) =~ /outbox has given up message \S+ of queue "slow"/g;
 is(scalar @said, 14, 'the log has each once');

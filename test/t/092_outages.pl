@@ -42,7 +42,7 @@ sub outage
 	$end->();
 	audit($node, $db, $redis, \@queues, $total += 900, "$what: nothing lost, nothing twice, all in order");
 	eventually {
-		ask($node, $db, q{SELECT sum(failed) || ' ' || sum(dead_lettered) || ' ' || sum(held) FROM outbox.queue_status}) eq '0 0 0'
+		ask($node, $db, q{SELECT sum(failed) || ' ' || sum(dead_lettered) || ' ' || sum(retrying) FROM outbox.queue_status}) eq '0 0 0'
 	} "$what: no attempt counts, nothing is set aside";
 	is($node->safe_psql($db, q{SELECT (SELECT count(*) FROM outbox.deferred) + (SELECT count(*) FROM outbox.dead_letter)}),
 		0, "$what: nothing was recorded of it");

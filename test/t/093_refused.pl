@@ -50,7 +50,7 @@ sub refused
 	is(state_of('retry'), 'flowing', "$what, retry: the queue isn't");
 	eventually { $node->safe_psql($db, "SELECT count(*) FROM outbox.dead_letters WHERE queue = 'dead_letter'") == 20 }
 	"$what, dead_letter: messages are set aside";
-	like($node->safe_psql($db, "SELECT min(error) FROM outbox.dead_letters"), qr/^$word/, "$what, dead_letter: with what Redis said");
+	like($node->safe_psql($db, "SELECT min(last_error) FROM outbox.dead_letters"), qr/^$word/, "$what, dead_letter: with what Redis said");
 	good_flows($what);
 	return;
 }
@@ -82,7 +82,7 @@ put($node, $db, 'list', 'list');
 eventually { $redis->cmd('LLEN', 'list') == 1 } 'NOPERM: another queue flows';
 eventually { state_of('block') eq 'blocked' && held($node, $db, 'retry') == 20
 	  && $node->safe_psql($db, "SELECT count(*) FROM outbox.dead_letters") == 20 } 'NOPERM: as each policy says';
-like($node->safe_psql($db, "SELECT min(error) FROM outbox.dead_letters"), qr/^$word/, 'NOPERM: with what Redis said');
+like($node->safe_psql($db, "SELECT min(last_error) FROM outbox.dead_letters"), qr/^$word/, 'NOPERM: with what Redis said');
 relay_may($redis, '+xadd');
 mended('NOPERM');
 

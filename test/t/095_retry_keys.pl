@@ -39,7 +39,7 @@ let_due($node, $db, $redis);
 eventually { bodies('q') eq 'before B alone empty A1 A2 A3' } 'then they go in their order';
 put_keyed($node, $db, 'q', 'a', 'A4');
 eventually { bodies('q') =~ / A3 A4$/ } 'and the key is free';
-eventually { queue_status($node, $db, 'q', 'failed, dead_lettered, held') eq '1|0|0' }
+eventually { queue_status($node, $db, 'q', 'failed, dead_lettered, retrying') eq '1|0|0' }
 'one attempt was refused';
 audit_keyed($node, $db, $redis, ['q'], 8, 'keys');
 

@@ -57,7 +57,7 @@ eventually { $proxy->stat->{cuts} > $cuts } 'the answer is lost';
 eventually { sql(q{SELECT count(*) FROM outbox.dead_letters WHERE queue = 'letters'}) == 4 } 'the messages are dead letters';
 is(sql(q{SELECT string_agg(DISTINCT attempts::text, ' ') FROM outbox.dead_letters WHERE queue = 'letters'}), '1', 'and were tried once');
 is($redis->calls('xadd'), $tried + 3, 'as Redis says');
-is(sql(q{SELECT count(*) FROM outbox.dead_letters WHERE queue = 'letters' AND jsonb_array_length(history) = 1 AND error ~ 'WRONGTYPE'}), 4, 'as their histories say');
+is(sql(q{SELECT count(*) FROM outbox.dead_letters WHERE queue = 'letters' AND jsonb_array_length(history) = 1 AND last_error ~ 'WRONGTYPE'}), 4, 'as their histories say');
 mend('letters');
 
 # Redis forgets that it was ever asked for messages that have been refused
@@ -133,7 +133,7 @@ eventually { !grep { grep { /^s\d/ } @{ $redis->cmd('HKEYS', $_) } } @{ $redis->
 is(relay_pid($node, $db), $relay, 'it was one relay all the time');
 
 # A queue that is resumed with nothing to deliver doesn't stand still.
-my $state = q{SELECT state FROM outbox.queue_stats() AS s JOIN outbox.queue AS q ON q.id = s.queue WHERE name = 'still'};
+my $state = q{SELECT state FROM outbox.queue_stats(false) AS s JOIN outbox.queue AS q ON q.id = s.queue WHERE name = 'still'};
 sql(q{SELECT outbox_pause_queue('still')});
 eventually { sql($state) eq 'paused' } 'a paused queue';
 sql(q{SELECT outbox_resume_queue('still')});

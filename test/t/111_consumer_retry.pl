@@ -70,7 +70,7 @@ my ($third) = grep { $_->{attempt} == 3 } deliveries($redis, 'q', 'first');
 is($third->{error}, 'secret 4712', 'knows the last error');
 give_back($redis, 'q:retry', $third, 'secret 4713');
 eventually { letters($node, $db, 'count(*)') eq '1' } 'after max_attempts it is a dead letter';
-is(letters($node, $db, q{queue, type, key, payload_text, headers, why, error, attempts,}
+is(letters($node, $db, q{queue, type, key, payload #>> '{}', headers, reason, last_error, attempts,}
 		  . q{ first_failed_at < last_failed_at, last_failed_at = dead_at}),
 	'q|kind|k|first|{"a": "b"}|consumer|secret 4713|3|t|t', 'with all that it had');
 is(letters($node, $db, q{jsonb_path_query_array(history, '$[*].reason'), jsonb_path_query_array(history, '$[*].attempt'),}

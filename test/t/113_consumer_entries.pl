@@ -62,12 +62,12 @@ for my $case (@bad)
 	my %f = @$fields;
 	if ($fate eq 'ignored')
 	{
-		is(letters($node, $db, 'count(*)', "type = 'p' OR payload_text = 'p'"), 0, "$name: ignored");
+		is(letters($node, $db, 'count(*)', "type = 'p' OR payload #>> '{}' = 'p'"), 0, "$name: ignored");
 	}
 	elsif ($fate eq 'dead')
 	{
-		my $which = length $f{payload} < 100 ? "payload_text = '$f{payload}'" : "id = '$f{id}'";
-		eventually { letters($node, $db, 'error', $which) =~ /\Q$said\E$/ } "$name: a dead letter that says why";
+		my $which = length $f{payload} < 100 ? "payload #>> '{}' = '$f{payload}'" : "id = '$f{id}'";
+		eventually { letters($node, $db, 'last_error', $which) =~ /\Q$said\E$/ } "$name: a dead letter that says why";
 	}
 	else
 	{
@@ -78,8 +78,8 @@ for my $case (@bad)
 is(given_up($node) - $before, scalar(grep { $_->[2] eq 'dead' } @bad), 'each dead letter was told once');
 my @ignored = log_of($node) =~ /WARNING:.*ignored entry \S+ of stream "q:retry": (.*)/g;
 is(scalar @ignored, 3, 'so was what was ignored');
-is(letters($node, $db, 'count(DISTINCT id)', "error LIKE '%its id%'"), 3, 'who has no id gets one');
-is(letters($node, $db, 'headers IS NULL', "payload_text = 'headers'"), 't', 'of too many headers, which may be millions, none is kept');
+is(letters($node, $db, 'count(DISTINCT id)', "last_error LIKE '%its id%'"), 3, 'who has no id gets one');
+is(letters($node, $db, 'headers IS NULL', "payload #>> '{}' = 'headers'"), 't', 'of too many headers, which may be millions, none is kept');
 is(relay_pid($node, $db), $pid, 'and the relay is still the same');
 eventually { $redis->count('other') == 1 } 'other queues flow';
 
@@ -97,11 +97,11 @@ is_deeply([ @$l{qw(id type payload h:x attempt error)} ],
 	[ @latin[ 1, 3, 5, 7 ], 2, "\xc3\xa9" ], 'it is what it was');
 give_back($redis, 'l:retry', $l, "\xe2\x82\xac");
 eventually { latin('SELECT count(*) FROM outbox.dead_letters') eq '1' } 'given up';
-is(latin('SELECT type, payload, payload_text IS NULL, headers, error FROM outbox.dead_letters'),
-	"\xc3\xa9|\\xe282ac|t|{\"x\": \"\xc3\xa9\"}|???", 'what it cannot have is bytes, or left out of errors');
+is(latin('SELECT type, payload, payload_type, headers, last_error FROM outbox.dead_letters'),
+	"\xc3\xa9|\"\\\\xe282ac\"|bytea|{\"x\": \"\xc3\xa9\"}|???", 'what it cannot have is bytes, or left out of errors');
 $l->{fields} = [ id => 'dddddddd-0000-7000-8000-000000000002', payload => 'p', type => "\xe2\x82\xac" ];
 give_back($redis, 'l:retry', $l, 'e');
-eventually { latin('SELECT error ~ $$its type is not$$ FROM outbox.dead_letters WHERE type IS NULL') eq 't' }
+eventually { latin('SELECT last_error ~ $$its type is not$$ FROM outbox.dead_letters WHERE type IS NULL') eq 't' }
 'a type that it cannot have is malformed';
 $node->safe_psql('postgres', 'DROP DATABASE latin WITH (FORCE)');
 

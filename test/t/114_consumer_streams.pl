@@ -41,7 +41,7 @@ eventually { attempts($redis, 'q', 'beside') eq '1 2' } 'what is given back of o
 is(() = log_of($node) =~ /WARNING:.*consumers of queue "w"/g, 1, 'told once');
 mend($redis, 'w:retry');
 give_back($redis, 'w:retry', (deliveries($redis, 'w', 'two'))[0], 'gone');
-eventually { letters($node, $db, 'payload_text, attempts, why') eq 'two|1|consumer' } 'mended; a dead letter at its first attempt';
+eventually { letters($node, $db, q{payload #>> '{}', attempts, reason}) eq 'two|1|consumer' } 'mended; a dead letter at its first attempt';
 
 # While a queue is paused, what is given back is recorded and waits.
 sql(q{SELECT outbox_enqueue('q', 'pause')});

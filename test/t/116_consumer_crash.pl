@@ -119,7 +119,7 @@ is_deeply([ map { "$_: @{ $got{$_} // [] }" } @wrong ], [], 'each attempt once a
 is_deeply([ grep { !exists $want{$_} } keys %got ], [], 'and nothing else');
 is($node->safe_psql($db, <<'EOC'), $dead, 'each dead letter has its history');
 SELECT count(*) FROM outbox.dead_letters
-WHERE why = 'consumer' AND attempts = 4 AND error = 'error 4' AND payload_text ~ 'back 4$'
+WHERE reason = 'consumer' AND attempts = 4 AND last_error = 'error 4' AND payload #>> '{}' ~ 'back 4$'
 	AND jsonb_path_query_array(history, '$[*].error') = '["error 1", "error 2", "error 3", "error 4"]'
 EOC
 eventually { $redis->count('q:retry') == 0 } 'and what was read has gone';

@@ -53,14 +53,14 @@ my $ten = '{payload}' x 10;
 sql(qq[SELECT outbox_create_queue('much', 'commands', on_failure => 'dead_letter', options => '{"commands": [["RPUSH", "c:much", "{payload}"], ["RPUSH", "c:much", "$ten", "$ten", "$ten"]]}')],
 	"SELECT outbox_enqueue('much', 'first')", "SELECT outbox_enqueue('much', repeat('x', 40000000))", "SELECT outbox_enqueue('much', 'last')");
 eventually { $redis->cmd('LLEN', 'c:much') == 8 } 'commands: those of small messages are no burden';
-eventually { sql("SELECT error FROM outbox.dead_letters WHERE queue = 'much'") eq 'ERR its commands have more than 512 MB' } 'commands: too large together';
+eventually { sql("SELECT last_error FROM outbox.dead_letters WHERE queue = 'much'") eq 'ERR its commands have more than 512 MB' } 'commands: too large together';
 
 # What the Redis at hand does not have, or does not let scripts call, is refused
 # when it is given; what is new there is not.
 sub refused { return ($node->psql($db, 'SELECT outbox_alter_queue(\'c\', options => jsonb_build_object(\'commands\', ' . "'$_[0]'::jsonb))"))[2]; }
 eventually { refused('[["INCR", "k", "k"]]') =~ /wrong number of arguments for command "INCR"/ } 'commands: too many arguments';
 like(refused('[["rpush", "k"]]'), qr/wrong number of arguments for command "rpush"/, 'commands: too few');
-like(refused('[["INCR", "k"], ["SETT", "k", 1]]'), qr/unknown command "SETT"\nDETAIL:  The Redis that "outbox.redis_url" names/, 'commands: an unknown one');
+like(refused('[["INCR", "k"], ["SETT", "k", 1]]'), qr/unknown command "SETT"\nDETAIL:  The Redis that the queue is delivered to does not have it/, 'commands: an unknown one');
 like(refused("[[\"$_\", 1, 2, 3]]"), qr/command "$_" cannot be one of a queue's commands/, "commands: $_") for qw(EVAL FCALL MULTI SUBSCRIBE WATCH SELECT AUTH);
 my %has = map { split / /, $_, 2 } @{ $redis->cmd('EVAL', "local r = {} for i, c in ipairs(redis.call('COMMAND')) do r[i] = c[1] .. ' ' .. c[2] end return r", 0) };
 for my $new (qw(hexpire hsetex vadd xackdel json.set get))
@@ -78,7 +78,7 @@ for my $command ('command', 'eval')
 	restart_relay($node, $db);
 	sql(qq[SELECT outbox_create_queue('not_$command', 'commands', on_failure => 'dead_letter', options => '{"commands": [["SETT", "k", "v"]]}')],
 		"SELECT outbox_enqueue('not_$command', 'x')");
-	eventually { sql("SELECT error FROM outbox.dead_letters WHERE queue = 'not_$command'") =~ /^ERR .*unknown/i } "commands: without $command, the first message decides";
+	eventually { sql("SELECT last_error FROM outbox.dead_letters WHERE queue = 'not_$command'") =~ /^ERR .*unknown/i } "commands: without $command, the first message decides";
 	like(refused('[["FLUSHALL"]]'), qr/cannot be one of/, "commands: without $command, what is forbidden is");
 	$redis->cmd('ACL', 'SETUSER', 'default', "+$command");
 }

@@ -42,11 +42,11 @@ is_deeply(\%entry, { id => '01234567-89ab-7cde-8f01-23456789abcd', type => 'a ty
 		headers => '{"a": "b"}', attempt => 1 }, 'function: has all of the message');
 sql(map { "SELECT outbox_enqueue('f', '$_', 'x', 'x')" } qw(raise refuse wrong second));
 eventually { $redis->count('fk') == 2 } 'function: others go on';
-is_deeply([ split /\n/, sql("SELECT payload_text || ': ' || error FROM outbox.dead_letters WHERE queue = 'f' ORDER BY dead_at, enqueued_at") =~ s/user_script:\d+:/@/gr ],
+is_deeply([ split /\n/, sql("SELECT payload #>> '{}' || ': ' || last_error FROM outbox.dead_letters WHERE queue = 'f' ORDER BY dead_at, enqueued_at") =~ s/user_script:\d+:/@/gr ],
 	[ 'raise: ERR script: @ raised', 'refuse: ERR function: NO thanks',
-		sql("SELECT 'wrong: ' || error FROM outbox.dead_letters WHERE payload_text = 'wrong'") ], 'function: an error is a refusal, with its words')
-  or diag(sql("SELECT payload_text, error FROM outbox.dead_letters"));
-like(sql("SELECT error FROM outbox.dead_letters WHERE payload_text = 'wrong'"), qr/WRONGTYPE/, 'function: one of Redis too');
+		sql("SELECT 'wrong: ' || last_error FROM outbox.dead_letters WHERE payload #>> '{}' = 'wrong'") ], 'function: an error is a refusal, with its words')
+  or diag(sql("SELECT payload #>> '{}', last_error FROM outbox.dead_letters"));
+like(sql("SELECT last_error FROM outbox.dead_letters WHERE payload #>> '{}' = 'wrong'"), qr/WRONGTYPE/, 'function: one of Redis too');
 
 # ... may raise and return anything: that is its message's error, not an outage,
 # it is short, and no other message is lost with it.
@@ -60,7 +60,7 @@ redis.call('RPUSH', 'f:odd', payload)] =~ s/'/''/gr;
 sql(qq[SELECT create_queue('o', 'function', on_failure => 'dead_letter', options => jsonb_build_object('function', '$odd'))],
 	q[SELECT outbox_enqueue('o', x || y) FROM unnest('{a,b,c,d,e,f,g,h}'::text[]) AS x, unnest('{"",1,2}'::text[]) AS y ORDER BY y, x]);
 eventually { $redis->cmd('LLEN', 'f:odd') == 16 } 'function: odd errors are those of their messages only';
-is(sql("SELECT string_agg(payload_text, '' ORDER BY payload_text) FROM outbox.dead_letters WHERE queue = 'o' AND length(error) < 1100"),
+is(sql("SELECT string_agg(payload #>> '{}', '' ORDER BY payload #>> '{}') FROM outbox.dead_letters WHERE queue = 'o' AND length(last_error) < 1100"),
 	'abcdefgh', 'function: which are dead letters');
 is($redis->cmd('LLEN', 'f:odd'), 16, 'function: and no other is there twice');
 
@@ -83,7 +83,7 @@ sql(q[SELECT outbox_alter_queue('s', options => '{"function": "if payload == ''m
 	on_failure => 'dead_letter')]);
 eventually { $redis->cmd('LLEN', 's') == 4 } 'function: of one message, too';
 is(join(' ', @{ $redis->cmd('LRANGE', 's', 0, -1) }), 'm1 m2 m4 m5', 'function: all others are there');
-is(sql("SELECT payload_text FROM outbox.dead_letters WHERE queue = 's'"), 'm3', 'function: and it is a dead letter');
+is(sql("SELECT payload #>> '{}' FROM outbox.dead_letters WHERE queue = 's'"), 'm3', 'function: and it is a dead letter');
 $redis->cmd('SELECT', 3);
 is($redis->cmd('DBSIZE'), 0, 'function: nothing is in the other database');
 $redis->cmd('SELECT', 0);

@@ -23,10 +23,11 @@ sub sql { return $node->safe_psql($db, $_[0]); }
 sql('CREATE PUBLICATION everything FOR ALL TABLES');
 install($node, $db, 'q', 'gone');
 sql("SELECT pg_create_logical_replication_slot('decoded', 'test_decoding'), pg_create_logical_replication_slot('published', 'pgoutput')");
-sql("SELECT create_queue('d', on_failure => 'dead_letter'), create_queue('r', on_failure => 'retry', retry_delay => '10 ms'), create_queue('p'), create_queue('late')");
+sql("SELECT create_queue('d', on_failure => 'dead_letter'), create_queue('r', on_failure => 'retry', retry_delay => '10 ms'), create_queue('p'), create_queue('late'), create_queue('many')");
 
 # Each of our tables is written in each way, by callers and by the relay.
 put($node, $db, 'q', map { "first $_ " . 'x' x 5000 } 1 .. 50);
+sql("SELECT outbox_enqueue_many('many', (SELECT jsonb_agg(repeat(i::text, i * 10)) FROM generate_series(1, 250) AS i))");
 sql("BEGIN; SELECT put('q', 'prepared'); PREPARE TRANSACTION 'p'");
 sql("COMMIT PREPARED 'p'");
 sql("SELECT outbox_enqueue('late', 'late $_', delay => '1 hour', id => '$id$_')") for 1 .. 3;

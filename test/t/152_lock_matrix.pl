@@ -147,9 +147,20 @@ $session->query_safe(q{BEGIN; LOCK TABLE outbox.deferred IN SHARE MODE; PREPARE 
 ask_for_all();
 eventually { status($node, $db, 'why') =~ /^outbox\.deferred is locked by prepared transaction "forgotten"/ } '... and which prepared transaction';
 $session->query_safe(q{ROLLBACK PREPARED 'forgotten'});
+
+# A relay that finds no source, and can't make one now, waits until it can.
+$writer->query_safe('BEGIN; DELETE FROM outbox.relay_state');
+wait_for_lock($node, $db, $session, 'outbox.relay_state', 'SHARE');
+$writer->query_safe('COMMIT');
+kill TERM => $relay;
+eventually { status($node, $db, 'why') =~ /^outbox\.relay_state is locked by process $holder\b/ } 'no source, and a lock in the way of making one';
+$session->query_safe('COMMIT');
+eventually { status($node, $db, 'state') eq 'running' } '... until it is let go';
+unlike(log_of($node), qr/outbox holds all messages/, 'nothing was held');
 $_->quit for $session, $writer;
 
-my @waits = grep { /^outbox relay: .*(still waiting|acquired) / && !/transaction|tuple/ } split /\n/, log_of($node);
+# Who adds a page to a table waits for whoever does so at the moment.
+my @waits = grep { /^outbox relay: .*(still waiting|acquired) / && !/transaction|tuple|extension of relation/ } split /\n/, log_of($node);
 is(join("\n", @waits[ 0 .. ($#waits < 9 ? $#waits : 9) ]), '', 'the relay has waited for no relation');
 unlike(log_of($node), qr/^outbox relay: (ERROR|FATAL)/m, 'nor ended');
 

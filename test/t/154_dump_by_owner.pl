@@ -32,4 +32,20 @@ for my $sql ("UPDATE outbox.queue SET redis_key = 'elsewhere'", 'TRUNCATE outbox
 	like($err, qr/permission denied/, "and not: $sql");
 }
 
+# Who restores it.
+my $dump = $node->basedir . '/dump.sql';
+$node->safe_psql('shop', 'CREATE TABLE orders (id int); ALTER TABLE orders OWNER TO dba; INSERT INTO orders VALUES (1)');
+ok(run_log(\@dump), 'with a table of the owner');
+$node->safe_psql('postgres', "CREATE DATABASE $_ OWNER dba") for 'by_superuser', 'by_owner';
+$node->safe_psql('by_superuser', 'SELECT 1');
+ok(run_log([ 'psql', '-qAtX', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $node->connstr('by_superuser'), '-f', $dump ]), 'a superuser restores all of it');
+is($node->safe_psql('by_superuser', q{SELECT tableowner FROM pg_tables WHERE tablename = 'orders'}), 'dba', 'what belongs to the owner does so');
+eventually { status($node, 'by_superuser', 'state') eq 'held' } 'and messages wait for a decision';
+$node->safe_psql('by_owner', 'CREATE EXTENSION outbox');
+run_log([ 'psql', '-qAtX', '-U', 'dba', '-o', '/dev/null', '-d', $node->connstr('by_owner'), '-f', $dump ]);
+is($node->safe_psql('by_owner', 'SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM outbox.queue), (SELECT count(*) FROM outbox.deferred)'), '1|0|0',
+	'the owner restores what is not of outbox');
+$node->safe_psql('by_owner', q{SELECT outbox_create_queue('after'); SELECT outbox_enqueue('after', '{"works": true}')});
+eventually { $redis->count('after') == 1 } 'and queues that are created then work';
+
 done_testing();

@@ -58,7 +58,7 @@ for my $queue (qw(retry dead_letter))
 }
 is($node->safe_psql($db, "SELECT string_agg(queue || ' ' || attempts, ', ' ORDER BY queue) FROM outbox.dead_letters"),
 	'dead_letter 1, retry 2', 'as often as the policy says');
-like($node->safe_psql($db, 'SELECT min(error) FROM outbox.dead_letters'), qr/^ERR the connection ends whenever this message is sent: /,
+like($node->safe_psql($db, 'SELECT min(last_error) FROM outbox.dead_letters'), qr/^ERR the connection ends whenever this message is sent: /,
 	'the reason says what happens');
 eventually { queue_status($node, $db, 'block', 'why') =~ /^message $large{block}: the connection ends when it is sent/ }
 'block: status names the message';

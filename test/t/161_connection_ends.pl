@@ -40,7 +40,7 @@ sub mark
 	return;
 }
 
-sub dead { return $node->safe_psql($db, q{SELECT string_agg(convert_from(payload, 'UTF8'), ' ') FROM outbox.dead_letters}); }
+sub dead { return $node->safe_psql($db, q{SELECT string_agg(payload #>> '{}', ' ') FROM outbox.dead_letters}); }
 sub arrived { my ($queue) = @_; return join ' ', map { $_->[1] } $redis->arrived($queue); }
 
 # Something in between that closes the connection and says nothing.

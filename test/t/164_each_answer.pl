@@ -31,7 +31,7 @@ my @requests = (
 	[ 'SCRIPT LOAD', qr/\r\nSCRIPT\r\n/, qr/^$/, 'q' ],
 	[ 'HGETALL', qr/\r\nHGETALL\r\n.*\{q\}/s, qr/^an empty array$/, 'q' ],
 	[ 'EVALSHA to move', qr/\r\nEVALSHA\r\n.*\{q\}.*\r\nmove\r\n/s, qr/^$/, 'q' ],
-	[ 'EVALSHA to apply', qr/\r\nEVALSHA\r\n.*\{q\}.*\r\napply\r\n/s, qr/^$/, 'q' ],
+	[ 'EVALSHA to apply', qr/\r\nEVALSHA\r\n.*\{q\}.*\r\n(?:apply|one)\r\n/s, qr/^$/, 'q' ],
 	[ 'EVALSHA to skip', qr/\r\nEVALSHA\r\n.*\{r\}.*\r\nskip\r\n/s, qr/^an array of a word$/, 'r' ],
 	[ 'EVALSHA to retry', qr/\r\nEVALSHA\r\n.*\{r\}.*\r\nretry\r\n/s, qr/^an array of a word$/, 'r' ],
 	[ 'XINFO STREAM', qr/\r\nXINFO\r\n/, qr/array/, 'c' ],

@@ -36,7 +36,7 @@ sub put_many
 sub recorded
 {
 	my ($queue) = @_;
-	return ask($node, $db, "SELECT held + dead_letters FROM outbox.queue_status WHERE queue = '$queue'") || 0;
+	return ask($node, $db, "SELECT retrying + dead_letters FROM outbox.queue_status WHERE queue = '$queue'") || 0;
 }
 
 # For how many seconds a process has run or waited for a processor.

@@ -15,7 +15,7 @@ use Test::More;
 my $redis = OutboxTest::Redis->start;
 my $node = new_node('main', redis => $redis, conf => gate_conf() . "shared_buffers = 256MB\nmax_wal_size = 4GB\n");
 my $db = 'postgres';
-install($node, $db, 'q1', 'q2', 'beside', 'other');
+install($node, $db, 'beside', 'other', map { "q$_" } 1 .. 6);
 
 sub resend { $node->safe_psql($db, "SELECT outbox_resend('$_[0]', now() - interval '1 hour')"); return; }
 

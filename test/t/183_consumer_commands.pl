@@ -31,7 +31,7 @@ sub give_to_each
 }
 
 give_to_each('first', 1, $queues);
-eventually { letters($node, $db, 'count(DISTINCT queue)', "error = 'first'") == $queues } 'each queue is read';
+eventually { letters($node, $db, 'count(DISTINCT queue)', "last_error = 'first'") == $queues } 'each queue is read';
 
 # Nothing is returned: 64 queues are looked at by one command, ten times a second.
 sub commands
@@ -59,16 +59,16 @@ eventually {
 # One queue has very much; the others don't wait for it.
 $redis->cmd('EVAL', q{for i = 1, 3000 do redis.call('XADD', 'q7:dead', '*', 'payload', i, 'error', 'hot') end}, 0);
 give_to_each('second', 8, $queues);
-eventually { letters($node, $db, 'count(DISTINCT queue)', "error LIKE '%second'") == $queues - 7 } 'the others are read';
-eventually { letters($node, $db, 'count(*)', "queue = 'q7' AND error LIKE '%hot%' OR queue = 'q7' AND error LIKE '%malformed%'") == 3000 } 'all of the one is read, too';
-is(letters($node, $db, "max(dead_at) FILTER (WHERE error LIKE '%second') < max(dead_at) FILTER (WHERE queue = 'q7')"), 't', 'later');
+eventually { letters($node, $db, 'count(DISTINCT queue)', "last_error LIKE '%second'") == $queues - 7 } 'the others are read';
+eventually { letters($node, $db, 'count(*)', "queue = 'q7' AND last_error LIKE '%hot%' OR queue = 'q7' AND last_error LIKE '%malformed%'") == 3000 } 'all of the one is read, too';
+is(letters($node, $db, "max(dead_at) FILTER (WHERE last_error LIKE '%second') < max(dead_at) FILTER (WHERE queue = 'q7')"), 't', 'later');
 
 # After the busy time all are looked at together again, though each has been read at
 # a time of its own.
 for my $i (1 .. 20)
 {
 	give_to_each("alone $i", $i * 10, $i * 10);
-	wait_for { letters($node, $db, 'count(*)', "error LIKE '%alone $i'") eq '1' } or die "queue $i is not read\n";
+	wait_for { letters($node, $db, 'count(*)', "last_error LIKE '%alone $i'") eq '1' } or die "queue $i is not read\n";
 }
 at_best
 {

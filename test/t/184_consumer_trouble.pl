@@ -41,7 +41,7 @@ sub reads
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $payload = "$queue " . ++$returned;
 	$redis->cmd('XADD', "$queue:dead", '*', 'payload', $payload, 'error', 'e');
-	return eventually { letters($node, $db, 'count(*)', "payload_text = '$payload'") eq '1' } "$name: what is returned to $queue is read";
+	return eventually { letters($node, $db, 'count(*)', "payload #>> '{}' = '$payload'") eq '1' } "$name: what is returned to $queue is read";
 }
 
 sub why { return queue_status($node, $db, 'w', 'why'); }

@@ -73,7 +73,7 @@ sub called
 {
 	my ($role) = @_;
 	$node->safe_psql($db, 'TRUNCATE called_as');
-	$node->safe_psql($db, q{CALL outbox_backfill('t', 'q', '{"rows": 1}')}, extra_params => [ '-U', $role ]);
+	$node->safe_psql($db, q{CALL outbox_backfill('t', 'q', '{"chunk_rows": 1}')}, extra_params => [ '-U', $role ]);
 	return $node->safe_psql($db, 'SELECT who, count(DISTINCT number) FROM called_as GROUP BY 1 ORDER BY 1');
 }
 

@@ -138,7 +138,7 @@ goes_to($setting, $db, 'and back');
 
 # By hand, what the validator would refuse.
 sql($db, "CREATE SERVER outbox_default FOREIGN DATA WRAPPER outbox OPTIONS (url '$url{own}')");
-for ([ "{url=http://$secret/}", 'The URL must start with redis:// or unix://.' ], [ '{}', 'It has no url.' ], [ "{url=redis://:$secret\@localhost}", 'its url has a password' ])
+for ([ "{url=http://$secret/}", 'The URL must start with redis://, rediss:// or unix://.' ], [ '{}', 'It has no url.' ], [ "{url=redis://:$secret\@localhost}", 'its url has a password' ])
 {
 	sql($db, "UPDATE pg_foreign_server SET srvoptions = '$_->[0]' WHERE srvname = 'outbox_default'");
 	eventually { status($node, $db, 'state, why') eq "waiting for redis|server \"outbox_default\" cannot be used: $_->[1]" } "by hand: $_->[1]";
@@ -171,13 +171,24 @@ my %refused = (
 	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://:$secret\@host')" => qr/HV024: the url of a server must not have a user or a password.*\n.*\nHINT:  Use CREATE USER MAPPING/,
 	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://$secret\@host')" => qr/HV024: the url of a server must not have/,
 	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'http://$secret')" => qr/HV024: invalid value for option "url"/,
-	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://host', password '$secret')" => qr/HV00D: invalid option "password"\nHINT:  The option of a server is url/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://host', password '$secret')" => qr/HV00D: invalid option "password"\nHINT:  Options of a server are url/,
 	"ALTER SERVER outbox_default OPTIONS (DROP url)" => qr/HV002/,
 	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (ADD passwort '$secret')" => qr/HV00D: invalid option "passwort"\nHINT:  Options of a user mapping are/,
 	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (ADD password_file '/$secret')" => qr/HV024: a user mapping has either/,
 	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (DROP password, ADD password_file '$secret')" => qr/HV024: password_file must be an absolute path/,
 	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (DROP password, ADD user '$secret')" => qr/HV002: a user mapping with a user needs/,
 	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (SET password '')" => qr/HV024: user and password must not be empty/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis+sentinel://host/m?sentinel_password=$secret')" => qr/HV024: the url of a server must not have/,
+	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (ADD sentinel_user '$secret')" => qr/HV002: a user mapping with sentinel_user needs sentinel_password/,
+	"ALTER USER MAPPING FOR PUBLIC SERVER outbox_default OPTIONS (ADD sentinel_password '')" => qr/HV024: user and password must not be empty/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'rediss://host?sslrootcert=/$secret')" => qr/HV024: the url of a server must not have parameters that are options/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'rediss://host?password_file=/$secret')" => qr/HV024: the url of a server must not have parameters that are options/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://host', sslhost '$secret')" => qr/HV024: options for TLS need a url of rediss/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'rediss://host', sslhost '')" => qr/HV024: sslhost must not be empty/,
+	"CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'rediss://host', sslrootcert '$secret')" => qr/HV024: sslrootcert must be an absolute path/,
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER outbox_default OPTIONS (sslcert '/$secret')" => qr/HV002: a user mapping has sslcert and sslkey, or neither/,
+	"BEGIN; GRANT USAGE ON FOREIGN DATA WRAPPER outbox TO plain; SET LOCAL ROLE plain; CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'rediss://host', sslrootcert '/$secret')" => qr/42501: only superusers may name a file/,
+	"BEGIN; GRANT USAGE ON FOREIGN SERVER outbox_default TO plain; SET LOCAL ROLE plain; CREATE USER MAPPING FOR plain SERVER outbox_default OPTIONS (sslcert '/$secret', sslkey '/$secret')" => qr/42501: only superusers may name a file/,
 	"ALTER FOREIGN DATA WRAPPER outbox OPTIONS (url '$secret')" => qr/HV00D: invalid option "url"/,
 	"SET ROLE plain; CREATE SERVER x FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://host')" => qr/42501: permission denied for foreign-data wrapper outbox/);
 for my $statement (sort keys %refused)

@@ -136,6 +136,18 @@ $node->safe_psql('other', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity W
 $redis->resume;
 eventually { my $n = ask($node, $db, 'SELECT count(*) FROM outbox_gone_cursors()'); $n eq '1003' } 'after that it answers';
 $session->quit;
+
+# Another server that is away keeps nobody from what this one has.
+my $found = ask($node, $db, 'SELECT name FROM outbox_gone_cursors() WHERE removable LIMIT 1');
+$node->safe_psql($db, "CREATE SERVER nowhere FOREIGN DATA WRAPPER outbox OPTIONS (url 'redis://127.0.0.1:1')");
+$node->safe_psql($db, q{SELECT outbox_create_queue('far', settings => '{"server": "nowhere"}')});
+eventually { ask($node, $db, "SELECT state FROM outbox.server_status WHERE server = 'nowhere'") eq 'waiting for redis' } 'a server is away';
+($code, undef, $err) = $node->psql($db, "SELECT outbox_remove_cursor('$found')");
+is($code, 0, 'a cursor is removed from the other one') or diag $err;
+like($err, qr/WARNING:  the relay cannot ask server "nowhere"/, 'and it is said which was not asked');
+is(ask($node, $db, "SELECT count(*) FROM outbox_gone_cursors() WHERE name = '$found'"), '0', 'it is gone');
+$node->safe_psql($db, "SELECT outbox_drop_queue('far'); DROP SERVER nowhere");
+eventually { ask($node, $db, 'SELECT count(*) FROM outbox.server_status') eq '1' } 'one server again';
 $redis->stop_saved;
 eventually { status($node, $db, 'state') eq 'waiting for redis' } 'Redis is away';
 (undef, undef, $err) = $node->psql($db, 'SELECT * FROM outbox_gone_cursors()');

@@ -30,18 +30,29 @@ sub states
 	return ask($node, $db, "SELECT $columns FROM outbox.messages WHERE queue = '$queue' $order") =~ s/\n/, /gr;
 }
 
-# Staged while Redis is away, then delivered; as_of goes on.
+# The words are those of outbox.queue_status: so many messages have a state.
+sub agrees
+{
+	my ($queue, $wanted) = @_;
+	return eventually {
+		queue_status($node, $db, $queue, 'waiting, delayed, retrying') eq $wanted
+		  && states($queue, join ', ', map { "count(*) FILTER (WHERE state = '$_')" } qw(waiting delayed retrying)) eq $wanted
+	} "$queue: outbox.messages and outbox.queue_status agree on $wanted";
+}
+
+# Waiting while Redis is away, then delivered; as_of goes on.
 configure($node, 'outbox.retention' => '10min');
 $redis->stop;
 put($node, $db, 'q', 'one', 'two');
-is(states('q'), 'one staged, two staged', 'while Redis is away');
+is(states('q'), 'one waiting, two waiting', 'while Redis is away');
+agrees('q', '2|0|0');
 eventually { sql('SELECT count(*) FROM outbox.messages WHERE as_of <= now()') eq '2' } 'as of a time that the relay told';
 my $open = session($node, $db);
 $open->query_safe(q{BEGIN; SELECT put('q', 'open')});
 $redis->start_again;
 eventually { states('q') eq 'one delivered, two delivered' } 'delivered, and what others have open is not seen';
 like($open->query_safe(q{SELECT string_agg(payload #>> '{}' || ' ' || state, ', ' ORDER BY seq) FROM outbox.messages WHERE queue = 'q'}),
-	qr/one delivered, two delivered, open staged/, 'but by who has it open');
+	qr/one delivered, two delivered, open waiting/, 'but by who has it open');
 my $as_of = sql('SELECT min(as_of) FROM outbox.messages');
 eventually { sql("SELECT min(as_of) > '$as_of' FROM outbox.messages") eq 't' } 'as_of goes on';
 $open->query_safe('COMMIT');
@@ -51,16 +62,18 @@ eventually { states('q') eq 'one delivered, two delivered, open delivered' } 'an
 # Delayed, refused, and behind it.
 sql(q{SELECT outbox_enqueue('q', 'later', delay => '1 day')});
 is(states('q', 'state') =~ s/delivered, //gr, 'delayed', 'delayed');
+agrees('q', '0|1|0');
 refuse($redis, 'r');
 put_keyed_messages('r', 'k', 'first', 'second');
 put_keyed_messages('r', 'other', 'third');
 sub put_keyed_messages { my ($q, $key, @bodies) = @_; sql(map { "SELECT outbox_enqueue('$q', '$_', key => '$key')" } @bodies); return; }
-eventually { states('r') eq 'first retry, second behind, third retry' } 'refused, and behind';
+eventually { states('r') eq 'first retrying, second retrying, third retrying' } 'refused, and behind';
 like(states('r', q(concat_ws('|', attempts, last_error, due_at > now(), key))),
-	qr/^1\|WRONGTYPE [^|]*\|t\|k, 0\|k, 1\|WRONGTYPE/, 'why, how often, and until when');
+	qr/^1\|WRONGTYPE [^|]*\|t\|k, 0\|k, 1\|WRONGTYPE/, 'why, how often, and until when; who is behind another has no time');
+agrees('r', '0|0|3');
 sql('CREATE ROLE watch IN ROLE pg_monitor');
 is(ask($node, $db, q{SET ROLE watch; SELECT state, payload IS NULL AND headers IS NULL AND key IS NULL AND last_error IS NULL
-	FROM outbox.messages WHERE queue = 'r' ORDER BY seq}), "retry|t\nbehind|t\nretry|t", 'pg_monitor sees that they are there, and no more');
+	FROM outbox.messages WHERE queue = 'r' ORDER BY seq}), "retrying|t\nretrying|t\nretrying|t", 'pg_monitor sees that they are there, and no more');
 mend($redis, 'r');
 let_due($node, $db, $redis);
 eventually { states('r') eq 'first delivered, second delivered, third delivered' } 'mended';
@@ -78,7 +91,7 @@ eventually { states('r') =~ /dead delivered$/ } 'replayed, it is';
 $redis->cmd('SET', 'blocked', 'of another type');
 put($node, $db, 'blocked', 'still');
 eventually { queue_status($node, $db, 'blocked', 'state') eq 'blocked' } 'a queue stands still';
-is(states('blocked'), 'still staged', 'its message is staged');
+is(states('blocked'), 'still waiting', 'its message waits');
 
 # A transaction that looks, and stays open: staging is emptied all the same, the
 # messages stay where they were, and it sees so.
@@ -88,7 +101,7 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ')
 	put($node, $db, 'blocked', lc $level);
 	my $looks = session($node, $db);
 	$looks->query_safe("BEGIN ISOLATION LEVEL $level");
-	my $sees = q{SELECT count(*) FROM outbox.messages WHERE queue = 'blocked' AND state IN ('staged', 'evacuated')};
+	my $sees = q{SELECT count(*) FROM outbox.messages WHERE queue = 'blocked' AND state = 'waiting'};
 	my $n = $level eq 'READ COMMITTED' ? 2 : 3;
 	is($looks->query_safe($sees), $n, "$level: what waits");
 	is($looks->query_safe(q{SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation::regclass::text ~ 'staging'}), 0, "$level: no lock is left");
@@ -101,7 +114,9 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ')
 	$looks->query_safe('COMMIT');
 	$looks->quit;
 }
-eventually { states('blocked') eq 'still evacuated, read committed evacuated, repeatable read evacuated' } 'they are evacuated';
+eventually { sql(q{SELECT count(*) FROM outbox.deferred WHERE reason = 'evacuated'}) eq '3' } 'they are evacuated';
+is(states('blocked'), 'still waiting, read committed waiting, repeatable read waiting', 'and wait, wherever they are');
+agrees('blocked', '3|0|0');
 $redis->cmd('DEL', 'blocked');
 configure($node, 'outbox.retention' => '10min');
 eventually { states('blocked', q(string_agg(DISTINCT state, ' '))) eq 'delivered' } 'and delivered';
@@ -128,7 +143,7 @@ command_ok([ 'pg_restore', '-d', $node->connstr('restored'), $dump ], 'pg_restor
 my $distinct = q{SELECT string_agg(DISTINCT state, ', ' ORDER BY state) FROM outbox.messages};
 eventually { status($node, 'copy', 'state') eq 'held' && status($node, 'restored', 'state') eq 'held' } 'both are held';
 is($node->safe_psql('copy', $distinct), 'delayed, held', 'a copy: not what the original has delivered');
-is($node->safe_psql('restored', $distinct), 'restored', 'a dump');
+is($node->safe_psql('restored', $distinct), 'held', 'a dump');
 
 # Without a relay: what the last one has written.
 put($node, $db, 'q', 'last');
@@ -137,7 +152,7 @@ $node->stop;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
 $node->start;
 put($node, $db, 'q', 'nobody delivers');
-like(states('q'), qr/last delivered, nobody delivers staged$/, 'without a relay, what the last one has written');
+like(states('q'), qr/last delivered, nobody delivers waiting$/, 'without a relay, what the last one has written');
 is(states('q', 'count(as_of)'), 0, 'and of no time');
 
 done_testing();

@@ -161,4 +161,20 @@ queue(q('f', 'function', redis_key => 'a key', )
 	  . q(options => '{"function": "redis.call(\"RPUSH\", key, id, msgtype, msgkey, payload, headers, now_ms, attempt)"}'));
 same('function', "'f', $bytes, type => 't', headers => '{\"a\": \"b\"}'", 1);
 
+# Partitions: the key of the message's, also where there is no key.  A server of the
+# queue's own gets the same.
+$node->safe_psql($db, "CREATE SERVER other FOREIGN DATA WRAPPER outbox OPTIONS (url '@{[ $redis->url(1) ]}')");
+for my $kind ('"partitions": 4', '"server": "other"', '"partitions": 4, "server": "other"')
+{
+	my ($name) = 'part ' . ++$n;
+	queue("'$name', settings => '{$kind}'");
+	same("$kind, key $_", "'$name', '{}', key => 'key $_'", 1) for 1 .. 4;
+	same("$kind, no key", "'$name', '{}'", 1) for 1 .. 2;
+	queue("'list $name', 'list', settings => '{$kind}'");
+	same("$kind, a list", "'list $name', '{}', key => 'key 1'", 1);
+	queue("'own $name', 'commands', options => '{\"commands\": [[\"HSET\", \"{redis_key}:{id}\", \"q\", \"{queue}\"]]}', settings => '{$kind}'");
+	same("$kind, commands", "'own $name', 'x', key => 'key 1'", 1);
+}
+is(scalar(grep { /^\{part \d+:[0-3]\}$/ } @{ $redis->cmd('KEYS', '{part *:?}') }) > 2 ? 1 : 0, 1, 'several partitions had some');
+
 done_testing();

@@ -32,7 +32,7 @@ for my $round (1 .. 3)
 	for my $table (@tables)
 	{
 		my $rows = (2, 20, 1000)[ $round % 3 ];
-		my ($rc, $out, $err) = $node->psql($db, "CALL outbox_backfill('$table', '$table', '{\"rows\": $rows}')");
+		my ($rc, $out, $err) = $node->psql($db, "CALL outbox_backfill('$table', '$table', '{\"chunk_rows\": $rows}')");
 		is($rc, 0, "round $round: $table is backfilled") or diag $err;
 	}
 }
@@ -48,7 +48,7 @@ for my $crash (1 .. 2)
 	begin();
 	my $holder = session($node, $db);
 	$holder->query_safe("BEGIN; SELECT FROM parts WHERE code = 'z' FOR UPDATE");
-	my $backfill = background("CALL outbox_backfill('parts', 'parts', '{\"rows\": 3, \"restart\": true}')");
+	my $backfill = background("CALL outbox_backfill('parts', 'parts', '{\"chunk_rows\": 3, \"restart\": true}')");
 	eventually { sql("SELECT rows FROM outbox.backfills WHERE table_name = 'parts'::regclass AND finished_at IS NULL") > 50 } 'some rows are done';
 	kill_hard($node);
 	$holder->quit;

@@ -92,7 +92,7 @@ is(() = log_of($node) =~ /deadlock detected/g, 0, 'nobody was part of a deadlock
 # A row that is deleted, or gets another key, while it is waited for.
 $holder = session($node, $db);
 $holder->query_safe('BEGIN; DELETE FROM t WHERE id = 5; UPDATE t SET id = 1000 WHERE id = 7; UPDATE t SET id = 0 WHERE id = 9');
-$call = background('{"rows": 2}');
+$call = background('{"chunk_rows": 2}');
 eventually { position_is(4) } 'at a row that is being deleted';
 $holder->query_safe('COMMIT');
 is(ended($call), 'CALL', 'it goes on');
@@ -103,7 +103,7 @@ is(sql('SELECT rows FROM outbox.backfills'), 298, 'without rows that are gone, o
 sql("SELECT outbox_pause_queue('q')");
 sql("SELECT outbox_enqueue('q', '{\"operation\": \"other\"}'::jsonb) FROM generate_series(1, 30)");
 eventually { sql("SELECT waiting FROM outbox.queue_status WHERE queue = 'q'") eq '30' } 'messages wait';
-$call = background('{"rows": 10, "max_waiting": 20}');
+$call = background('{"chunk_rows": 10, "max_waiting": 20}');
 eventually { slurp_file("$dir/call") =~ /NOTICE:  the backfill waits while queue "q" has more than 20 messages that wait/ } 'it waits for the queue';
 is(sql('SELECT state, rows FROM outbox.backfills'), 'running|0', 'it is there, and has done nothing');
 eventually { $node->psql($db, "SELECT outbox_purge_queue('q', force => true)") == 0 } 'these are purged';
@@ -116,7 +116,7 @@ is(sql('SELECT rows FROM outbox.backfills'), 299, 'to the last row');
 eventually { sql("SELECT waiting FROM outbox.queue_status WHERE queue = 'q'") eq '0' } 'nothing waits';
 my $relay = relay_pid($node, $db);
 kill 'STOP', $relay;
-$call = background('{"restart": true, "rows": 10, "max_waiting": 40}');
+$call = background('{"restart": true, "chunk_rows": 10, "max_waiting": 40}');
 eventually { slurp_file("$dir/call") =~ /NOTICE:  the backfill waits while/ } 'it waits for the relay';
 is(sql('SELECT state, rows FROM outbox.backfills'), 'running|40', 'with as many rows as may wait');
 kill 'CONT', $relay;
@@ -140,11 +140,12 @@ is(() = log_of($node) =~ /deadlock detected/g, 0, 'nobody was part of a deadlock
 
 done_testing();
 
+# The lock that an update of the row takes.
 sub hold
 {
 	my ($id) = @_;
 	my $session = session($node, $db);
-	$session->query_safe("BEGIN; SELECT FROM t WHERE id = $id FOR UPDATE");
+	$session->query_safe("BEGIN; SELECT FROM t WHERE id = $id FOR NO KEY UPDATE");
 	return $session;
 }
 

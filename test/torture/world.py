@@ -36,10 +36,10 @@ HELD = """SELECT split_part(why, ':', 1), state || ': ' || why FROM outbox.statu
     WHERE state IN ('held', 'fenced')"""
 DEFERRED = """SELECT queue, reason, count(*) FROM outbox.deferred
     WHERE reason = ANY (string_to_array($1, ' ')) GROUP BY queue, reason"""
-WAITING = """SELECT queue, state, waiting, held, deferred FROM outbox.queue_status
-    WHERE (waiting + held + deferred > 0) IS NOT FALSE"""
+WAITING = """SELECT queue, state, waiting, retrying, delayed FROM outbox.queue_status
+    WHERE (waiting + retrying + delayed > 0) IS NOT FALSE"""
 # Each failed attempt of a dead letter; and how many a queue has had in all.
-ATTEMPTS = """SELECT payload_text, queue, h ->> 'error' FROM outbox.dead_letters, jsonb_array_elements(history) AS h
+ATTEMPTS = """SELECT payload #>> '{}', queue, h ->> 'error' FROM outbox.dead_letters, jsonb_array_elements(history) AS h
     WHERE h ? 'attempt'
     UNION ALL SELECT failed || '', queue, 'WRONGTYPE' FROM outbox.queue_status WHERE failed > 0"""
 # No table of bookkeeping may grow with what is sent.
@@ -320,7 +320,7 @@ class World:
         self.queues['told'].losses = self.redis.losses > 0
         arrived = {q: self.reader.arrived(q) for q in self.reader.keys}
         arrived['told'] = list(self.listener.heard)
-        dead = self.server.patiently('SELECT payload_text FROM outbox.dead_letters')
+        dead = self.server.patiently("SELECT payload #>> '{}' FROM outbox.dead_letters")
         attempts = self.server.patiently(ATTEMPTS)
         return History(
             messages=list(self.journal.messages.values()),

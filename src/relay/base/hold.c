@@ -35,6 +35,7 @@ static OutboxRelayState hold = OUTBOX_NOT_RUNNING;
 static char shown[OUTBOX_TEXT_SIZE];
 
 static char destination[OUTBOX_TEXT_SIZE] = "Redis";
+static char destination_told[OUTBOX_TEXT_SIZE]; /* in the log */
 
 /* 0: not watching */
 static OutboxTime watch_until = 0;
@@ -62,11 +63,12 @@ advice(const char *reason)
 static void
 set_hold(OutboxRelayState state, const char *reason, const char *why)
 {
-	if (hold != state)
+	if (hold != state || strcmp(destination, destination_told) != 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("outbox holds all messages: %s", why),
 				 errhint("What is to be done: %s.", advice(reason))));
+	strlcpy(destination_told, destination, sizeof(destination_told));
 	hold = state;
 	snprintf(shown, sizeof(shown), "%s: %s; %s", reason, why, advice(reason));
 }

@@ -7,9 +7,11 @@
  *
  * Design notes
  *
- *		down ──► connecting ──► greeting ──► ready ──► up
- *		 ▲            │             │          │        │
- *		 └────────────┴──────── trouble ───────┴────────┘
+ *		down ──► asking ──► connecting ──► greeting ──► ready ──► up
+ *		 ▲          │            │             │          │        │
+ *		 └──────────┴────────────┴──────── trouble ───────┴────────┘
+ *
+ * It asks only where Sentinels know which server is meant (relay/sentinel.c).
  *
  * A link is ready when the handshake is done, and up when Redis has applied
  * something or there is nothing to apply.  The difference matters where Redis
@@ -28,9 +30,12 @@
  */
 #include "relay/base/link.h"
 
+#include "redis/cluster_map.h"
 #include "redis/errors.h"
+#include "redis/master.h"
 #include "redis/resp.h"
 #include "redis_server.h"
+#include "relay/base/queues.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -69,6 +74,7 @@ outbox_is_of_consumer(RequestKind kind)
 static QueueRequests *
 mine(const RelayQueue *queue)
 {
+	outbox_wake_queue(queue);
 	return unconstify(QueueRequests *, queue->requests);
 }
 
@@ -82,6 +88,7 @@ outbox_link_make(MemoryContext context, bool is_own)
 	link->is_own = is_own;
 	link->connection = outbox_connection_make();
 	link->state = LINK_DOWN;
+	link->away_since = outbox_now();
 	dlist_init(&link->requests);
 	MemoryContextSwitchTo(old);
 	return link;
@@ -95,29 +102,71 @@ outbox_requests_init(RelayQueue *queue)
 }
 
 void
-outbox_link_use(Link *link, const OutboxRedisServer *server)
+outbox_link_use(Link *link, const char *name, const OutboxRedisServer *server)
 {
 	Assert(link->state == LINK_DOWN);
+	link->name = name;
 	link->server = server;
 }
 
-bool
-outbox_link_begin(Link *link)
+void
+outbox_link_is_in_use(Link *link, bool in_use)
 {
-	Assert(link->state == LINK_DOWN && link->inflight == 0);
+	/*
+	 * it has been away since it was wanted, not since it was up for somebody
+	 * else
+	 */
+	if (in_use && !link->in_use && link->state == LINK_DOWN)
+		link->away_since = outbox_now();
+	link->in_use = in_use;
+}
+
+static void
+connection_failed(Link *link)
+{
+	if (link->trouble[0] == '\0')
+		link->hint = outbox_connection_hint(link->connection);
+	outbox_link_cut(link, outbox_connection_error(link->connection));
+}
+
+void
+outbox_link_gives_up(Link *link, int seconds)
+{
+	outbox_connection_give_up(link->connection, seconds);
+	connection_failed(link);
+}
+
+static void
+leave_down(Link *link, LinkState state)
+{
+	Assert(link->state <= LINK_ASKING && link->inflight == 0);
 	link->trouble[0] = '\0';
 	link->is_cut = false;
+	link->hint = NULL;
 	link->moved = link->answers_end = 0;
 	link->partial_since = 0;
-	link->state = LINK_CONNECTING;
+	link->state = state;
+}
+
+void
+outbox_link_asks(Link *link)
+{
+	leave_down(link, LINK_ASKING);
+}
+
+bool
+outbox_link_begin(Link *link, const OutboxRedisHost *host)
+{
+	leave_down(link, LINK_CONNECTING);
+	link->host = host;
 	if (link->server->fault != NULL)
 	{
 		outbox_link_fail(link, link->server->fault);
 		return false;
 	}
-	if (outbox_connection_open(link->connection, link->server->url))
+	if (outbox_connection_open(link->connection, link->server->url, host))
 		return true;
-	outbox_link_cut(link, outbox_connection_error(link->connection));
+	connection_failed(link);
 	return false;
 }
 
@@ -130,17 +179,39 @@ outbox_link_greet(Link *link)
 }
 
 void
+outbox_link_log_in(Link *link)
+{
+	const OutboxRedisUrl *url = link->server->url;
+
+	if (url->password != NULL && url->user != NULL)
+		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 3,
+							(const char *const[]) {"AUTH", url->user,
+								url->password});
+	else if (url->password != NULL)
+		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 2,
+							(const char *const[]) {"AUTH", url->password});
+	if (url->db != 0)
+		outbox_send_command(link, REQUEST_HANDSHAKE, NULL, 2,
+							(const char *const[]) {"SELECT",
+								psprintf("%d", url->db)});
+}
+
+void
 outbox_link_is_ready(Link *link)
 {
-	if (link->state == LINK_GREETING)
-		link->state = LINK_READY;
+	if (link->state != LINK_GREETING)
+		return;
+	link->state = LINK_READY;
+	outbox_wake_queues_of(link);
 }
 
 void
 outbox_link_is_up(Link *link)
 {
-	if (link->state == LINK_READY)
-		link->state = LINK_UP;
+	if (link->state != LINK_READY)
+		return;
+	link->state = LINK_UP;
+	link->away_since = 0;
 }
 
 static void
@@ -178,6 +249,8 @@ outbox_link_end(Link *link)
 	Assert(link->inflight == 0 && link->consumer_reads == 0);
 	link->more_answers = false;
 	link->state = LINK_DOWN;
+	if (link->away_since == 0)
+		link->away_since = outbox_now();
 }
 
 void
@@ -185,6 +258,14 @@ outbox_link_fail(Link *link, const char *error)
 {
 	if (link->trouble[0] == '\0')
 		outbox_clean_error(link->trouble, error, sizeof(link->trouble));
+}
+
+void
+outbox_link_fail_with(Link *link, const char *error, const char *hint)
+{
+	if (link->trouble[0] == '\0')
+		link->hint = hint;
+	outbox_link_fail(link, error);
 }
 
 void
@@ -205,7 +286,7 @@ outbox_oldest_request(const Link *link)
 }
 
 Link *
-outbox_shared_link(const Relay *relay)
+outbox_default_link(const Relay *relay)
 {
 	return linitial(relay->links);
 }
@@ -257,7 +338,7 @@ outbox_link_io(Link *link)
 	link->socket_ready = false;
 	if (!outbox_connection_io(conn))
 	{
-		outbox_link_cut(link, outbox_connection_error(conn));
+		connection_failed(link);
 		return false;
 	}
 	/* what is large takes its time, on its way there and back */
@@ -294,7 +375,7 @@ outbox_expect_answer(Link *link, RequestKind kind, RelayQueue *queue)
 	bool		of_consumer = outbox_is_of_consumer(kind);
 
 	/* nothing would forget it before the next connection */
-	Assert(link->state != LINK_DOWN);
+	Assert(link->state >= LINK_CONNECTING);
 	request->kind = kind;
 	request->queue = queue;
 	request->sent_at = outbox_now();
@@ -337,6 +418,10 @@ next_limits(const Link *link)
 		return &no_answer;
 	switch (request->kind)
 	{
+		case REQUEST_ROLE:
+			return &outbox_role_limits;
+		case REQUEST_CLUSTER:
+			return &outbox_cluster_map_limits;
 		case REQUEST_CURSOR:
 			return &cursor;
 		case REQUEST_CONSUMER_CHECK:
@@ -355,7 +440,7 @@ outbox_next_answer(Link *link, Request **request, OutboxReply **reply)
 		return false;
 	if (!outbox_connection_reply(link->connection, next_limits(link), reply))
 	{
-		outbox_link_cut(link, outbox_connection_error(link->connection));
+		connection_failed(link);
 		return false;
 	}
 	if (*reply == NULL)

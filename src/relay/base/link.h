@@ -38,6 +38,7 @@
 typedef enum LinkState
 {
 	LINK_DOWN,
+	LINK_ASKING,				/* Sentinels, where the server is */
 	LINK_CONNECTING,
 	LINK_GREETING,				/* the handshake is under way */
 	LINK_READY,					/* Redis answers */
@@ -47,13 +48,17 @@ typedef enum LinkState
 typedef enum RequestKind
 {
 	REQUEST_HANDSHAKE,			/* any error is the operator's */
+	REQUEST_ROLE,				/* is it a master? */
+	REQUEST_CLUSTER,			/* which node of a cluster has which slot */
 	REQUEST_SCRIPT,				/* loads a script; of the link or of a queue */
 	REQUEST_IGNORED,			/* the answer doesn't matter */
 	REQUEST_COMMANDS,			/* which commands the server has */
 	REQUEST_ERRAND,				/* what a backend wants to know of cursors */
+	REQUEST_REPLICAS,			/* what replicas have, upkeep/replicas.c */
 	REQUEST_CURSOR,
 	/* calls of the scripts: from here ... */
 	REQUEST_TAKEOVER,			/* writes a cursor back as our own */
+	REQUEST_MOVE,				/* a cursor goes to another server, or comes */
 	REQUEST_LOOK,				/* is an idle cursor where it was? */
 	REQUEST_BATCH,
 	REQUEST_SKIP,				/* a batch in which messages may be skipped */
@@ -91,14 +96,28 @@ typedef struct Request
 
 typedef struct Link
 {
-	const struct OutboxRedisServer *server; /* see outbox_link_use() */
+	const struct OutboxRedisServer *server; /* NULL: it is to be read */
+	const char *name;			/* of the server, as queues have it; NULL: the
+								 * default */
 	bool		is_own;			/* it serves one queue at a time */
+	bool		in_use;			/* else: has the server queues? */
 	RelayQueue *guest;			/* ... which is this one; or NULL */
+	const struct Link *followed;	/* ... and had this home when it came */
+
+	/* written by relay/cluster.c */
+	bool		is_seed;		/* it asks a cluster for its map, and serves
+								 * no queue */
+	struct Link *seed;			/* that one, if this is a link to a node; kept
+								 * for good */
+	int			slots;			/* of a seed's cluster that have a node */
+	struct LinkCluster *cluster;
 
 	/* written by link.c */
 	MemoryContext context;
 	RedisConnection *connection;
+	const struct OutboxRedisHost *host; /* that it was last connected to */
 	LinkState	state;
+	OutboxTime	away_since;		/* when it was up last; 0: it is */
 	char		token[OUTBOX_TOKEN_SIZE];	/* of this connection */
 	bool		socket_ready;	/* the wait has seen an event of the socket */
 	bool		more_answers;	/* some have been read and not been taken */
@@ -113,11 +132,20 @@ typedef struct Link
 	OutboxTime	partial_since;	/* when the next one began to come; 0: not yet */
 	char		trouble[OUTBOX_TEXT_SIZE];	/* why it must go down */
 	bool		is_cut;			/* ... and it isn't what Redis has answered */
+	const char *hint;			/* what can be done about it; or NULL */
 
-	/* written by relay/link_life.c, relay/wait.c, relay/deliver/script.c */
+	/*
+	 * written by relay/link_life.c, link_shown.c, relay/wait.c,
+	 * relay/sentinel.c, deliver/script.c
+	 */
 	struct LinkLife *life;
+	struct LinkShown *shown;
+	struct LinkSentinel *sentinel;
 	struct LinkWait *wait;
 	struct LinkScripts *scripts;
+
+	/* written by relay/upkeep/replicas.c; NULL if it serves one queue */
+	struct LinkReplicas *replicas;
 } Link;
 
 /* how many requests of a queue are under way; written by link.c */
@@ -129,6 +157,29 @@ typedef struct QueueRequests
 	RequestKind last;			/* of the last batch or retry that was sent */
 } QueueRequests;
 
+/* is the queue to go to another link as soon as nothing is under way here? */
+static inline bool
+outbox_queue_leaves(const RelayQueue *queue)
+{
+	return queue->link != queue->home && !queue->link->is_own;
+}
+
+/* the link that stands for the server: that of a cluster, or itself */
+static inline struct Link *
+outbox_server_link(struct Link *link)
+{
+	return link->seed != NULL ? link->seed : link;
+}
+
+/* is its server a cluster? */
+static inline bool
+outbox_is_in_cluster(const Link *link)
+{
+	if (link->is_own && link->guest != NULL)
+		link = link->guest->home;
+	return link->is_seed || link->seed != NULL;
+}
+
 /* is it a request for the streams in which consumers answer? */
 extern bool outbox_is_of_consumer(RequestKind kind);
 
@@ -137,16 +188,29 @@ extern Link *outbox_link_make(MemoryContext context, bool is_own);
 extern void outbox_requests_init(RelayQueue *queue);
 
 /* connect to this server from now on; the link is down */
-extern void outbox_link_use(Link *link, const struct OutboxRedisServer *server);
+extern void outbox_link_use(Link *link, const char *name,
+							const struct OutboxRedisServer *server);
+
+/* has its server queues? */
+extern void outbox_link_is_in_use(Link *link, bool in_use);
+
+/* the link is down, and it has to be found out where its server is */
+extern void outbox_link_asks(Link *link);
 
 /*
- * Begin to connect a link that is down.  False, with the reason in
- * link->trouble, if that has failed at once.
+ * Begin to connect a link that is down, or has found out, to this host of its
+ * server.  False, with the reason in link->trouble, if that has failed at once.
  */
-extern bool outbox_link_begin(Link *link);
+extern bool outbox_link_begin(Link *link, const OutboxRedisHost *host);
+
+/* it could not be connected within this time */
+extern void outbox_link_gives_up(Link *link, int seconds);
 
 /* it is connected, and the handshake begins */
 extern void outbox_link_greet(Link *link);
+
+/* send user, password and number of the database */
+extern void outbox_link_log_in(Link *link);
 
 /* the handshake is done */
 extern void outbox_link_is_ready(Link *link);
@@ -164,11 +228,15 @@ extern void outbox_link_end(Link *link);
 extern void outbox_link_fail(Link *link, const char *error);
 extern void outbox_link_cut(Link *link, const char *error);
 
+/* the same, and say what can be done about it */
+extern void outbox_link_fail_with(Link *link, const char *error,
+								  const char *hint);
+
 /* the request that is answered next; NULL if none is under way */
 extern const Request *outbox_oldest_request(const Link *link);
 
-/* the link that serves all queues but those with one of their own */
-extern Link *outbox_shared_link(const Relay *relay);
+/* the link to the default server */
+extern Link *outbox_default_link(const Relay *relay);
 
 /* the state of the relay's best link */
 extern LinkState outbox_best_link_state(const Relay *relay);

@@ -133,3 +133,25 @@ outbox_oldest_mishap(void)
 			oldest = failed[i];
 	return oldest;
 }
+
+bool
+outbox_attempt(Mishap *mishap, bool (*what) (Relay *, OutboxTime), Relay *relay,
+			   OutboxTime now)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool result = false;
+
+	if (!outbox_may_try(mishap, now))
+		return false;
+	PG_TRY();
+	{
+		result = what(relay, now);
+		outbox_has_not_failed(mishap, now);
+	}
+	PG_CATCH();
+	{
+		outbox_it_has_failed(mishap, context);
+	}
+	PG_END_TRY();
+	return result;
+}

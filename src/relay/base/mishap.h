@@ -22,6 +22,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "relay/base/state.h"
 
 /* something that may fail; a static variable for each */
 typedef struct Mishap
@@ -47,6 +48,10 @@ extern void outbox_it_has_failed(Mishap *mishap, MemoryContext context);
 
 /* in PG_CATCH(): the same, without a plan; returns the error's text */
 extern char *outbox_end_error(MemoryContext context);
+
+/* do something that is left for later if it fails; false then, too */
+extern bool outbox_attempt(Mishap *mishap, bool (*what) (Relay *, OutboxTime),
+						   Relay *relay, OutboxTime now);
 
 /* returns what has failed longest; NULL if nothing has */
 extern const Mishap *outbox_oldest_mishap(void);

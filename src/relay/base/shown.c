@@ -10,15 +10,20 @@
  * Every file that decides about a message reports it here.  Nothing in the
  * relay depends on these numbers.
  *
+ * With wait_replicas a message is shown as delivered when enough replicas have it.
+ * Totals, latencies and the last success are about the answers of Redis.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/base/shown.h"
 
 #include "redis/errors.h"
+#include "redis_server.h"
 #include "relay/base/link.h"
 #include "utils/timestamp.h"
 
 static uint64 delivered_in_all = 0;
+static uint64 unreplicated_in_all = 0;
 
 static QueueShown *
 mine(const RelayQueue *queue)
@@ -38,9 +43,38 @@ outbox_show_more(RelayQueue *queue, const ShownTotals *totals)
 	ShownTotals *shown = &mine(queue)->totals;
 
 	shown->delivered += totals->delivered;
+	mine(queue)->replicated += totals->delivered;
 	shown->failed += totals->failed;
 	shown->dead_lettered += totals->dead_lettered;
 	shown->expired += totals->expired;
+}
+
+static void
+publish_delivered(Relay *relay)
+{
+	pg_atomic_write_u64(&relay->slot->delivered,
+						delivered_in_all - Min(delivered_in_all,
+											   unreplicated_in_all));
+}
+
+static bool
+waits_for_replicas(const RelayQueue *queue)
+{
+	return outbox_waits_for_replicas(queue->link->server);
+}
+
+static void
+count_delivered(Relay *relay, RelayQueue *queue, uint64 count)
+{
+	QueueShown *shown = mine(queue);
+
+	shown->totals.delivered += count;
+	delivered_in_all += count;
+	if (waits_for_replicas(queue))
+		unreplicated_in_all += count;
+	else
+		shown->replicated = shown->totals.delivered;
+	publish_delivered(relay);
 }
 
 void
@@ -52,22 +86,55 @@ outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,
 
 	if (count == 0)
 		return;
-	shown->totals.delivered += count;
+	count_delivered(relay, queue, count);
 	shown->last_success = now;
 	outbox_latency_add(&shown->latency, now, now - oldest, (count + 1) / 2);
 	if (count > 1)
 		outbox_latency_add(&shown->latency, now, now - newest, count / 2);
-	delivered_in_all += count;
-	pg_atomic_write_u64(&relay->slot->delivered, delivered_in_all);
 	pg_atomic_write_u64(&relay->slot->last_success, now);
 }
 
 void
 outbox_show_recovered(Relay *relay, RelayQueue *queue, uint64 count)
 {
-	mine(queue)->totals.delivered += count;
-	delivered_in_all += count;
-	pg_atomic_write_u64(&relay->slot->delivered, delivered_in_all);
+	count_delivered(relay, queue, count);
+}
+
+void
+outbox_show_offered(RelayQueue *queue)
+{
+	mine(queue)->offered = queue->shown->totals.delivered;
+}
+
+void
+outbox_show_replicated(Relay *relay, RelayQueue *queue)
+{
+	QueueShown *shown = mine(queue);
+	uint64		count = shown->offered - shown->replicated;
+
+	shown->replicated = shown->offered;
+	unreplicated_in_all -= Min(unreplicated_in_all, count);
+	publish_delivered(relay);
+}
+
+uint64
+outbox_shown_unreplicated(const RelayQueue *queue)
+{
+	return waits_for_replicas(queue) ?
+		queue->shown->totals.delivered - queue->shown->replicated : 0;
+}
+
+uint64
+outbox_unreplicated_in_all(void)
+{
+	return unreplicated_in_all;
+}
+
+void
+outbox_show_unreplicated(Relay *relay, uint64 count)
+{
+	unreplicated_in_all = count;
+	publish_delivered(relay);
 }
 
 void

@@ -35,6 +35,8 @@ typedef struct ShownTotals
 typedef struct QueueShown
 {
 	ShownTotals totals;
+	uint64		offered;		/* delivered when replicas were asked last, */
+	uint64		replicated;		/* ... and what they have of it */
 	int64		delayed;		/* rows at the last count */
 	int64		dead;			/* dead letters, at the last count or since */
 	OutboxLatency latency;
@@ -56,6 +58,17 @@ extern void outbox_show_delivered(Relay *relay, RelayQueue *queue, int count,
 /* count messages had been delivered, as their cursor says, unknown to us */
 extern void outbox_show_recovered(Relay *relay, RelayQueue *queue,
 								  uint64 count);
+
+/* what is delivered now is asked of replicas; they have what was asked */
+extern void outbox_show_offered(RelayQueue *queue);
+extern void outbox_show_replicated(Relay *relay, RelayQueue *queue);
+
+/* messages that Redis has, and not as many replicas as are wanted */
+extern uint64 outbox_shown_unreplicated(const RelayQueue *queue);
+
+/* the same of all queues; which a pass over them has found to be this number */
+extern uint64 outbox_unreplicated_in_all(void);
+extern void outbox_show_unreplicated(Relay *relay, uint64 count);
 
 /* one attempt was refused; one message expired; one became a dead letter */
 extern void outbox_show_refused(RelayQueue *queue);

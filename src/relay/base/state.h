@@ -34,9 +34,13 @@
 typedef struct RelayQueue
 {
 	MemoryContext context;		/* of this struct and its parts */
-	struct Link *link;			/* its connection to Redis; link_life.c
-								 * changes it */
+	struct Link *const link;	/* where it goes: its connection to Redis;
+								 * outbox_queue_uses_link() changes it */
+	struct Link *home;			/* ... unless it has one of its own, or has
+								 * been moved just now: that of its server.
+								 * servers.c, nodes.c and cluster.c change it */
 	const char *cursor_key;
+	int			slot;			/* of both its keys, in a cluster */
 
 	/* relay/base */
 	const OutboxQueue *settings;	/* queues.h */
@@ -49,6 +53,7 @@ typedef struct RelayQueue
 	const struct QueuePlan *plan;	/* plan.h */
 	const struct QueueCursor *cursor;	/* cursor.h */
 	const struct QueueLoss *loss;	/* lost_messages.h */
+	const struct QueueMove *move;	/* move.h */
 	const struct QueueScripts *scripts; /* script.h */
 	const struct QueueHeld *held;	/* held.h */
 	const struct QueueReconcile *reconcile; /* reconcile.h */
@@ -71,8 +76,8 @@ typedef struct Relay
 	MemoryContext context;
 	MemoryContext scratch;
 	List	   *queues;			/* of RelayQueue; queues.c changes it */
-	List	   *links;			/* of Link: the shared one, then own ones, see
-								 * link_life.c */
+	List	   *links;			/* of Link: that of the default server, those
+								 * of own_link.c, then those of other servers */
 
 	/* written by attach.c */
 	char		source[OUTBOX_UUID_TEXT_LEN + 1];

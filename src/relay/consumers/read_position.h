@@ -43,7 +43,8 @@ extern bool outbox_entry_is_before(EntryId a, EntryId b);
 extern EntryId outbox_next_entry_id(EntryId id);
 
 /*
- * How far a former relay has read each stream; unchanged where there is nothing.
+ * How far a relay has read each stream in the Redis that the queue's link connects
+ * to; unchanged where there is nothing.
  * False if the table is locked.
  */
 extern bool outbox_load_read_positions(const RelayQueue *queue, EntryId *read);

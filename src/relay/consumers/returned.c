@@ -51,6 +51,7 @@
 #include "shmem.h"
 #include "store/query.h"
 #include "store/staging.h"
+#include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -343,7 +344,8 @@ outbox_forget_returned(OutboxTime now)
 					 params, lengthof(params)) == FORGET_ROWS)
 		forget_at = now;
 	outbox_query("DELETE FROM outbox.consumer_position AS p"
-				 " WHERE NOT EXISTS (SELECT FROM outbox.queue WHERE id = p.queue)",
+				 " WHERE NOT EXISTS (SELECT FROM outbox.queue AS q"
+				 " WHERE " OUTBOX_IS_OF_QUEUE("p.queue", "q") ")",
 				 params, lengthof(params));
 	SPI_finish();
 	outbox_end_step();

@@ -51,6 +51,12 @@
  * A queue's streams are also read while the queue stands still, so that
  * messages returned meanwhile are not lost.
  *
+ * In a cluster they have the slot of the queue's stream.  While that is on its way
+ * to another node Redis refuses to read them, even if there are none: it can't know
+ * that they are not at the other node.  That is no refusal, and tried again soon.  A
+ * queue that waits for its slot itself reads nothing: its cursor says when that
+ * is there.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/consumers/streams.h"
@@ -60,17 +66,20 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "guc.h"
-#include "redis/errors.h"
+#include "queue/partition.h"
+#include "redis_server.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
-#include "relay/base/shown.h"
 #include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/consumers/returned.h"
+#include "relay/consumers/unread.h"
+#include "relay/deliver/queue_state.h"
 
 /* how often streams are looked at, and how often read if Redis refuses that */
 #define READ_INTERVAL_MS	100
 #define REFUSED_INTERVAL_MS 5000
+#define SLOT_INTERVAL_MS	500
 
 /* entries of a stream read at a time, and requests under way of all queues */
 #define READ_ENTRIES		16
@@ -139,6 +148,16 @@ outbox_consumer_is_cut_off(RelayQueue *queue)
 }
 
 /*
+ * Is known how far this Redis was read?  The queue may have had another one.
+ */
+static bool
+is_known(const RelayQueue *queue)
+{
+	return queue->consumer->address != NULL &&
+		strcmp(queue->consumer->address, queue->link->server->address) == 0;
+}
+
+/*
  * False if the table is locked.
  */
 static bool
@@ -153,7 +172,10 @@ load_positions(RelayQueue *queue)
 		consumer->streams[i].read = read[i];
 	/* the transaction that wrote it need not be on disk yet */
 	consumer->lsn = GetXLogInsertRecPtr();
-	consumer->known = true;
+	if (consumer->address != NULL)
+		pfree(consumer->address);
+	consumer->address = MemoryContextStrdup(queue->context,
+											queue->link->server->address);
 	return true;
 }
 
@@ -219,7 +241,8 @@ read_at(const RelayQueue *queue)
 {
 	if (!queue->settings->consumer_retry || queue->listed->dropped ||
 		queue->requests->consumer_reads > 0 || queue->consumer->look != 0 ||
-		outbox_is_held() ||
+		outbox_is_held() || outbox_queue_leaves(queue) || queue->link->is_seed ||
+		outbox_queue_lacks_slot(queue) ||
 		queue->link->state != LINK_UP ||
 		queue->link->consumer_reads >= MAX_READS)
 		return OUTBOX_NEVER;
@@ -230,13 +253,13 @@ read_at(const RelayQueue *queue)
  * The queue whose streams have waited longest to be read.
  */
 static RelayQueue *
-next_to_read(Relay *relay)
+next_to_read(void)
 {
 	RelayQueue *next = NULL;
 	OutboxTime	next_at = OUTBOX_NEVER;
 	ListCell   *lc;
 
-	foreach(lc, relay->queues)
+	foreach(lc, outbox_returning_queues())
 	{
 		RelayQueue *queue = lfirst(lc);
 		OutboxTime	at = read_at(queue);
@@ -253,7 +276,7 @@ next_to_read(Relay *relay)
 long
 outbox_ms_until_consumers(Relay *relay, OutboxTime now)
 {
-	RelayQueue *queue = next_to_read(relay);
+	RelayQueue *queue = next_to_read();
 
 	return queue == NULL ? LONG_MAX :
 		outbox_ms_until(now, queue->consumer->read_at);
@@ -290,23 +313,23 @@ send_trims(RelayQueue *queue, OutboxTime now)
  * looked at by a command of its own.
  */
 static int
-find_members(Relay *relay, RelayQueue *first, OutboxTime now,
+find_members(RelayQueue *first, OutboxTime now,
 			 RelayQueue **members)
 {
-	int			length = list_length(relay->queues);
+	List	   *queues = outbox_returning_queues();
 	OutboxTime	soon = outbox_in_ms(now, READ_INTERVAL_MS / 2);
 	int			from = 0;
 	int			n = 0;
 
-	while (list_nth(relay->queues, from) != first)
+	while (list_nth(queues, from) != first)
 		from++;
-	for (int i = 0; i < length && n < LOOK_QUEUES; i++)
+	for (int i = 0; i < list_length(queues) && n < LOOK_QUEUES; i++)
 	{
-		RelayQueue *queue = list_nth(relay->queues, (from + i) % length);
+		RelayQueue *queue = list_nth(queues, (from + i) % list_length(queues));
 
 		if (queue->link == first->link && read_at(queue) <= soon &&
-			queue->consumer->known && !queue->consumer->alone &&
-			is_checked(queue))
+			(!outbox_is_in_cluster(queue->link) || queue->slot == first->slot) &&
+			is_known(queue) && !queue->consumer->alone && is_checked(queue))
 			members[n++] = queue;
 	}
 	return n;
@@ -316,11 +339,11 @@ find_members(Relay *relay, RelayQueue *first, OutboxTime now,
  * Have several queues any entries?
  */
 static void
-send_look(Relay *relay, RelayQueue *first, OutboxTime now)
+send_look(RelayQueue *first, OutboxTime now)
 {
 	static int	number = 0;
 	RelayQueue *members[LOOK_QUEUES];
-	int			n = find_members(relay, first, now, members);
+	int			n = find_members(first, now, members);
 	int			nstreams = n * OUTBOX_CONSUMER_STREAMS;
 	const char *argv[4 + 2 * LOOK_QUEUES * OUTBOX_CONSUMER_STREAMS] = {
 		"XREAD", "COUNT", "1", "STREAMS"
@@ -348,15 +371,15 @@ outbox_read_consumers(Relay *relay, OutboxTime now)
 {
 	RelayQueue *queue;
 
-	while ((queue = next_to_read(relay)) != NULL &&
+	while ((queue = next_to_read()) != NULL &&
 		   queue->consumer->read_at <= now)
 	{
-		if (!queue->consumer->known && !load_positions(queue))
+		if (!is_known(queue) && !load_positions(queue))
 			mine(queue)->read_at = outbox_in_ms(now, READ_INTERVAL_MS);
 		else if (!is_checked(queue))
 			send_checks(queue);
 		else if (!queue->consumer->alone)
-			send_look(relay, queue, now);
+			send_look(queue, now);
 		else
 		{
 			send_trims(queue, now);
@@ -365,39 +388,12 @@ outbox_read_consumers(Relay *relay, OutboxTime now)
 	}
 }
 
-/*
- * The queue's streams can't be read, for example because one is no stream.  Where
- * the server refuses everything just now the log need not have each queue.
- */
 static void
-show_trouble(RelayQueue *queue, const char *error)
-{
-	static OutboxTime told_at = OUTBOX_LONG_AGO;
-	OutboxTime	now = outbox_now();
-	QueueConsumer *consumer = mine(queue);
-	bool		tell = consumer->trouble[0] == '\0' &&
-	(outbox_is_refusal(error) ||
-	 now >= outbox_in_ms(told_at, REFUSED_INTERVAL_MS));
-
-	if (tell)
-		told_at = now;
-	outbox_show_error(queue, error);
-	ereport(tell ? WARNING : DEBUG1,
-			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("outbox cannot read what consumers of queue \"%s\" return: %s",
-					queue->settings->name, queue->shown->last_error),
-			 errhint("Reading is tried again until Redis accepts it.")));
-	snprintf(consumer->trouble, sizeof(consumer->trouble),
-			 "what consumers return cannot be read: %s",
-			 queue->shown->last_error);
-}
-
-static void
-look_refused(Relay *relay, int number)
+look_refused(int number)
 {
 	ListCell   *lc;
 
-	foreach(lc, relay->queues)
+	foreach(lc, outbox_returning_queues())
 	{
 		RelayQueue *queue = lfirst(lc);
 
@@ -416,7 +412,7 @@ outbox_consumer_refused(Relay *relay, const Request *request, const char *error)
 
 	if (queue == NULL)
 	{
-		look_refused(relay, request->number);
+		look_refused(request->number);
 		return;
 	}
 	if (queue->listed->dropped)
@@ -432,7 +428,23 @@ outbox_consumer_refused(Relay *relay, const Request *request, const char *error)
 		consumer->alone = true;
 		consumer->read_at = outbox_in_ms(outbox_now(), REFUSED_INTERVAL_MS);
 	}
-	show_trouble(queue, error);
+	outbox_tell_refused(queue, error, mine(queue)->trouble);
+}
+
+void
+outbox_consumer_waits_for_slot(const Request *request, const char *why)
+{
+	RelayQueue *queue = request->queue;
+	QueueConsumer *consumer = mine(queue);
+
+	if (queue->listed->dropped)
+		return;
+	consumer->alone = true;
+	consumer->read_at = outbox_in_ms(outbox_now(), SLOT_INTERVAL_MS);
+	/* it is planned again with the next read */
+	if (request->kind == REQUEST_CONSUMER_TRIM)
+		consumer->streams[request->number].trimmed = (EntryId) {0, 0};
+	outbox_tell_slot_moves(queue, why, consumer->trouble);
 }
 
 static void
@@ -446,7 +458,7 @@ void
 outbox_consumer_failed(RelayQueue *queue, const char *error)
 {
 	mine(queue)->read_at = outbox_in_ms(outbox_now(), REFUSED_INTERVAL_MS);
-	show_trouble(queue, error);
+	outbox_tell_refused(queue, error, mine(queue)->trouble);
 }
 
 /*
@@ -532,11 +544,11 @@ has_entries(const RelayQueue *queue, const OutboxReply *reply)
 }
 
 static void
-look_answer(Relay *relay, int number, const OutboxReply *reply)
+look_answer(int number, const OutboxReply *reply)
 {
 	ListCell   *lc;
 
-	foreach(lc, relay->queues)
+	foreach(lc, outbox_returning_queues())
 	{
 		RelayQueue *queue = lfirst(lc);
 		QueueConsumer *consumer = mine(queue);
@@ -567,7 +579,7 @@ outbox_consumer_answer(Relay *relay, const Request *request,
 		return;
 	}
 	if (request->kind == REQUEST_CONSUMER_LOOK)
-		look_answer(relay, request->number, reply);
+		look_answer(request->number, reply);
 	if (queue == NULL || queue->listed->dropped)
 		return;
 	if (request->kind == REQUEST_CONSUMER_CHECK)

@@ -38,7 +38,8 @@ typedef struct ConsumerStream
 typedef struct QueueConsumer
 {
 	OutboxTime	read_at;		/* when to read next */
-	bool		known;			/* the positions have been read from the table */
+	char	   *address;		/* of the Redis of which the positions are;
+								 * NULL: they haven't been read from the table */
 	bool		alone;			/* to be read by itself, see streams.c */
 	int			look;			/* the number of the look under way; 0: none */
 	bool		trim_refused;	/* the last one */
@@ -68,6 +69,10 @@ extern void outbox_consumer_answer(Relay *relay, const Request *request,
 /* ... which is an error, or none that Redis gives */
 extern void outbox_consumer_refused(Relay *relay, const Request *request,
 									const char *error);
+
+/* ... which says that the slot of a queue's streams is moving */
+extern void outbox_consumer_waits_for_slot(const Request *request,
+										   const char *why);
 
 /* remove the streams of a dropped queue */
 extern void outbox_send_remove_streams(RelayQueue *queue);

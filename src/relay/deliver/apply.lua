@@ -1,10 +1,11 @@
 -- Copyright (c) 2026, the outbox developers
 --
--- apply: a batch of messages, all or up to the first that fails; and every
--- other move of the cursor.
+-- apply: a batch of messages, all or up to the first that fails; one message; and
+-- every other move of the cursor.
 --
 -- KEYS		1 the cursor		2 the queue's redis_key, unless its target is publish
--- ARGV		1 "apply", or "move": nothing but the cursor
+--			3 in a cluster, and not used: see script.c
+-- ARGV		1 "apply"; "one": a batch of one message; or "move": nothing but the cursor
 --			2, 3, 4 expected pos, seq and count		5, 6 new pos and seq
 --			7 target		8 the channel, for target publish; for "move", the
 --				runs of the server that moves the cursor (store/run.c), or
@@ -17,6 +18,7 @@
 --				list, publish	one argument, the value
 --				asynq, commands, function	the number of arguments, then these
 --				of "move": seqs that leave the skip list
+--			of "one", from 8 on: the new count, the message, the channel
 --
 -- Answers	1 applied
 --			{"differs", pos, seq} the cursor is not where it was expected, nothing done
@@ -33,6 +35,12 @@
 -- a message fails, or the script itself does, the cursor is set back behind the
 -- last good one: a script is never rolled back.
 --
+-- A message that is alone is what an idle server sends, and somebody waits for it.
+-- Its time is that of a Redis that has slept: each string, function and table of
+-- a script counts then.  So "one" is a way of its own through this script, for
+-- targets whose message is one command.  Nothing in it can raise an error behind
+-- the move of the cursor: the relay sees to it that unpack() has few arguments.
+--
 -- Lua counts exactly up to 2^53, which is enough for seqs and counts.
 --
 -- Redis gets this without the lines that are comments, and with one_message.lua
@@ -42,18 +50,45 @@
 --		apply '' '' 0 p 1 list '' '1 ' 1 VALUE
 
 local a, cursor, x = ARGV, KEYS[1], redis.pcall
-local key, target = KEYS[2] or a[8], a[7]
+local mode, target, key = a[1], a[7], KEYS[2]
 local have = redis.call('HMGET', cursor, 'pos', 'seq', 'count')
 local pos, seq, count = have[1] or '', have[2] or '', have[3] or '0'
 if pos ~= a[2] or seq ~= a[3] or count ~= a[4] then
   return {'differs', pos, seq}
 end
-redis.call('HSET', cursor, 'pos', a[5], 'seq', a[6], 'count', count + a[10])
-if a[1] == 'move' then
+redis.call('HSET', cursor, 'pos', a[5], 'seq', a[6],
+           'count', mode == 'one' and a[8] or count + a[10])
+if mode == 'one' then
+  local shape, r = a[9]
+  if target == 'list' then
+    r = x('RPUSH', key, a[9])
+  elseif target == 'publish' then
+    r = x('PUBLISH', a[10], a[9])
+  elseif shape == 'p' then
+    r = x('XADD', key, '*', 'id', a[11], 'payload', a[12])
+  elseif shape == 'tp' then
+    r = x('XADD', key, '*', 'id', a[11], 'type', a[12], 'payload', a[13])
+  elseif shape == 'kp' then
+    r = x('XADD', key, '*', 'id', a[11], 'key', a[12], 'payload', a[13])
+  elseif shape == 'tkp' then
+    r = x('XADD', key, '*', 'id', a[11], 'type', a[12], 'key', a[13],
+          'payload', a[14])
+  elseif shape == 'w' then
+    r = x('XADD', key, '*', '_watermill_message_uuid', a[11],
+          'metadata', a[12], 'payload', a[13])
+  else
+    r = x('XADD', key, unpack(a, 12))
+  end
+  if type(r) ~= 'table' or not r.err then return 1 end
+  redis.call('HSET', cursor, 'pos', pos, 'seq', seq, 'count', count)
+  return {'stopped', a[6], r.err}
+end
+if mode == 'move' then
   if a[8] ~= '' then redis.call('HSET', cursor, 'line', a[8]) end
   for i = 11, #a do redis.call('HDEL', cursor, 's' .. a[i]) end
   return 1
 end
+key = key or a[8]
 local done = 0
 
 -- A loop for each of the usual sets of fields, with the fields' names as

@@ -104,7 +104,9 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	if (batch.count == 0)
 		return;
 	outbox_send_call(queue, &(ScriptCall) {
-		.mode = SCRIPT_APPLY,
+		.mode = outbox_is_for_one(queue->settings, batch.count,
+								  batch.buffer->args.count) ?
+		SCRIPT_ONE : SCRIPT_APPLY,
 		.to_text = outbox_tick_text(queue),
 		.to_seq = queue->plan->sent_seq,
 		.count = batch.count,

@@ -24,6 +24,14 @@
 #include "relay/base/state.h"
 #include "store/position.h"
 
+/* a state of the cursor */
+typedef struct CursorState
+{
+	OutboxPosition pos;			/* prev NULL: there is none */
+	OutboxSnap *settled;
+	uint64		moves;
+} CursorState;
+
 typedef struct QueueCursor
 {
 	/* the position when all batches under way have been applied */
@@ -46,6 +54,12 @@ typedef struct QueueCursor
 	OutboxTime	asked_at;		/* when it was to be read last, if it could be */
 	OutboxSnap *settled;		/* what it sees is acknowledged; NULL: not
 								 * known */
+
+	/* with wait_replicas, see upkeep/replicas.c */
+	uint64		moves;			/* how often the cursor has changed */
+	uint64		connection;		/* on which it was read or moved last */
+	CursorState offered;		/* what a round asks of replicas */
+	CursorState replicated;		/* what they have told to have */
 
 	uint64		reads;			/* how often the cursor has been read */
 	uint64		covered;		/* messages that the cursor has moved past */
@@ -72,10 +86,6 @@ extern void outbox_cursor_is_asked_for(RelayQueue *queue);
 /* the cursor is ours: it has the request's position and count of messages */
 extern void outbox_cursor_was_read(RelayQueue *queue, const Request *request);
 
-/* does the acknowledged position, which is known, cover what this one does? */
-extern bool outbox_cursor_is_at(const RelayQueue *queue,
-								const OutboxPosition *pos);
-
 /*
  * A batch was sent that moves the cursor to this position and applies this number
  * of messages, or one of which that is not known yet: 0.
@@ -92,6 +102,32 @@ extern void outbox_cursor_applied(RelayQueue *queue, int count);
 /* all messages that the snapshot sees are acknowledged */
 extern void outbox_cursor_settled(RelayQueue *queue, OutboxSnap *snap);
 
+/*
+ * What may be forgotten: the acknowledged position, and its settled snapshot; with
+ * wait_replicas what replicas have of them.  prev is NULL, the snapshot is NULL if
+ * that is not known.
+ */
+extern const OutboxPosition *outbox_cursor_replicated(const RelayQueue *queue);
+extern OutboxSnap *outbox_cursor_replicated_snapshot(const RelayQueue *queue);
+
+/* does what may be forgotten cover what this position does? */
+extern bool outbox_replicated_cursor_is_at(const RelayQueue *queue,
+										   const OutboxPosition *pos);
+
+/* has the cursor not moved beyond that? */
+extern bool outbox_cursor_is_replicated(const RelayQueue *queue);
+
+/*
+ * Ask of replicas the cursor as it is, which has been answered on this connection.
+ * False if there is nothing to ask.  Later: they have it.
+ */
+extern bool outbox_offer_cursor(RelayQueue *queue, uint64 connection);
+extern void outbox_cursor_has_replicas(RelayQueue *queue);
+extern void outbox_withdraw_cursor(RelayQueue *queue);
+
+/* how often the cursors of all queues have changed, or have been read */
+extern uint64 outbox_cursor_moves(void);
+
 /* how many messages the cursors of all queues have moved past */
 extern uint64 outbox_covered_in_all(void);
 
@@ -100,5 +136,11 @@ extern uint64 outbox_covered_in_all(void);
  * more or less than outbox_covered_in_all() says.
  */
 extern uint64 outbox_cursor_jumps(void);
+
+/* the queue is on another link: what replicas have is not known there */
+extern void outbox_cursor_has_left(RelayQueue *queue);
+
+/* how often a cursor covered less than its last answer had said: Redis has lost it */
+extern uint64 outbox_cursors_set_back(void);
 
 #endif							/* OUTBOX_RELAY_CURSOR_H */

@@ -7,16 +7,19 @@
  *
  * Design notes
  *
- * Plans are made at least a millisecond apart.  The first commit after a pause
- * is delivered at once.  Under load the commits of a millisecond are delivered
+ * There are two plans in a millisecond on average, and several at once after a pause: a
+ * commit that finds the relay with little to do is delivered at once, and so are some
+ * that follow by chance.  Under load the commits of a moment are delivered
  * together, and don't wake the relay meanwhile.  Otherwise each of thousands of
  * commits a second would pay for waking the relay, and the relay for a
  * transaction and a script call for each message.
  *
- * Queues take turns, with a batch each, until the link takes no more.  A queue
- * with skipped messages that are due takes turns between retries and batches,
- * as either may be more than there is time for; the two are never under way
- * together (retry.c).
+ * Queues take turns, with a batch each, until the link takes no more.  The queue
+ * behind the last one that has sent something is the first in the next turn: else,
+ * with more queues than the link takes batches, the last ones would wait until the
+ * first ones have nothing more to send.  A queue with skipped messages that are due
+ * takes turns between retries and batches, as either may be more than there is time
+ * for; the two are never under way together (retry.c).
  *
  * While the synchronous standby has not got what the messages that were planned
  * rest on, nothing is sent and no plan begins: what has waited is sent first.
@@ -44,9 +47,11 @@
 #include "relay/deliver/suspect.h"
 #include "utils/snapmgr.h"
 
-#define TICK_INTERVAL_US	1000
+#define TICK_INTERVAL_US	500
+#define TICKS_AT_ONCE		8
 
-static OutboxTime planned_at = OUTBOX_LONG_AGO;
+/* when the next plan is due, if they come evenly */
+static OutboxTime plan_due_at = OUTBOX_LONG_AGO;
 
 /* what was planned before has not been sent, because of the standby */
 static bool has_waited = false;
@@ -77,13 +82,13 @@ may_send(const RelayQueue *queue, OutboxTime now)
 static bool
 may_plan(OutboxTime now)
 {
-	return outbox_plan_is_wanted() && now - planned_at >= TICK_INTERVAL_US;
+	return outbox_plan_is_wanted() &&
+		now >= plan_due_at - (TICKS_AT_ONCE - 1) * TICK_INTERVAL_US;
 }
 
 bool
 outbox_may_deliver(Relay *relay, OutboxTime now)
 {
-	ListCell   *lc;
 
 	outbox_flush_burials();
 	if (outbox_is_planning())
@@ -92,9 +97,9 @@ outbox_may_deliver(Relay *relay, OutboxTime now)
 		return false;
 	if (may_plan(now))
 		return true;
-	foreach(lc, relay->queues)
+	for (int i = 0; i < outbox_count_awake(); i++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		RelayQueue *queue = outbox_awake_queue(i);
 
 		if (outbox_link_may_send(queue->link) &&
 			(may_send(queue, now) || outbox_may_retry(queue, now)))
@@ -130,17 +135,17 @@ make_plans(Relay *relay, OutboxStaging *staging, OutboxTime now)
 	if (may_plan(now) && !has_waited)
 		outbox_begin_plans(relay, staging);
 	if (outbox_is_planning() && outbox_go_on_planning(relay, staging))
-		planned_at = now;
+		plan_due_at = Max(plan_due_at, now) + TICK_INTERVAL_US;
 }
 
 static void
 send_retries(Relay *relay, OutboxTime now)
 {
-	ListCell   *lc;
+	int			first = outbox_first_in_turn();
 
-	foreach(lc, relay->queues)
+	for (int turn = 0; turn < outbox_count_awake(); turn++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		RelayQueue *queue = outbox_awake_queue((first + turn) % outbox_count_awake());
 
 		if (queue->requests->last == REQUEST_RETRY && may_send(queue, now))
 			continue;
@@ -150,51 +155,64 @@ send_retries(Relay *relay, OutboxTime now)
 		outbox_turn_does(OUTBOX_STEP_RETRIES);
 		outbox_send_retries(relay, queue);
 		at_work = NULL;
+		outbox_turn_was_of(first + turn);
 	}
+}
+
+/*
+ * Send the queue's next batch, if it may send one now.
+ */
+static bool
+send_one(Relay *relay, RelayQueue *queue, OutboxStaging *staging,
+		 OutboxTime now)
+{
+	if (!may_send(queue, now) || !outbox_link_may_send(queue->link) ||
+		!outbox_has_its_tables(queue, staging))
+		return false;
+	begin_work(queue);
+	if (queue->skipping->on)
+		outbox_send_skipping(relay, queue, staging);
+	else
+	{
+		outbox_send_batch(relay, queue, staging);
+		outbox_queue_is_at_work(queue, now);
+	}
+	at_work = NULL;
+	/* plans may have been made while the queue had rows of its own */
+	if (!outbox_has_planned(queue) && outbox_missed_plan(queue))
+		outbox_want_plan(PLAN_MISSED);
+	return true;
 }
 
 static void
 send_batches(Relay *relay, OutboxStaging *staging, OutboxTime now)
 {
 	bool		any = true;
-	ListCell   *lc;
 
 	outbox_turn_does(OUTBOX_STEP_BATCHES);
 	while (any)
 	{
-		any = false;
-		foreach(lc, relay->queues)
-		{
-			RelayQueue *queue = lfirst(lc);
+		int			first = outbox_first_in_turn();
 
-			if (!may_send(queue, now) || !outbox_link_may_send(queue->link) ||
-				!outbox_has_its_tables(queue, staging))
+		any = false;
+		for (int turn = 0; turn < outbox_count_awake(); turn++)
+		{
+			RelayQueue *queue = outbox_awake_queue((first + turn) % outbox_count_awake());
+
+			if (!send_one(relay, queue, staging, now))
 				continue;
-			begin_work(queue);
-			if (queue->skipping->on)
-				outbox_send_skipping(relay, queue, staging);
-			else
-			{
-				outbox_send_batch(relay, queue, staging);
-				outbox_queue_is_at_work(queue, now);
-			}
-			at_work = NULL;
 			any = true;
-			/* plans may have been made while the queue had rows of its own */
-			if (!outbox_has_planned(queue) && outbox_missed_plan(queue))
-				outbox_want_plan(PLAN_MISSED);
+			outbox_turn_was_of(first + turn);
 		}
 	}
 }
 
 static int
-tables_to_read(Relay *relay)
+tables_to_read(void)
 {
-	ListCell   *lc;
-
-	foreach(lc, relay->queues)
-		if (((RelayQueue *) lfirst(lc))->plan->ticks_behind > 0)
-		return OUTBOX_TABLES;
+	for (int i = 0; i < outbox_count_awake(); i++)
+		if (outbox_awake_queue(i)->plan->ticks_behind > 0)
+			return OUTBOX_TABLES;
 	return OUTBOX_STAGING_TABLES;
 }
 
@@ -202,7 +220,7 @@ bool
 outbox_deliver(Relay *relay, OutboxTime now)
 {
 	OutboxStaging staging;
-	int			wanted = tables_to_read(relay);
+	int			wanted = tables_to_read();
 
 	/* if another table is locked, those queues wait that may have rows in it */
 	if (!outbox_staging_open(&staging, GetActiveSnapshot(), wanted) &&
@@ -225,18 +243,19 @@ outbox_deliver(Relay *relay, OutboxTime now)
 long
 outbox_ms_until_delivery(Relay *relay, OutboxTime now)
 {
-	long		result = LONG_MAX;
-	ListCell   *lc;
+	OutboxTime	wakes = outbox_next_queue_wakes();
+	long		result = wakes == OUTBOX_NEVER ? LONG_MAX : outbox_ms_until(now, wakes);
 
-	foreach(lc, relay->queues)
+	for (int i = 0; i < outbox_count_awake(); i++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		RelayQueue *queue = outbox_awake_queue(i);
 		const QueueState *state = queue->state;
 
 		/* an answer that is awaited wakes the relay */
 		if (queue->listed->dropped || queue->requests->inflight > 0)
 			continue;
-		if (state->state == QUEUE_BLOCKED && !outbox_wants_own_link(queue))
+		if (state->state == QUEUE_BLOCKED && !outbox_wants_own_link(queue) &&
+			!queue->link->is_seed)
 			result = Min(result, outbox_ms_until(now, state->retry_at));
 		if (state->state != QUEUE_FLOWING || !outbox_link_may_send(queue->link))
 			continue;
@@ -289,7 +308,7 @@ outbox_settle_idle_queues(Relay *relay)
 			continue;
 		/* also if the message it stood still for is gone */
 		outbox_queue_delivers(queue);
-		if (queue->cursor->settled != queue->plan->cur)
-			outbox_cursor_settled(queue, queue->plan->cur);
+		if (queue->cursor->settled != outbox_plan_cur(queue))
+			outbox_cursor_settled(queue, outbox_plan_cur(queue));
 	}
 }

@@ -29,6 +29,7 @@
 #include "access/xlog.h"
 #include "common/pg_prng.h"
 #include "executor/spi.h"
+#include "queue/partition.h"
 #include "queue/policy.h"
 #include "redis/errors.h"
 #include "relay/base/shown.h"
@@ -170,8 +171,8 @@ give_up(RelayQueue *queue, OutboxMessage *msg, const char *reason,
 	outbox_tell_later(queue->settings->name, id);
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("outbox has given up message %s of queue \"%s\": %s",
-					id, queue->settings->name, told),
+			 errmsg("outbox has given up message %s of %s: %s",
+					id, outbox_queue_title(queue->settings), told),
 			 errhint("It is in outbox.dead_letters; outbox_replay() delivers it again.")));
 }
 

@@ -6,7 +6,8 @@
 -- ARGV		1 where SCAN goes on
 --
 -- Answers	{where to go on, time, how many are left out, cursor, mark, cursor, mark...};
---			left out are those whose names are too long or have a zero byte
+--			left out are those whose names are too long or have a zero byte,
+--			or that a cluster is bringing here just now
 
 local at, size, n, omitted, answer = ARGV[1], 0, 3, 0, {}
 for _ = 1, 40 do
@@ -22,6 +23,9 @@ for _ = 1, 40 do
         answer[n + 1], answer[n + 2] = key, owner
         n, size = n + 2, size + #key + #owner
       end
+    elseif owner and type(owner) == 'table' then
+      if string.find(owner.err, 'cluster is down', 1, true) then return owner end
+      if string.find(owner.err, 'non local key', 1, true) then omitted = omitted + 1 end
     end
   end
   if at == '0' or size > 16384 then break end

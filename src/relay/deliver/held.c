@@ -23,6 +23,8 @@
 
 #include "catalog/pg_collation.h"
 #include "datatype/timestamp.h"
+#include "queue/partition.h"
+#include "relay/base/queues.h"
 #include "relay/base/step.h"
 #include "store/query.h"
 #include "store/tables.h"
@@ -44,6 +46,7 @@ static const StepLock failure_locks[] = {
 static QueueHeld *
 mine(const RelayQueue *queue)
 {
+	outbox_wake_queue(queue);
 	return unconstify(QueueHeld *, queue->held);
 }
 
@@ -71,7 +74,7 @@ outbox_begin_failure_step_of(const RelayQueue *queue)
 {
 	if (!outbox_begin_failure_step())
 		return false;
-	if (outbox_queue_is_free(queue->settings->id))
+	if (outbox_queue_is_free(outbox_queue_of(queue->settings)))
 		return true;
 	outbox_end_step();
 	return false;

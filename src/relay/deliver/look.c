@@ -28,7 +28,8 @@
  * A cursor that has moved since half of the interval needs no look.  But rows may
  * be forgotten only if a request that was sent after their retention had passed has
  * found the cursor that was expected: else Redis may have lost what they are needed
- * for.  Whoever forgets rows asks for looks, and comes again.
+ * for.  Whoever forgets rows asks for looks, and comes again.  Of a queue whose
+ * server is away nothing is forgotten: all its rows are copied before (upkeep/evacuate.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -89,7 +90,8 @@ write_record(void)
 
 /*
  * A blocked queue has no looks: its cursor is read at each try.  If the queue is
- * blocked after that, there was nothing to find, or nothing can be known.
+ * blocked after that, there was nothing to find, or nothing can be known.  If its
+ * slot is on its way, that is known later.
  */
 bool
 outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since)
@@ -97,7 +99,8 @@ outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since)
 	const QueueCursor *cursor = queue->cursor;
 
 	return queue->listed->dropped || cursor->confirmed_at >= since ||
-		(queue->state->state == QUEUE_BLOCKED && cursor->asked_at >= since);
+		(queue->state->state == QUEUE_BLOCKED && queue->state->slot_waits == 0 &&
+		 cursor->asked_at >= since);
 }
 
 bool
@@ -107,7 +110,8 @@ outbox_cursors_confirmed(Relay *relay, OutboxTime since)
 	ListCell   *lc;
 
 	foreach(lc, relay->queues)
-		confirmed &= outbox_cursor_confirmed(lfirst(lc), since);
+		confirmed &= outbox_cursor_confirmed(lfirst(lc), since) ||
+		outbox_queue_is_away(lfirst(lc));
 	if (!confirmed)
 		wanted_since = Max(wanted_since, since);
 	return confirmed;
@@ -152,6 +156,21 @@ outbox_may_look(const Link *link)
 {
 	return link->state == LINK_UP ||
 		(link->state == LINK_READY && !outbox_standby_has_it());
+}
+
+bool
+outbox_may_look_somewhere(const Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->links)
+	{
+		const Link *link = lfirst(lc);
+
+		if (!link->is_own && outbox_may_look(link))
+			return true;
+	}
+	return false;
 }
 
 static void

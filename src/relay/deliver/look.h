@@ -30,7 +30,7 @@
  */
 extern bool outbox_cursor_confirmed(const RelayQueue *queue, OutboxTime since);
 
-/* the same of all queues; if it isn't so, looks are sent soon */
+/* the same of all queues whose servers are not away; if it isn't so, looks are sent soon */
 extern bool outbox_cursors_confirmed(Relay *relay, OutboxTime since);
 
 /* how often an idle cursor is looked at */
@@ -38,6 +38,9 @@ extern int	outbox_look_interval_ms(void);
 
 /* may cursors be looked at on this link? */
 extern bool outbox_may_look(const Link *link);
+
+/* ... on any link of a server? */
+extern bool outbox_may_look_somewhere(const Relay *relay);
 
 /* look at some of those that it is time for; true if there are more */
 extern bool outbox_look_at_cursors(Relay *relay, OutboxTime now);

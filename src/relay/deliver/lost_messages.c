@@ -16,6 +16,7 @@
  *-------------------------------------------------------------------------
  */
 #include "relay/deliver/lost_messages.h"
+#include "queue/partition.h"
 
 static QueueLoss *
 mine(const RelayQueue *queue)
@@ -75,8 +76,8 @@ outbox_report_loss(RelayQueue *queue)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-			 errmsg("Redis has lost " UINT64_FORMAT " acknowledged messages of queue \"%s\"",
-					loss->lost, queue->settings->name),
+			 errmsg("Redis has lost " UINT64_FORMAT " acknowledged messages of %s",
+					loss->lost, outbox_queue_title(queue->settings)),
 			 errdetail(UINT64_FORMAT " are retained and sent again, "
 					   UINT64_FORMAT " are beyond the retention.",
 					   resent, loss->lost - resent)));

@@ -14,6 +14,11 @@
  * seq on, and then with the tick up to a new snapshot.  Recovery is nothing
  * else than these plans.
  *
+ * Most queues have delivered all they had most of the time.  They share the end of
+ * their ticks, which a scan moves on for all of them at once; so it costs the same
+ * however many they are.  A queue for which the scan finds a row has a tick of its
+ * own again: from the shared snapshot before the scan to the new one.
+ *
  * Queues don't wait for each other.  A queue with a million rows to be sent
  * takes no part in the plans made meanwhile, and catches up later.
  *
@@ -52,9 +57,13 @@
 /* the tick that a cursor stands in, and the one up to a new snapshot */
 #define TICKS_OF_THE_PAST	2
 
+static OutboxSnap *shared_tick = NULL;
+static int	nsharing = 0;
+
 static QueuePlan *
 mine(const RelayQueue *queue)
 {
+	outbox_wake_queue(queue);
 	return unconstify(QueuePlan *, queue->plan);
 }
 
@@ -68,16 +77,24 @@ void
 outbox_plan_free(RelayQueue *queue)
 {
 	outbox_discard_plan(queue);
+	outbox_rows_free(&mine(queue)->rows);
 	outbox_snap_unref(queue->plan->prev);
 	outbox_snap_unref(queue->plan->cur);
+}
+
+static void
+forget_text(QueuePlan *plan)
+{
+	if (plan->text != NULL)
+		pfree(plan->text);
+	plan->text = NULL;
 }
 
 /*
  * Begin a tick, or continue one behind this seq.
  */
 static void
-set_tick(QueuePlan *plan, OutboxSnap *prev, OutboxSnap *cur, XLogRecPtr lsn,
-		 uint64 seq)
+set_tick(QueuePlan *plan, OutboxSnap *prev, OutboxSnap *cur, uint64 seq)
 {
 	OutboxSnap *old_prev = plan->prev;
 	OutboxSnap *old_cur = plan->cur;
@@ -86,12 +103,9 @@ set_tick(QueuePlan *plan, OutboxSnap *prev, OutboxSnap *cur, XLogRecPtr lsn,
 	plan->cur = outbox_snap_ref(cur);
 	outbox_snap_unref(old_prev);
 	outbox_snap_unref(old_cur);
-	plan->lsn = lsn;
 	plan->seq = seq;
 	plan->finished = false;
-	if (plan->text != NULL)
-		pfree(plan->text);
-	plan->text = NULL;
+	forget_text(plan);
 }
 
 void
@@ -99,11 +113,46 @@ outbox_resume_tick(RelayQueue *queue, const OutboxPosition *pos)
 {
 	QueuePlan  *plan = mine(queue);
 
-	set_tick(plan, pos->prev, pos->cur, pos->lsn, pos->seq);
 	outbox_discard_plan(queue);
+	set_tick(plan, pos->prev, pos->cur, pos->seq);
+	plan->lsn = pos->lsn;
 	plan->sent_seq = pos->seq;
 	plan->many = false;
 	plan->ticks_behind = TICKS_OF_THE_PAST;
+}
+
+OutboxSnap *
+outbox_shared_tick(void)
+{
+	return shared_tick;
+}
+
+int
+outbox_count_sharing(void)
+{
+	return nsharing;
+}
+
+void
+outbox_share_tick(OutboxSnap *cur)
+{
+	OutboxSnap *old = shared_tick;
+
+	shared_tick = outbox_snap_ref(cur);
+	outbox_snap_unref(old);
+}
+
+static void
+stop_sharing(QueuePlan *plan)
+{
+	OutboxSnap *old = plan->cur;
+
+	if (!plan->shares_tick)
+		return;
+	plan->shares_tick = false;
+	nsharing--;
+	plan->cur = outbox_snap_ref(shared_tick);
+	outbox_snap_unref(old);
 }
 
 void
@@ -111,6 +160,7 @@ outbox_discard_plan(RelayQueue *queue)
 {
 	QueuePlan  *plan = mine(queue);
 
+	stop_sharing(plan);
 	outbox_rows_forget(&plan->rows);
 	plan->scan = SCAN_NONE;
 }
@@ -210,7 +260,7 @@ outbox_needs_plan(const RelayQueue *queue)
 
 void
 outbox_plan_begin(RelayQueue *queue, PlanScanKind scan, uint64 number,
-				  OutboxSnap *now, XLogRecPtr lsn, int limit)
+				  OutboxSnap *now, int limit)
 {
 	QueuePlan  *plan = mine(queue);
 
@@ -218,7 +268,7 @@ outbox_plan_begin(RelayQueue *queue, PlanScanKind scan, uint64 number,
 	plan->fresh = plan->finished;
 	if (plan->finished)
 	{
-		set_tick(plan, plan->cur, now, lsn, 0);
+		set_tick(plan, plan->cur, now, 0);
 		plan->ticks_behind = Max(plan->ticks_behind - 1, 0);
 		plan->many = false;
 	}
@@ -276,11 +326,16 @@ outbox_plan_has_many(RelayQueue *queue)
 }
 
 void
-outbox_plan_end(RelayQueue *queue)
+outbox_plan_end(RelayQueue *queue, XLogRecPtr lsn, bool may_share)
 {
 	QueuePlan  *plan = mine(queue);
 
 	plan->scan = SCAN_NONE;
+	if (plan->rows.n > 0)
+	{
+		plan->lsn = Max(plan->lsn, lsn);
+		forget_text(plan);
+	}
 	/* the tick ends before the present: there may be rows behind it */
 	if (!plan->fresh)
 		outbox_want_plan(PLAN_NEXT_TICK);
@@ -288,4 +343,11 @@ outbox_plan_end(RelayQueue *queue)
 		plan->finished = true;
 	if (plan->fresh)
 		outbox_report_loss(queue);
+	if (may_share && plan->finished && plan->cur == shared_tick)
+	{
+		plan->shares_tick = true;
+		/* the tick that ended was the last with rows elsewhere */
+		plan->ticks_behind = 0;
+		nsharing++;
+	}
 }

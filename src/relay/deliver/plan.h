@@ -53,6 +53,7 @@ typedef struct QueuePlan
 	PlanRows	rows;			/* rows of the tick still to be handed out */
 	uint64		number;			/* of the last plan the queue took part in */
 	bool		many;			/* the tick has too many rows for a near scan */
+	bool		shares_tick;	/* finished, up to outbox_shared_tick() */
 
 	/* while a plan is made */
 	PlanScanKind scan;			/* the queue takes part in this scan */
@@ -88,11 +89,28 @@ outbox_plan_size(const RelayQueue *queue)
 	return queue->plan->rows.size;
 }
 
+/*
+ * Queues that have all they are to have share the end of their ticks; how many do?
+ * All rows that it sees are planned.  NULL: there is none.
+ */
+extern OutboxSnap *outbox_shared_tick(void);
+extern int	outbox_count_sharing(void);
+
+/* a scan for all of them has ended: they share this snapshot from now on */
+extern void outbox_share_tick(OutboxSnap *cur);
+
+/* the end of the queue's tick */
+static inline OutboxSnap *
+outbox_plan_cur(const RelayQueue *queue)
+{
+	return queue->plan->shares_tick ? outbox_shared_tick() : queue->plan->cur;
+}
+
 /* the snapshot up to which rows of the next scan are known already */
 static inline OutboxSnap *
 outbox_planned_up_to(const RelayQueue *queue)
 {
-	return queue->plan->finished ? queue->plan->cur : queue->plan->prev;
+	return queue->plan->finished ? outbox_plan_cur(queue) : queue->plan->prev;
 }
 
 /*
@@ -100,8 +118,7 @@ outbox_planned_up_to(const RelayQueue *queue)
  * tick is not finished yet, take part with that.
  */
 extern void outbox_plan_begin(RelayQueue *queue, PlanScanKind scan,
-							  uint64 number, OutboxSnap *now, XLogRecPtr lsn,
-							  int limit);
+							  uint64 number, OutboxSnap *now, int limit);
 
 /* the scan has found a row; how does it go on?  *found: it is to be sent */
 extern OutboxWalk outbox_plan_row(RelayQueue *queue,
@@ -112,8 +129,11 @@ extern OutboxWalk outbox_plan_row(RelayQueue *queue,
 /* the tick has more rows than a near scan takes: leave that */
 extern void outbox_plan_has_many(RelayQueue *queue);
 
-/* the scan is done */
-extern void outbox_plan_end(RelayQueue *queue);
+/*
+ * The scan is done; the rows that it has found rest on WAL up to this position.  No
+ * scan that serves queues which share a tick is under way?
+ */
+extern void outbox_plan_end(RelayQueue *queue, XLogRecPtr lsn, bool may_share);
 
 static inline bool
 outbox_has_planned(const RelayQueue *queue)

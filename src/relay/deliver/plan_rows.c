@@ -40,6 +40,8 @@ StaticAssertDecl(sizeof(PlanEntry) == 16, "an entry of a plan has 16 bytes");
 /* entries that are asked for the middle of all seqs */
 #define SAMPLE			63
 
+static int	size_in_all = 0;
+
 static inline int
 compare_entries(const PlanEntry *a, const PlanEntry *b)
 {
@@ -55,6 +57,19 @@ compare_entries(const PlanEntry *a, const PlanEntry *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+int
+outbox_rows_size_in_all(void)
+{
+	return size_in_all;
+}
+
+void
+outbox_rows_free(PlanRows *rows)
+{
+	size_in_all -= rows->size;
+	rows->size = 0;
+}
+
 void
 outbox_rows_forget(PlanRows *rows)
 {
@@ -65,7 +80,7 @@ outbox_rows_forget(PlanRows *rows)
 	{
 		pfree(rows->entries);
 		rows->entries = NULL;
-		rows->size = 0;
+		outbox_rows_free(rows);
 	}
 }
 
@@ -79,6 +94,7 @@ grow(PlanRows *rows, MemoryContext context)
 											   size * sizeof(PlanEntry));
 	else
 		rows->entries = repalloc_huge(rows->entries, size * sizeof(PlanEntry));
+	size_in_all += size - rows->size;
 	rows->size = size;
 }
 

@@ -48,6 +48,12 @@ typedef struct PlanRows
 	int			segments[PLAN_SEGMENTS];	/* their ends, the first one last */
 } PlanRows;
 
+/* how many entries there is room for in all of them */
+extern int	outbox_rows_size_in_all(void);
+
+/* the memory of the entries is freed with its context */
+extern void outbox_rows_free(PlanRows *rows);
+
 /* forget all rows, and give back the memory of many */
 extern void outbox_rows_forget(PlanRows *rows);
 

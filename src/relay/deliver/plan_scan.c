@@ -15,6 +15,10 @@
  *		near	queues whose last plan was a few thousand transactions ago
  *		far		all others: after a time without Redis, a pause, a refusal
  *
+ * Queues that have delivered all take part in each near scan, without being asked:
+ * they share the end of their ticks (plan.c).  One of them is part of the scan by name
+ * when it has found a row of it.
+ *
  * A queue for which the near scan finds more than some thousand rows leaves it
  * for the far one.  Each scan does a piece in a turn and goes on in the next,
  * while batches are sent.  Queues that need a plan when their scan is under way
@@ -39,6 +43,7 @@
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/base/wanted.h"
+#include "relay/deliver/basis.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/tick.h"
@@ -70,8 +75,9 @@ typedef struct PlanScan
 	PlanScanKind kind;
 	bool		running;
 	uint64		number;			/* of the plan */
-	XLogRecPtr	lsn;			/* WAL's end at the snapshot */
+	OutboxSnap *now;			/* the snapshot that it goes up to */
 	uint64		planned;
+	TickBasis	basis;
 	TickScan	tick;
 
 	/* within a piece */
@@ -82,7 +88,7 @@ typedef struct PlanScan
 	int			useless;		/* ... and so many were of no use */
 } PlanScan;
 
-static PlanScan scans[] = {{SCAN_NEAR}, {SCAN_FAR}};
+static PlanScan scans[] = {{.kind = SCAN_NEAR}, {.kind = SCAN_FAR}};
 static uint64 last_number = 0;	/* of the last plan */
 static uint32 files[OUTBOX_TABLES]; /* the tables' file numbers */
 
@@ -108,6 +114,8 @@ static void
 end_scan(PlanScan *scan)
 {
 	outbox_tick_end(&scan->tick);
+	outbox_snap_unref(scan->now);
+	scan->now = NULL;
 	scan->running = false;
 }
 
@@ -143,13 +151,11 @@ outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
  * How many entries each of these queues may plan, if others keep theirs.
  */
 static int
-plan_limit(const Relay *relay, const List *queues, PlanScanKind kind)
+plan_limit(const List *queues, PlanScanKind kind)
 {
-	int			room = PLAN_LIMIT;
+	int			room = PLAN_LIMIT - outbox_rows_size_in_all();
 	ListCell   *lc;
 
-	foreach(lc, relay->queues)
-		room -= outbox_plan_size(lfirst(lc));
 	foreach(lc, queues)
 		room += outbox_plan_size(lfirst(lc));
 	if (kind == SCAN_NEAR)
@@ -159,24 +165,27 @@ plan_limit(const Relay *relay, const List *queues, PlanScanKind kind)
 
 static void
 begin_scan(Relay *relay, PlanScan *scan, List *queues, OutboxSnap *now,
-		   XLogRecPtr lsn, int ntables)
+		   XLogRecPtr inserted, int ntables)
 {
 	OutboxSnap *last_prev = NULL;
 	OutboxSnap *last_cur = NULL;
-	int			limit = plan_limit(relay, queues, scan->kind);
+	int			limit = plan_limit(queues, scan->kind);
 	ListCell   *lc;
 
 	scan->running = true;
 	scan->number = last_number;
-	scan->lsn = lsn;
+	scan->now = outbox_snap_ref(now);
 	scan->planned = 0;
+	outbox_basis_begin(&scan->basis, now, inserted);
 	outbox_tick_begin(&scan->tick, ntables, relay->context);
+	if (scan->kind == SCAN_NEAR && outbox_count_sharing() > 0)
+		outbox_tick_cover(&scan->tick, outbox_shared_tick(), now);
 	foreach(lc, queues)
 	{
 		RelayQueue *queue = lfirst(lc);
 		const QueuePlan *plan = queue->plan;
 
-		outbox_plan_begin(queue, scan->kind, last_number, now, lsn, limit);
+		outbox_plan_begin(queue, scan->kind, last_number, now, limit);
 		/* queues that keep up share their snapshots */
 		if (plan->prev != last_prev || plan->cur != last_cur)
 			outbox_tick_cover(&scan->tick, plan->prev, plan->cur);
@@ -199,29 +208,31 @@ outbox_begin_plans(Relay *relay, OutboxStaging *staging)
 	List	   *queues[lengthof(scans)] = {NIL, NIL};
 	MemoryContext old;
 	OutboxSnap *now;
-	XLogRecPtr	lsn;
-	ListCell   *lc;
+	XLogRecPtr	inserted;
 
 	outbox_plan_is_made();
 	last_number++;
 	old = MemoryContextSwitchTo(relay->context);
-	now = outbox_take_snapshot(&lsn);
+	now = outbox_take_snapshot(&inserted);
 	MemoryContextSwitchTo(old);
-	foreach(lc, relay->queues)
+	for (int i = 0; i < outbox_count_awake(); i++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		RelayQueue *queue = outbox_awake_queue(i);
 		PlanScanKind kind;
 
-		if (queue->state->state != QUEUE_FLOWING || !outbox_needs_plan(queue) ||
-			!outbox_has_its_tables(queue, staging))
+		if (queue->state->state != QUEUE_FLOWING || queue->plan->shares_tick ||
+			!outbox_needs_plan(queue) || !outbox_has_its_tables(queue, staging))
 			continue;
 		kind = kind_for(queue, now);
 		if (!scan_of_kind(kind)->running)
 			queues[kind - SCAN_NEAR] = lappend(queues[kind - SCAN_NEAR], queue);
 	}
 	for (int i = 0; i < lengthof(scans); i++)
-		if (queues[i] != NIL)
-			begin_scan(relay, &scans[i], queues[i], now, lsn, staging->ntables);
+		if (!scans[i].running &&
+			(queues[i] != NIL ||
+			 (scans[i].kind == SCAN_NEAR && outbox_count_sharing() > 0)))
+			begin_scan(relay, &scans[i], queues[i], now, inserted,
+					   staging->ntables);
 	outbox_snap_unref(now);
 }
 
@@ -244,6 +255,25 @@ useless(PlanScan *scan, const OutboxStagedEntry *entry)
 	return OUTBOX_WALK_TO_KEY;
 }
 
+/*
+ * Queues that share their ticks wait for rows: the entry may be one of this queue's.
+ */
+static bool
+takes_part(PlanScan *scan, RelayQueue *queue, const OutboxStagedEntry *entry)
+{
+	int			room = PLAN_LIMIT - outbox_rows_size_in_all();
+
+	if (queue == NULL || queue->plan->scan == scan->kind)
+		return queue != NULL;
+	if (scan->kind != SCAN_NEAR || !queue->plan->shares_tick ||
+		!outbox_snap_sees(scan->now, entry->xid) ||
+		outbox_snap_sees(outbox_shared_tick(), entry->xid))
+		return false;
+	outbox_plan_begin(queue, SCAN_NEAR, scan->number, scan->now,
+					  Max(Min(room / NEAR_PART, 2 * NEAR_ROWS), PLAN_LIMIT_MIN));
+	return true;
+}
+
 static OutboxWalk
 plan_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 {
@@ -255,13 +285,17 @@ plan_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	if (++scan->visited % CHECK_ROWS == 0 && outbox_piece_is_done())
 		return OUTBOX_WALK_STOP;
 	queue = outbox_find_queue(entry->queue);
-	if (queue == NULL || queue->plan->scan != scan->kind)
+	if (!takes_part(scan, queue, entry))
 	{
 		*key = (OutboxStagedKey) {entry->xid, entry->queue + 1, 0};
 		return useless(scan, entry);
 	}
 	how = outbox_plan_row(queue, scan->staging, entry, key, &found);
-	scan->planned += found;
+	if (found)
+	{
+		scan->planned++;
+		outbox_basis_add(&scan->basis, entry->xid);
+	}
 	if (scan->kind == SCAN_NEAR && queue->plan->rows.n >= NEAR_ROWS)
 		outbox_plan_has_many(queue);
 	return how == OUTBOX_WALK_TO_KEY ? useless(scan, entry) : how;
@@ -272,35 +306,53 @@ plan_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
  * that have ended since it began, are for the next one.
  */
 static void
-finish_scan(Relay *relay, PlanScan *scan)
+finish_scan(PlanScan *scan)
 {
-	ListCell   *lc;
+	XLogRecPtr	behind = InvalidXLogRecPtr;
 
+	if (scan->planned > 0)
+		behind = outbox_flush_basis(&scan->basis);
+	outbox_rest_on(behind);
+	if (scan->kind == SCAN_NEAR)
+		outbox_share_tick(scan->now);
 	end_scan(scan);
-	foreach(lc, relay->queues)
+	for (int i = 0; i < outbox_count_awake(); i++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		RelayQueue *queue = outbox_awake_queue(i);
 
 		if (queue->plan->scan == scan->kind)
-			outbox_plan_end(queue);
+			outbox_plan_end(queue, behind, !scan_of_kind(SCAN_NEAR)->running);
 	}
 	if (scan->number != last_number)
 		outbox_want_plan(PLAN_MISSED);
-	if (scan->planned == 0)
-		return;
-	outbox_flush_wal(scan->lsn);
-	outbox_rest_on(scan->lsn);
 }
 
 static bool
-anybody_takes_part(Relay *relay, PlanScanKind kind)
+anybody_takes_part(PlanScanKind kind)
 {
-	ListCell   *lc;
-
-	foreach(lc, relay->queues)
-		if (((RelayQueue *) lfirst(lc))->plan->scan == kind)
+	if (kind == SCAN_NEAR && outbox_count_sharing() > 0)
 		return true;
+	for (int i = 0; i < outbox_count_awake(); i++)
+		if (outbox_awake_queue(i)->plan->scan == kind)
+			return true;
 	return false;
+}
+
+/*
+ * A table that was there when the scan began is locked now.  Queues that may have rows
+ * in it leave, and go on with their ticks when it can be had.
+ */
+static void
+go_on_without(PlanScan *scan, const OutboxStaging *staging)
+{
+	scan->tick.ntables = staging->ntables;
+	for (int i = 0; i < outbox_count_awake(); i++)
+	{
+		RelayQueue *queue = outbox_awake_queue(i);
+
+		if (queue->plan->scan == scan->kind && !outbox_has_its_tables(queue, staging))
+			outbox_discard_plan(queue);
+	}
 }
 
 bool
@@ -318,12 +370,14 @@ outbox_go_on_planning(Relay *relay, OutboxStaging *staging)
 			continue;
 		outbox_turn_does(OUTBOX_STEP_PLAN);
 		scan->staging = staging;
-		done = !anybody_takes_part(relay, scan->kind) ||
+		if (staging->ntables < scan->tick.ntables)
+			go_on_without(scan, staging);
+		done = !anybody_takes_part(scan->kind) ||
 			outbox_tick_scan(&scan->tick, staging, plan_visit, scan);
 		outbox_turn_worked(0, (int64) (scan->visited - before));
 		if (!done)
 			continue;
-		finish_scan(relay, scan);
+		finish_scan(scan);
 		planned |= scan->planned > 0;
 	}
 	return planned;

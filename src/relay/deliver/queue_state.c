@@ -22,6 +22,9 @@
  *					skipped; the cursor differs; or a table
  *					is locked when a failure is recorded	unknown
  *		flowing		the queue is paused						paused
+ *		any			its slot is between two nodes of a
+ *					cluster, or no node has it				blocked
+ *		any			its slot is at another node				unknown
  *		blocked		retry_at has come						asked
  *		blocked		its policy is altered					unknown
  *		paused		it is resumed							unknown
@@ -43,8 +46,11 @@
  */
 #include "relay/deliver/queue_state.h"
 
+#include "guc.h"
+#include "queue/partition.h"
 #include "redis/errors.h"
 #include "relay/base/link.h"
+#include "relay/base/queues.h"
 #include "relay/base/shown.h"
 #include "relay/base/step.h"
 #include "relay/base/wanted.h"
@@ -60,12 +66,24 @@
 StaticAssertDecl((RETRY_DELAY_MS << RETRY_MAX_DOUBLINGS) >= RETRY_MAX_DELAY_MS,
 				 "enough doublings reach the longest delay");
 
+/* a queue whose slot is moving is tried again after this, doubled likewise */
+#define SLOT_DELAY_MS		50
+#define SLOT_MAX_DELAY_MS	1000
+#define SLOT_MAX_DOUBLINGS	5
+
+/* so often in a row another node is asked at once */
+#define REDIRECTED_AT_ONCE	5
+
+/* a server that comes back sooner is waited for */
+#define AWAY_MS				5000
+
 /* so often in a row a cursor that differs is read again at once */
 #define DIFFERS_AT_ONCE		3
 
 static QueueState *
 mine(const RelayQueue *queue)
 {
+	outbox_wake_queue(queue);
 	return unconstify(QueueState *, queue->state);
 }
 
@@ -99,13 +117,26 @@ outbox_queue_flows(RelayQueue *queue)
 	outbox_want_plan(PLAN_CURSOR);
 }
 
+static bool
+has_trouble(const QueueState *state)
+{
+	return state->failures != 0 || state->differed != 0 || state->redirected != 0 ||
+		state->slot_waits != 0 || state->is_logged || state->still_since != 0;
+}
+
 void
 outbox_queue_delivers(RelayQueue *queue)
 {
-	QueueState *state = mine(queue);
+	QueueState *state;
 
+	/* most often there is nothing to forget, and a queue may rest */
+	if (!has_trouble(queue->state))
+		return;
+	state = mine(queue);
 	state->failures = 0;
 	state->differed = 0;
+	state->redirected = 0;
+	state->slot_waits = 0;
 	state->is_logged = false;
 	state->still_since = 0;
 }
@@ -122,6 +153,7 @@ outbox_queue_is_altered(RelayQueue *queue)
 {
 	outbox_queue_is_unknown(queue);
 	mine(queue)->still_since = 0;
+	mine(queue)->slot_waits = 0;
 	outbox_want_plan(PLAN_QUEUES);
 }
 
@@ -180,6 +212,7 @@ outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 
 	outbox_stop_plan(queue);
 	state->state = QUEUE_BLOCKED;
+	state->slot_waits = 0;
 	state->retry_at = outbox_in_ms(outbox_now(), Min(delay, RETRY_MAX_DELAY_MS));
 	if (state->still_since == 0)
 		stands_still(state, GetCurrentTimestamp());
@@ -189,7 +222,7 @@ outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 				 queue->shown->last_error);
 	else
 		strlcpy(state->why, queue->shown->last_error, sizeof(state->why));
-	text = psprintf("queue \"%s\" stands still: %s", queue->settings->name,
+	text = psprintf("%s stands still: %s", outbox_queue_title(queue->settings),
 					state->why);
 	outbox_set_error(relay->slot, text);
 	state->failures++;
@@ -220,9 +253,75 @@ outbox_cursor_differs(Relay *relay, RelayQueue *queue)
 		return;
 	}
 	ereport(outbox_may_log(&state->allowance, outbox_now()) ? LOG : DEBUG1,
-			(errmsg("cursor of queue \"%s\" in Redis has been moved, reading it again",
-					queue->settings->name)));
+			(errmsg("cursor of %s in Redis has been moved, reading it again",
+					outbox_queue_title(queue->settings))));
 	outbox_queue_is_unknown(queue);
+}
+
+/*
+ * Like a queue that stands still, but it is nobody's fault: it is no warning, and
+ * it is tried again soon.
+ */
+void
+outbox_queue_waits_for_slot(RelayQueue *queue, const char *why)
+{
+	QueueState *state = mine(queue);
+	int			delay = SLOT_DELAY_MS << Min(state->slot_waits, SLOT_MAX_DOUBLINGS);
+
+	outbox_stop_plan(queue);
+	state->state = QUEUE_BLOCKED;
+	state->retry_at = outbox_in_ms(outbox_now(), Min(delay, SLOT_MAX_DELAY_MS));
+	if (state->still_since == 0)
+		stands_still(state, GetCurrentTimestamp());
+	strlcpy(state->why, why, sizeof(state->why));
+	if (state->slot_waits++ == 0)
+		ereport(outbox_may_log(&state->allowance, outbox_now()) ? LOG : DEBUG1,
+				(errmsg("%s waits: %s", outbox_queue_title(queue->settings),
+						state->why)));
+}
+
+bool
+outbox_queue_is_redirected(RelayQueue *queue, const char *error)
+{
+	QueueState *state = mine(queue);
+
+	if (++state->redirected % (REDIRECTED_AT_ONCE + 1) == 0)
+	{
+		outbox_queue_waits_for_slot(queue,
+									psprintf("nodes of the cluster name each other: %s", error));
+		return false;
+	}
+	outbox_queue_is_unknown(queue);
+	outbox_want_plan(PLAN_QUEUES);
+	return true;
+}
+
+bool
+outbox_queue_lacks_slot(const RelayQueue *queue)
+{
+	const QueueState *state = queue->state;
+
+	return state->slot_waits > 0 && state->state != QUEUE_FLOWING &&
+		state->state != QUEUE_PAUSED;
+}
+
+OutboxTime
+outbox_queue_away_since(const RelayQueue *queue)
+{
+	const QueueState *state = queue->state;
+
+	return outbox_queue_lacks_slot(queue) ? state->still_seen_at :
+		state->state == QUEUE_UNKNOWN || state->state == QUEUE_ASKED ?
+		queue->home->away_since : 0;
+}
+
+bool
+outbox_queue_is_away(const RelayQueue *queue)
+{
+	OutboxTime	since = outbox_queue_away_since(queue);
+	int64		ms = Min(AWAY_MS, outbox_retention * INT64CONST(1000));
+
+	return since != 0 && outbox_now() >= outbox_in_ms(since, ms);
 }
 
 void

@@ -40,6 +40,8 @@ typedef struct QueueState
 	OutboxTime	retry_at;		/* while blocked: the next attempt */
 	int			failures;		/* in a row */
 	int			differed;		/* how often the cursor has, in a row */
+	int			redirected;		/* how often another node has been named */
+	int			slot_waits;		/* how often it has waited for its slot */
 	bool		is_logged;		/* that it stands still */
 	LogAllowance allowance;
 	TimestampTz still_since;	/* when it began to stand still; 0: it flows */
@@ -80,6 +82,26 @@ extern void outbox_pause_queue_delivery(RelayQueue *queue);
  */
 extern void outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
 							   const char *error);
+
+/*
+ * A node of a cluster names another one for the queue's slot.  True if it is to be
+ * asked at once, false if that was told too often in a row.
+ */
+extern bool outbox_queue_is_redirected(RelayQueue *queue, const char *error);
+
+/* its slot is on its way between nodes, or no node has it */
+extern void outbox_queue_waits_for_slot(RelayQueue *queue, const char *why);
+
+/* since when nothing can be known of its cursor; 0: it can */
+/* is its slot on its way, or was when the queue was tried last? */
+extern bool outbox_queue_lacks_slot(const RelayQueue *queue);
+extern OutboxTime outbox_queue_away_since(const RelayQueue *queue);
+
+/*
+ * Has the queue's server been away for so long that others need not wait for it?
+ * Then nothing is known of what it has, and nothing of the queue may be forgotten.
+ */
+extern bool outbox_queue_is_away(const RelayQueue *queue);
 
 /* block the queue, or fail its link, depending on the error's class */
 extern void outbox_queue_error(Relay *relay, RelayQueue *queue,

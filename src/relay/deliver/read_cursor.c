@@ -35,6 +35,8 @@
  * the run that the cursor names; and what was given up.  While it has not, cursors
  * are read all the same, now and then, to see whether the standby was promoted.
  *
+ * A queue that gets another server has its cursor moved, see move.c.
+ *
  * If the queue's target needs more than the scripts that all queues share, that
  * is sent before the cursor is asked for.
  *
@@ -57,6 +59,7 @@
 #include "relay/deliver/judge.h"
 #include "relay/deliver/look.h"
 #include "relay/deliver/lost_messages.h"
+#include "relay/deliver/move.h"
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/reconcile.h"
@@ -65,6 +68,7 @@
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/suspect.h"
 #include "relay/deliver/tick.h"
+#include "targets/cluster_fault.h"
 #include "targets/function_source.h"
 #include "targets/message_args.h"
 #include "utils/memutils.h"
@@ -95,8 +99,11 @@ ask_for_cursor(Relay *relay, RelayQueue *queue, bool may_move)
 {
 	const OutboxQueue *settings = queue->settings;
 	const char *fault = option_fault(settings);
+	const char *hint;
 	Request    *request;
 
+	if (fault == NULL && outbox_is_in_cluster(queue->link))
+		fault = outbox_cluster_fault(settings, &hint);
 	outbox_cursor_is_asked_for(queue);
 	if (fault != NULL)
 	{
@@ -106,8 +113,12 @@ ask_for_cursor(Relay *relay, RelayQueue *queue, bool may_move)
 	if (settings->target == OUTBOX_TARGET_FUNCTION)
 		outbox_send_scripts(queue->link, queue);
 
-	/* asynq's client does the same: its tools list the queues of this set */
-	if (settings->target == OUTBOX_TARGET_ASYNQ)
+	/*
+	 * Asynq's client does the same: its tools list the queues of this set.
+	 * For clusters see nodes.c.
+	 */
+	if (settings->target == OUTBOX_TARGET_ASYNQ &&
+		!outbox_is_in_cluster(queue->link))
 		outbox_send_command(queue->link, REQUEST_IGNORED, NULL, 3,
 							(const char *const[]) {"SADD", "asynq:queues",
 								settings->redis_key});
@@ -124,6 +135,7 @@ static bool
 may_ask(OutboxTime now, bool *may_move)
 {
 	static OutboxTime again_at = OUTBOX_LONG_AGO;
+	static OutboxTime asked_at = OUTBOX_LONG_AGO;
 
 	outbox_flush_burials();
 	*may_move = outbox_standby_has_it();
@@ -132,8 +144,10 @@ may_ask(OutboxTime now, bool *may_move)
 		again_at = now;
 		return true;
 	}
-	if (now < again_at)
+	/* in one turn, on all links or on none */
+	if (now < again_at && now != asked_at)
 		return false;
+	asked_at = now;
 	again_at = outbox_in_ms(now, outbox_look_interval_ms());
 	return true;
 }
@@ -141,21 +155,21 @@ may_ask(OutboxTime now, bool *may_move)
 void
 outbox_ask_for_cursors(Relay *relay, Link *link, OutboxTime now)
 {
-	ListCell   *lc;
 	bool		may_move;
 
 	/* most of them would have to be read again */
-	if (outbox_reused_is_wanted() || !may_ask(now, &may_move))
+	if (link->is_seed || outbox_reused_is_wanted() || !may_ask(now, &may_move))
 		return;
 	outbox_turn_does(OUTBOX_STEP_CURSORS);
-	foreach(lc, relay->queues)
+	for (int i = 0; i < outbox_count_awake(); i++)
 	{
-		RelayQueue *queue = lfirst(lc);
+		RelayQueue *queue = outbox_awake_queue(i);
 		const QueueState *state = queue->state;
 
 		if (queue->link != link || queue->requests->inflight > 0 ||
 			queue->listed->dropped ||
-			(!link->is_own && outbox_wants_own_link(queue)))
+			(!link->is_own &&
+			 (outbox_wants_own_link(queue) || outbox_queue_leaves(queue))))
 			continue;
 		if (state->state == QUEUE_UNKNOWN ||
 			(state->state == QUEUE_BLOCKED && state->retry_at <= now))
@@ -220,6 +234,8 @@ go_on_from(Relay *relay, const Request *request)
 			outbox_show_recovered(relay, queue, applied - known_applied);
 	}
 	outbox_cursor_was_read(queue, request);
+	if (outbox_move_seals(queue))
+		return;
 	outbox_resume_tick(queue, &request->to);
 	if (queue->held->keys != NULL)
 		outbox_set_skipping(queue, true);
@@ -370,6 +386,8 @@ go_on(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 		outbox_queue_is_unknown(queue);
 		return;
 	}
+	if (outbox_move_takes(relay, queue, cursor))
+		return;
 	if (left != InvalidXLogRecPtr)
 	{
 		uint64		first;
@@ -416,6 +434,9 @@ follow_verdict(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 		return;
 	}
 	verdict = outbox_judge(&line, pos->lsn, relay->history);
+	if (verdict.kind != VERDICT_GO_ON && verdict.kind != VERDICT_OURS &&
+		verdict.kind != VERDICT_CLIP && outbox_move_refuses(relay, queue, cursor))
+		return;
 	if (verdict.moved &&
 		outbox_watch_until(outbox_in_ms(outbox_now(),
 										outbox_look_interval_ms() * 3 / 2),
@@ -474,6 +495,7 @@ read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 
 	memset(cursor, 0, sizeof(StoredCursor));
 	cursor->text = cursor->seq = cursor->line = "";
+	cursor->moved = cursor->arrived = "";
 	cursor->skips = palloc((n / 2 + 1) * sizeof(Skip));
 	for (size_t i = 0; i + 1 < n; i += 2)
 	{
@@ -486,6 +508,10 @@ read_cursor(const OutboxReply *reply, StoredCursor *cursor)
 			cursor->seq = value;
 		else if (strcmp(field, "line") == 0)
 			cursor->line = value;
+		else if (strcmp(field, "moved") == 0)
+			cursor->moved = value;
+		else if (strcmp(field, "arrived") == 0)
+			cursor->arrived = value;
 		else if (strcmp(field, "count") == 0)
 			cursor->applied = strtoull(value, NULL, 10);
 		else if (field[0] == 's' && field[1] >= '0' && field[1] <= '9')

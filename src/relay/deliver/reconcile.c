@@ -172,7 +172,7 @@ outbox_reconcile_begin(RelayQueue *queue, const StoredCursor *cursor,
 	*copy = *cursor;
 	copy->text = pstrdup(cursor->text);
 	copy->seq = pstrdup(cursor->seq);
-	copy->line = "";
+	copy->line = copy->moved = copy->arrived = "";
 	copy->skips = outbox_copy_skips(cursor->skips, cursor->nskips);
 	rec->known = copy->skips;
 	rec->nknown = copy->nskips;

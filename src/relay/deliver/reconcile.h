@@ -30,6 +30,8 @@ typedef struct StoredCursor
 	const char *text;			/* the position without seq; "": there is none */
 	const char *seq;
 	const char *line;			/* the runs of its mover, see store/run.c */
+	const char *moved;			/* sealed: the move, and where to; else "" */
+	const char *arrived;		/* by which move it has come; else "" */
 	bool		may_move;		/* the standby had what that rests on */
 	uint64		applied;		/* messages since the cursor began */
 	int			nskips;

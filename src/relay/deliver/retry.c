@@ -24,6 +24,7 @@
 
 #include <limits.h>
 
+#include "queue/partition.h"
 #include "queue/policy.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
@@ -311,7 +312,7 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 	SkipBatch	batch;
 	bool		all;
 
-	if (!outbox_lock_failures() || !outbox_queue_is_free(queue->settings->id))
+	if (!outbox_lock_failures() || !outbox_queue_is_free(outbox_queue_of(queue->settings)))
 	{
 		outbox_retry_not_before(queue, outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS));
 		return;

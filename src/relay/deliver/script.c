@@ -26,6 +26,12 @@
 #include "targets/message_args.h"
 #include "targets/target.h"
 
+/*
+ * A message with more arguments is sent like several: what the script does for one
+ * must not raise an error, and unpack() does if there are thousands.
+ */
+#define ONE_ARGS	100
+
 static const char *const scripts[OUTBOX_SCRIPTS] = {
 	[OUTBOX_SCRIPT_APPLY] = apply_script,
 	[OUTBOX_SCRIPT_SKIP] = skip_script
@@ -37,6 +43,7 @@ static const struct
 	OutboxScript script;
 }			modes[] = {
 	[SCRIPT_APPLY] = {"apply", OUTBOX_SCRIPT_APPLY},
+	[SCRIPT_ONE] = {"one", OUTBOX_SCRIPT_APPLY},
 	[SCRIPT_MOVE] = {"move", OUTBOX_SCRIPT_APPLY},
 	[SCRIPT_SKIP] = {"skip", OUTBOX_SCRIPT_SKIP},
 	[SCRIPT_RETRY] = {"retry", OUTBOX_SCRIPT_SKIP}
@@ -112,6 +119,21 @@ outbox_mark_cursor(RelayQueue *queue, const char *owner)
 							queue->cursor_key, owner});
 }
 
+Request *
+outbox_send_move(RelayQueue *queue, int argc, const char *const *argv)
+{
+	StringInfo	out = outbox_link_out(queue->link);
+
+	outbox_resp_command(out, 4 + argc);
+	outbox_resp_string(out, "EVAL");
+	outbox_resp_string(out, move_script);
+	outbox_resp_string(out, "1");
+	outbox_resp_string(out, queue->cursor_key);
+	for (int i = 0; i < argc; i++)
+		outbox_resp_string(out, argv[i]);
+	return outbox_expect_answer(queue->link, REQUEST_MOVE, queue);
+}
+
 void
 outbox_find_cursors(Link *link, const char *place)
 {
@@ -146,26 +168,87 @@ write_seqs(StringInfo out, const StringInfoData *seqs)
 		outbox_resp_string(out, "");
 }
 
+bool
+outbox_is_for_one(const OutboxQueue *settings, int count, int nargs)
+{
+	if (count != 1 || nargs > ONE_ARGS)
+		return false;
+	return settings->target == OUTBOX_TARGET_STREAM ||
+		settings->target == OUTBOX_TARGET_WATERMILL ||
+		settings->target == OUTBOX_TARGET_LIST ||
+		settings->target == OUTBOX_TARGET_PUBLISH;
+}
+
 /*
- * A channel is no key, so targets that have no key name it as an argument.
+ * Does the target touch keys that are not named to Redis?  While a slot is on its way
+ * to another node, such a key may be there already, and a message would be applied in
+ * part.  So a key is named as well that never exists: then Redis does nothing while
+ * anything in the slot is elsewhere.
  */
+static bool
+has_other_keys(const RelayQueue *queue)
+{
+	switch (queue->settings->target)
+	{
+		case OUTBOX_TARGET_ASYNQ:
+		case OUTBOX_TARGET_COMMANDS:
+		case OUTBOX_TARGET_FUNCTION:
+			return outbox_is_in_cluster(queue->link);
+		default:
+			return false;
+	}
+}
+
+/*
+ * What calls differ in.  A channel is no key, so targets that have no key name it
+ * as an argument.
+ */
+static void
+write_one(StringInfo out, const OutboxQueue *settings, const ScriptCall *call)
+{
+	outbox_resp_number(out, call->expect_count + 1);
+	appendBinaryStringInfoNT(out, call->args->data, call->args->len);
+	if (settings->target == OUTBOX_TARGET_PUBLISH)
+		outbox_resp_string(out, settings->redis_key);
+}
+
+static void
+write_several(StringInfo out, const OutboxQueue *settings,
+			  const ScriptCall *call)
+{
+	if (call->mode == SCRIPT_MOVE)
+		outbox_resp_string(out, call->line != NULL ? call->line : "");
+	else
+		outbox_resp_string(out, settings->target == OUTBOX_TARGET_PUBLISH ?
+						   settings->redis_key : "");
+	write_seqs(out, call->seqs);
+	outbox_resp_number(out, call->count);
+	if (call->nargs > 0)
+		appendBinaryStringInfoNT(out, call->args->data, call->args->len);
+}
+
 void
 outbox_call_script(RelayQueue *queue, const ScriptCall *call)
 {
 	const OutboxQueue *settings = queue->settings;
 	StringInfo	out = outbox_link_out(queue->link);
 	bool		publish = settings->target == OUTBOX_TARGET_PUBLISH;
+	bool		one = call->mode == SCRIPT_ONE;
+	bool		whole = has_other_keys(queue);
 	OutboxScript script = modes[call->mode].script;
 
-	outbox_resp_command(out, (publish ? 4 : 5) + 10 + call->nargs);
+	outbox_resp_command(out, (publish ? 4 : 5) + whole + call->nargs +
+						(one ? 8 + publish : 10));
 	outbox_resp_string(out, "EVALSHA");
 	outbox_resp_string(out, settings->target == OUTBOX_TARGET_FUNCTION ?
 					   queue->scripts->shas[script] :
 					   queue->link->scripts->shas[script]);
-	outbox_resp_string(out, publish ? "1" : "2");
+	outbox_resp_string(out, publish ? "1" : whole ? "3" : "2");
 	outbox_resp_string(out, queue->cursor_key);
 	if (!publish)
 		outbox_resp_string(out, settings->redis_key);
+	if (whole)
+		outbox_resp_string(out, psprintf("%s:none", queue->cursor_key));
 	outbox_resp_string(out, modes[call->mode].name);
 	outbox_resp_string(out, call->expect_text);
 	outbox_resp_string(out, call->expect_seq);
@@ -173,11 +256,8 @@ outbox_call_script(RelayQueue *queue, const ScriptCall *call)
 	outbox_resp_string(out, call->to_text);
 	outbox_resp_number(out, call->to_seq);
 	outbox_resp_string(out, outbox_target_branch(settings));
-	outbox_resp_string(out, call->mode == SCRIPT_MOVE ?
-					   (call->line != NULL ? call->line : "") :
-					   publish ? settings->redis_key : "");
-	write_seqs(out, call->seqs);
-	outbox_resp_number(out, call->count);
-	if (call->nargs > 0)
-		appendBinaryStringInfoNT(out, call->args->data, call->args->len);
+	if (one)
+		write_one(out, settings, call);
+	else
+		write_several(out, settings, call);
 }

@@ -49,6 +49,7 @@ typedef struct QueueScripts
 typedef enum ScriptMode
 {
 	SCRIPT_APPLY,				/* messages, up to one that fails */
+	SCRIPT_ONE,					/* the same, of one message */
 	SCRIPT_MOVE,				/* the cursor only, and shorten its skip list */
 	SCRIPT_SKIP,				/* messages; those that fail are skipped */
 	SCRIPT_RETRY				/* skipped messages */
@@ -71,6 +72,10 @@ typedef struct ScriptCall
 	const StringInfoData *args; /* ... as Redis reads them */
 } ScriptCall;
 
+/* may a batch that is this message be sent as SCRIPT_ONE? */
+extern bool outbox_is_for_one(const OutboxQueue *settings, int count,
+							  int nargs);
+
 extern void outbox_link_scripts_init(Link *link);
 extern void outbox_scripts_init(RelayQueue *queue);
 
@@ -87,6 +92,10 @@ extern void outbox_ask_for_commands(Link *link);
 extern void outbox_mark_cursor(RelayQueue *queue, const char *owner);
 extern void outbox_find_cursors(Link *link, const char *place);
 extern void outbox_remove_cursor(Link *link, const char *key, const char *mark);
+
+/* by move.lua, which is not loaded either, with these arguments: seal or settle */
+extern Request *outbox_send_move(RelayQueue *queue, int argc,
+								 const char *const *argv);
 
 /* keep the name of a script; true if it is the last that all queues share */
 extern bool outbox_script_loaded(Link *link, const Request *request,

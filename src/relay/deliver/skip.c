@@ -30,6 +30,7 @@
 #include "relay/deliver/skip.h"
 
 #include "executor/spi.h"
+#include "queue/partition.h"
 #include "queue/policy.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
@@ -144,7 +145,7 @@ outbox_send_skipping(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	Request    *request;
 	int			skipped;
 
-	if (!outbox_lock_failures() || !outbox_queue_is_free(queue->settings->id))
+	if (!outbox_lock_failures() || !outbox_queue_is_free(outbox_queue_of(queue->settings)))
 	{
 		outbox_skip_not_before(queue, outbox_in_ms(outbox_now(), OUTBOX_LOOK_AGAIN_MS));
 		return;
@@ -183,8 +184,8 @@ record_failures(RelayQueue *queue, const Request *request,
 		while (request->entries[i].seq != seq)
 			i++;
 		if (!outbox_fetch_planned(staging, &request->entries[i++], &msg))
-			elog(ERROR, "a staged message of queue \"%s\" has vanished",
-				 queue->settings->name);
+			elog(ERROR, "a staged message of %s has vanished",
+				 outbox_queue_title(queue->settings));
 		if (error[0] == '\0')
 			outbox_message_behind(queue, &msg);
 		else if (outbox_message_refused(queue, &msg, error, false, now) &&

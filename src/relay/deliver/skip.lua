@@ -5,6 +5,7 @@
 -- those that are applied leave the skip list.
 --
 -- KEYS		1 the cursor		2 the queue's redis_key, unless its target is publish
+--			3 in a cluster, and not used: see script.c
 -- ARGV		1 "skip" or "retry"
 --			2, 3, 4 expected pos, seq and count
 --			5, 6 new pos and seq (retry: the same)

@@ -25,6 +25,7 @@
  */
 #include "relay/deliver/skip_batch.h"
 
+#include "queue/partition.h"
 #include "queue/policy.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
@@ -62,6 +63,7 @@ static AtWork at_work[2] =
 static QueueSkipping *
 mine(const RelayQueue *queue)
 {
+	outbox_wake_queue(queue);
 	return unconstify(QueueSkipping *, queue->skipping);
 }
 
@@ -265,8 +267,8 @@ outbox_pause_after_failure(Relay *relay, RelayQueue *queue, OutboxTime begin)
 {
 	OutboxTime	now = outbox_now();
 
-	outbox_set_error(relay->slot, psprintf("queue \"%s\": %s",
-										   queue->settings->name,
+	outbox_set_error(relay->slot, psprintf("%s: %s",
+										   outbox_queue_title(queue->settings),
 										   queue->shown->last_error));
 	mine(queue)->pause_until = now + Min((now - begin) * PAUSE_FACTOR,
 										 PAUSE_MAX_US);

@@ -62,6 +62,7 @@ static List *suspects = NIL;
 static QueueSuspect *
 mine(const RelayQueue *queue)
 {
+	outbox_wake_queue(queue);
 	return unconstify(QueueSuspect *, queue->suspect);
 }
 

@@ -16,6 +16,9 @@
  * A scan may cover several pairs of snapshots.  The function that visits the
  * entries has to compare them with the snapshots.
  *
+ * Most of the time one of the staging tables is empty, and its index need not be
+ * asked.
+ *
  * A scan may be done in pieces, and the transactions that it looks for have all
  * ended before it began: nothing is added that it would have to find.  What is
  * taken away, by TRUNCATE, ends the scan (plan_scan.c).
@@ -155,8 +158,15 @@ outbox_tick_scan(TickScan *scan, OutboxStaging *staging,
 	if (!scan->begun)
 		sort_xids(scan);
 	scan->begun = true;
-	while (scan->table < Min(scan->ntables, staging->ntables))
+	Assert(scan->ntables <= staging->ntables);
+	while (scan->table < scan->ntables)
 	{
+		if (scan->range == 0 && !scan->within &&
+			outbox_staging_is_empty(staging, scan->table))
+		{
+			scan->table++;
+			continue;
+		}
 		if (!scan_range(scan, staging, visit, arg))
 			return false;
 		if (++scan->range > scan->nxids)

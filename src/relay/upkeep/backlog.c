@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * backlog.c
- *	  Count the messages that wait, and publish the state of each queue.
+ *	  Count the messages that wait.
  *
  * Copyright (c) 2026, the outbox developers
  *
@@ -22,6 +22,11 @@
  * emptied meanwhile, rows may be missed or counted twice, and the count begins
  * anew; but one of some is brought to its end, so that there is a figure.
  *
+ * A queue may have messages before the relay knows it, as its transaction commits
+ * after the queues were read.  A count that meets them can't count them, and the
+ * next ones only look at newer rows.  So all is counted again when a queue becomes
+ * known after a row of an unknown one was met.
+ *
  * While everything is held, all messages are counted that would be delivered from
  * here if somebody released them, as that somebody wants to know.  It may take its
  * time, since nobody waits for it, but only a small part of all time.  If nothing
@@ -32,18 +37,12 @@
  */
 #include "relay/upkeep/backlog.h"
 
-#include "compat.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
-#include "relay/base/shown.h"
 #include "relay/base/step.h"
-#include "relay/consumers/streams.h"
 #include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
-#include "relay/deliver/held.h"
-#include "relay/deliver/queue_state.h"
 #include "relay/deliver/tick.h"
-#include "relay/upkeep/obstacle.h"
 #include "store/query.h"
 #include "store/staging.h"
 #include "store/tables.h"
@@ -80,12 +79,10 @@ static bool wanted = false;
 static OutboxSnap *counted = NULL;	/* rows that it sees have been counted */
 static uint64 count_from = 0;	/* if that is NULL: count from this xid on */
 static uint64 jumps_counted = 0;	/* outbox_cursor_jumps() at the last count */
+static bool met_unknown = false;	/* a row whose queue isn't known */
+static bool is_incomplete = false;	/* since then a queue has become known */
 
 static OutboxTime count_held_at = OUTBOX_LONG_AGO;	/* the next time */
-
-/* what was published last */
-static uint64 published_waiting = 0;
-static uint64 covered_when_published = 0;
 
 static QueueBacklog *
 mine(const RelayQueue *queue)
@@ -97,6 +94,7 @@ void
 outbox_backlog_init(RelayQueue *queue)
 {
 	queue->backlog = outbox_make_part(queue, sizeof(QueueBacklog));
+	is_incomplete |= met_unknown;
 }
 
 static void
@@ -126,11 +124,8 @@ left(const RelayQueue *queue, const BacklogCount *count)
 		(int64) (queue->cursor->covered - count->covered_before);
 }
 
-/*
- * The result is negative if messages were delivered before they were counted.
- */
-static int64
-waiting(const RelayQueue *queue)
+int64
+outbox_backlog_waiting(const RelayQueue *queue)
 {
 	return left(queue, &queue->backlog->shown);
 }
@@ -146,8 +141,8 @@ oldest_of(const RelayQueue *queue, const BacklogCount *count)
 		queue->cursor->newest : count->oldest;
 }
 
-static TimestampTz
-oldest(const RelayQueue *queue)
+TimestampTz
+outbox_backlog_oldest(const RelayQueue *queue)
 {
 	return oldest_of(queue, &queue->backlog->shown);
 }
@@ -199,6 +194,7 @@ count_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	if (++scan.visited % CHECK_ROWS == 0 && outbox_piece_is_done())
 		return OUTBOX_WALK_STOP;
 	queue = outbox_find_queue(entry->queue);
+	met_unknown |= queue == NULL;
 	if (queue == NULL || !is_to_be_counted(queue, entry))
 		return OUTBOX_WALK_ON;
 	if (entry->table >= OUTBOX_STAGING_TABLES &&
@@ -268,7 +264,10 @@ begin_count(Relay *relay, const OutboxStaging *staging, bool anew)
 	/* if this fails, the next count begins anew */
 	jumps_counted = PG_UINT64_MAX;
 	if (anew)
+	{
+		is_incomplete = met_unknown = false;
 		begin_anew(relay);
+	}
 	outbox_tick_begin(&scan.tick,
 					  anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES,
 					  relay->context);
@@ -382,11 +381,14 @@ go_on_counting(Relay *relay, OutboxStaging *staging, bool anew)
 	if (scan.running && scan.restarts < MAX_RESTARTS &&
 		table_was_emptied(staging))
 	{
+		/* the next one may need more tables */
 		stop_count();
 		scan.restarts++;
+		wanted = true;
+		return false;
 	}
 	if (!scan.running)
-		begin_count(relay, staging, anew || scan.restarts > 0);
+		begin_count(relay, staging, anew);
 	wanted = false;
 	scan.staging = staging;
 	done = outbox_tick_scan(&scan.tick, staging, count_visit, NULL);
@@ -404,7 +406,7 @@ outbox_count_backlog(Relay *relay, bool *done)
 {
 	OutboxStaging staging;
 	bool		anew = scan.running ? scan.anew :
-	outbox_cursor_jumps() != jumps_counted ||
+	outbox_cursor_jumps() != jumps_counted || is_incomplete || scan.restarts > 0 ||
 	(outbox_is_only_off() && counted == NULL);
 	bool		ok;
 
@@ -423,133 +425,4 @@ outbox_count_backlog(Relay *relay, bool *done)
 	}
 	outbox_end_step();
 	return ok;
-}
-
-static OutboxQueueState
-shown_state(const RelayQueue *queue)
-{
-	if (queue->settings->paused_at != 0)
-		return OUTBOX_QUEUE_PAUSED;
-	if (queue->state->still_since != 0)
-		return OUTBOX_QUEUE_BLOCKED;
-	return queue->cursor->settled == NULL ? OUTBOX_QUEUE_STARTING :
-		OUTBOX_QUEUE_FLOWING;
-}
-
-/*
- * A position that is too long to be published is in outbox.queue_total some
- * seconds later.
- */
-static void
-publish_position(const RelayQueue *queue, StringInfo text,
-				 OutboxPublished *published)
-{
-	const OutboxPosition *pos = &queue->cursor->acked;
-
-	resetStringInfo(text);
-	if (pos->prev != NULL)
-	{
-		published->position_seq = pos->seq;
-		if (pos->prev->nxip + pos->cur->nxip <= OUTBOX_POSITION_SIZE / 4)
-			outbox_position_print(text, pos->lsn, pos->prev, pos->cur, "-");
-		if (text->len == 0 || text->len >= OUTBOX_POSITION_SIZE)
-		{
-			resetStringInfo(text);
-			appendStringInfoString(text, OUTBOX_POSITION_TOO_LONG);
-		}
-	}
-	memcpy(published->position, text->data, text->len + 1);
-}
-
-static void
-publish_queue(RelayQueue *queue, StringInfo text, OutboxPublished *published)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	const OutboxQueue *settings = queue->settings;
-	const QueueShown *shown = queue->shown;
-
-	published->queue = settings->id;
-	published->state = shown_state(queue);
-	published->since = settings->paused_at != 0 ? settings->paused_at :
-		queue->state->still_since;
-	published->waiting = Max(waiting(queue), 0);
-	published->delayed = shown->delayed;
-	published->held = Max(queue->held->count, 0);
-	published->dead = shown->dead;
-	published->oldest = waiting(queue) > 0 ? oldest(queue) : 0;
-	published->delivered = shown->totals.delivered;
-	published->failed = shown->totals.failed;
-	published->dead_lettered = shown->totals.dead_lettered;
-	published->expired = shown->totals.expired;
-	published->last_success = shown->last_success;
-	published->last_error_at = shown->last_error_at;
-	published->latency_p50 = outbox_shown_latency(queue, now, 0.5);
-	published->latency_p99 = outbox_shown_latency(queue, now, 0.99);
-	strlcpy(published->why, published->state == OUTBOX_QUEUE_BLOCKED ?
-			queue->state->why :
-			settings->consumer_retry ? queue->consumer->trouble : "",
-			OUTBOX_QUEUE_TEXT_SIZE);
-	strlcpy(published->last_error, shown->last_error, OUTBOX_QUEUE_TEXT_SIZE);
-	publish_position(queue, text, published);
-}
-
-void
-outbox_publish_queues(Relay *relay)
-{
-	OutboxSlot *slot = relay->slot;
-	TimestampTz since = 0;
-	RelayQueue *blocked = NULL;
-	int			n = 0;
-	ListCell   *lc;
-	StringInfoData text;
-
-	/* nothing is to be allocated while the lock is held */
-	initStringInfo(&text);
-	enlargeStringInfo(&text, 8 * OUTBOX_POSITION_SIZE);
-	published_waiting = 0;
-	covered_when_published = outbox_covered_in_all();
-	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		if (queue->listed->dropped)
-			continue;
-		if (waiting(queue) > 0)
-		{
-			published_waiting += waiting(queue);
-			if (since == 0 || oldest(queue) < since)
-				since = oldest(queue);
-		}
-		if (queue->state->state == QUEUE_BLOCKED || queue->state->failures > 0)
-			blocked = queue;
-		if (n < OUTBOX_MAX_PUBLISHED)
-			publish_queue(queue, &text, &slot->published[n]);
-		n++;
-	}
-	slot->npublished = n <= OUTBOX_MAX_PUBLISHED ? n : -1;
-	slot->published_at = GetCurrentTimestamp();
-	if (slot->state == OUTBOX_RUNNING && outbox_shown_obstacle()[0] == '\0')
-	{
-		if (blocked != NULL)
-			snprintf(slot->why, OUTBOX_TEXT_SIZE,
-					 "queue \"%.80s\" stands still: %s",
-					 blocked->settings->name, blocked->state->why);
-		else
-			slot->why[0] = '\0';
-	}
-	LWLockRelease(outbox_shared->lock);
-	pg_atomic_write_u64(&slot->waiting, published_waiting);
-	pg_atomic_write_u64(&slot->oldest, since);
-	pfree(text.data);
-}
-
-void
-outbox_publish_waiting(Relay *relay)
-{
-	uint64		covered = outbox_covered_in_all() - covered_when_published;
-
-	if (covered > 0)
-		pg_atomic_write_u64(&relay->slot->waiting,
-							published_waiting - Min(published_waiting, covered));
 }

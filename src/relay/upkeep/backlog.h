@@ -1,18 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * backlog.h
- *	  Count the messages that wait, and publish the state of each queue.
+ *	  Count the messages that wait.
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: write to shared memory what outbox.status, outbox.queue_status and
- *	  outbox_drop_queue() read.
+ * Purpose: know how many messages of each queue wait, and since when.
  * Process: relay.
  * Transaction: outbox_count_backlog() has its own, the rest needs none.
  * Memory: a part of the queue.
  * Errors: those of reading rows.
- * Locks: AccessShareLock on the tables of messages, if it can be had;
- *	  OutboxShared.lock.
+ * Locks: AccessShareLock on the tables of messages, if it can be had.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,10 +52,11 @@ extern bool outbox_is_counting_backlog(void);
 /* go on with it; false if somebody holds a lock; *done: all has been counted */
 extern bool outbox_count_backlog(Relay *relay, bool *done);
 
-/* publish the counts and the state of each queue */
-extern void outbox_publish_queues(Relay *relay);
-
-/* subtract what was delivered since then from the published total */
-extern void outbox_publish_waiting(Relay *relay);
+/*
+ * How many wait; negative if messages were delivered before they were counted.
+ * Since about when, if any do.
+ */
+extern int64 outbox_backlog_waiting(const RelayQueue *queue);
+extern TimestampTz outbox_backlog_oldest(const RelayQueue *queue);
 
 #endif							/* OUTBOX_RELAY_BACKLOG_H */

@@ -23,6 +23,7 @@
 
 #include <limits.h>
 
+#include "queue/partition.h"
 #include "relay/base/aside.h"
 #include "relay/base/hold.h"
 #include "relay/base/queues.h"
@@ -85,10 +86,10 @@ find_next_due(void)
 
 	/* a row without a time has been edited by hand; it is never due */
 	due_at = DT_NOEND;
-	if (outbox_query("SELECT due_at FROM outbox.deferred"
-					 " WHERE reason = 'delayed' AND due_at >= $from"
-					 " AND seq <> ALL ($aside)"
-					 " ORDER BY due_at LIMIT 1", params, lengthof(params)) > 0)
+	if (outbox_query_in_order("SELECT due_at FROM outbox.deferred"
+							  " WHERE reason = 'delayed' AND due_at >= $from"
+							  " AND seq <> ALL ($aside)"
+							  " ORDER BY due_at LIMIT 1", params, lengthof(params)) > 0)
 		due_at = outbox_result_int64(0, 1);
 	none_before = due_at;
 	if (full)
@@ -143,9 +144,9 @@ lock_first(const OutboxParam *params, int nparams)
 	trying_of = (int32) outbox_result_int64(0, 2);
 	queue = outbox_find_queue(trying_of);
 	snprintf(trying_to, sizeof(trying_to),
-			 "stage the delayed message %s of queue \"%s\"",
+			 "stage the delayed message %s of %s",
 			 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3),
-			 queue != NULL ? queue->settings->name : "?");
+			 queue != NULL ? outbox_queue_title(queue->settings) : "an unknown queue");
 }
 
 /*

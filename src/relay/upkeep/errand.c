@@ -1,18 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * errand.c
- *	  Cursors are marked, and errands of backends done.
+ *	  Errands of backends are done: what they ask Redis.
  *
  * Copyright (c) 2026, the outbox developers
  *
  * Design notes
- *
- * When a database is dropped, its cursors stay in Redis: nobody is left who could
- * remove them.  So each cursor has a mark, the system identifier of the server, the
- * oid of the database, and when it was last in use by the clock of Redis.  A cursor
- * is marked when it has been read, and once an hour.  That is not part of the
- * scripts that move cursors, as it would cost something with each batch; a mark says
- * nothing about what was delivered, and is never read for that.
  *
  * A backend that looks for cursors (api/cursors.c) has no connection to Redis.  It
  * asks the relay for one answer at a time, through the slot.  Each is a short
@@ -20,58 +13,39 @@
  * nothing to remember, and nothing to end if the backend goes away.  The answer to
  * an errand that has been given up is not kept: the errand has another number.
  *
+ * To which Redis it is sent, of several servers or of the nodes of a cluster, is
+ * found in relay/errand_link.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "relay/upkeep/errand.h"
 
-#include "access/xlog.h"
-#include "miscadmin.h"
 #include "redis/errors.h"
 #include "relay/base/hold.h"
 #include "relay/base/link.h"
-#include "relay/base/queues.h"
-#include "relay/deliver/cursor.h"
 #include "relay/deliver/script.h"
 
-#define MARK_INTERVAL_MS	(3600 * 1000)
-
-/* marks that are sent at a time */
-#define MARKS_AT_ONCE		64
-
-/* what was sent and is not answered; 0: nothing */
-static uint32 sent_errand = 0;
-static uint64 sent_connection;
-
-bool
-outbox_mark_cursors(Relay *relay, OutboxTime now)
+typedef struct SentErrand
 {
-	char	   *owner = psprintf(UINT64_FORMAT " %u", GetSystemIdentifier(),
-								 MyDatabaseId);
-	int			n = 0;
-	ListCell   *lc;
+	uint32		number;			/* 0: none is under way */
+	const Link *link;
+	uint64		connection;
+	char		node[OUTBOX_ERRAND_KEY];
+	char		next[OUTBOX_ERRAND_KEY];
+} SentErrand;
 
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
+static SentErrand sent;
 
-		if (queue->link->state != LINK_UP || queue->listed->dropped ||
-			queue->cursor->acked.prev == NULL ||
-			now < queue->cursor->mark_at)
-			continue;
-		if (n++ == MARKS_AT_ONCE || !outbox_link_may_send(queue->link))
-			return true;
-		outbox_mark_cursor(queue, owner);
-		outbox_cursor_is_marked(queue, outbox_in_ms(now, MARK_INTERVAL_MS));
-	}
-	return false;
-}
+/* that was sent to another node of a cluster once already */
+static uint32 redirected = 0;
 
 /*
  * The backend has its answer: elements, each with a zero byte at its end; or
  * an error.
  */
 static void
-finish(Relay *relay, const char *error, const StringInfoData *data)
+finish(Relay *relay, const char *error, const StringInfoData *data,
+	   const char *node, const char *next)
 {
 	OutboxSlot *slot = relay->slot;
 	OutboxErrand *errand = &slot->errand;
@@ -79,9 +53,11 @@ finish(Relay *relay, const char *error, const StringInfoData *data)
 
 	LWLockAcquire(outbox_shared->lock, LW_EXCLUSIVE);
 	if (errand->pid != 0 && !errand->is_done &&
-		(sent_errand == 0 || sent_errand == errand->number))
+		(sent.number == 0 || sent.number == errand->number))
 	{
 		strlcpy(errand->error, error, sizeof(errand->error));
+		strlcpy(errand->node, node, sizeof(errand->node));
+		strlcpy(errand->next, next, sizeof(errand->next));
 		errand->size = data != NULL ? data->len : 0;
 		if (data != NULL)
 			memcpy(errand->data, data->data, data->len);
@@ -90,7 +66,8 @@ finish(Relay *relay, const char *error, const StringInfoData *data)
 		pg_atomic_write_u32(&slot->errand_wanted, 0);
 	}
 	LWLockRelease(outbox_shared->lock);
-	sent_errand = 0;
+	sent.number = 0;
+
 	outbox_wake_procno(procno);
 }
 
@@ -98,62 +75,102 @@ finish(Relay *relay, const char *error, const StringInfoData *data)
  * Copy what is asked.  False if nothing is.
  */
 static bool
-take_errand(Relay *relay, OutboxErrandKind *kind, char **key, char **arg)
+copy_errand(Relay *relay, Errand *copy)
 {
 	OutboxErrand *errand = &relay->slot->errand;
 	bool		wanted;
 
 	LWLockAcquire(outbox_shared->lock, LW_SHARED);
 	wanted = errand->pid != 0 && !errand->is_done;
-	*kind = errand->kind;
-	*key = pstrdup(errand->key);
-	*arg = pstrdup(errand->arg);
-	if (wanted)
-		sent_errand = errand->number;
+	copy->number = errand->number;
+	copy->kind = errand->kind;
+	copy->server = pstrdup(errand->server);
+	copy->key = pstrdup(errand->key);
+	copy->arg = pstrdup(errand->arg);
 	LWLockRelease(outbox_shared->lock);
 	return wanted;
 }
 
-void
-outbox_run_errand(Relay *relay)
+bool
+outbox_take_errand(Relay *relay, Errand *errand)
 {
-	Link	   *link = outbox_shared_link(relay);
-	OutboxErrandKind kind;
-	char	   *key;
-	char	   *arg;
-
 	if (pg_atomic_read_u32(&relay->slot->errand_wanted) == 0)
-		return;
-	if (outbox_is_held() || link->state < LINK_READY)
-	{
-		sent_errand = 0;
-		finish(relay, outbox_is_held() ? outbox_hold_reason() :
-			   "it is not connected to Redis", NULL);
-		return;
-	}
+		return false;
 	/* one that a backend has given up is answered all the same */
-	if (sent_errand != 0 &&
-		sent_connection == outbox_connection_number(link->connection))
-		return;
-	if (!outbox_link_may_send(link) || !take_errand(relay, &kind, &key, &arg))
-		return;
-	sent_connection = outbox_connection_number(link->connection);
-	if (kind == OUTBOX_ERRAND_FIND)
-		outbox_find_cursors(link, arg);
+	if (sent.number != 0 && !outbox_is_held() &&
+		sent.connection == outbox_connection_number(sent.link->connection))
+		return false;
+	sent.number = 0;
+
+	return copy_errand(relay, errand);
+}
+
+void
+outbox_send_errand(Link *link, const Errand *errand, const char *node,
+				   const char *next)
+{
+	sent.number = errand->number;
+	sent.link = link;
+	sent.connection = outbox_connection_number(link->connection);
+
+	strlcpy(sent.node, node, sizeof(sent.node));
+	strlcpy(sent.next, next, sizeof(sent.next));
+	if (errand->kind == OUTBOX_ERRAND_FIND)
+		outbox_find_cursors(link, errand->arg);
 	else
-		outbox_remove_cursor(link, key, arg);
+		outbox_remove_cursor(link, errand->key, errand->arg);
+}
+
+void
+outbox_refuse_errand(Relay *relay, const char *error, const char *node,
+					 const char *next)
+{
+	finish(relay, error, NULL, node, next);
+}
+
+void
+outbox_forget_errand(Relay *relay)
+{
+	finish(relay, "", NULL, "", "");
+}
+
+/*
+ * The cursor's slot is elsewhere: where that is has been read of the answer, so it
+ * can be sent there, once.
+ */
+static bool
+is_redirected(const char *error)
+{
+	if (strncmp(error, "MOVED ", strlen("MOVED ")) != 0 ||
+		sent.node[0] == '\0' || redirected == sent.number)
+		return false;
+	redirected = sent.number;
+	sent.number = 0;
+
+	return true;
+}
+
+static void
+was_refused(Relay *relay, const char *reply)
+{
+	char		error[OUTBOX_TEXT_SIZE];
+
+	if (is_redirected(reply))
+		return;
+	outbox_clean_error(error, reply, sizeof(error));
+	finish(relay, strncmp(error, "ASK ", strlen("ASK ")) == 0 ?
+		   psprintf("its slot is moving, ask again later: %s", error) : error,
+		   NULL, sent.node, sent.next);
 }
 
 void
 outbox_errand_answer(Relay *relay, const OutboxReply *reply)
 {
 	StringInfoData data;
-	char		error[OUTBOX_TEXT_SIZE];
 
 	if (outbox_reply_is_error(reply))
 	{
-		outbox_clean_error(error, outbox_reply_string(reply), sizeof(error));
-		finish(relay, error, NULL);
+		was_refused(relay, outbox_reply_string(reply));
 		return;
 	}
 	initStringInfo(&data);
@@ -163,7 +180,7 @@ outbox_errand_answer(Relay *relay, const OutboxReply *reply)
 		appendStringInfoChar(&data, '\0');
 	}
 	if (data.len > OUTBOX_ERRAND_SIZE)
-		finish(relay, "the answer of Redis is too long", NULL);
+		finish(relay, "the answer of Redis is too long", NULL, sent.node, sent.next);
 	else
-		finish(relay, "", &data);
+		finish(relay, "", &data, sent.node, sent.next);
 }

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * errand.h
- *	  Cursors are marked, and errands of backends done.
+ *	  Errands of backends are done: what they ask Redis.
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: say in each cursor whose it is; ask Redis what a backend wants to know
- *	  of the cursors of others.
+ * Purpose: ask Redis what a backend wants to know of the cursors of others.
  * Process: relay.
  * Transaction: none needed.
  * Memory: none but the link's.
@@ -20,15 +19,37 @@
 
 #include "outbox.h"
 
-#include "redis/reply.h"
-#include "relay/base/state.h"
 #include "clock.h"
+#include "redis/reply.h"
+#include "relay/base/link.h"
+#include "relay/base/state.h"
 
-/* mark some cursors that have not been marked lately; true if some are left */
-extern bool outbox_mark_cursors(Relay *relay, OutboxTime now);
+/* what a backend asks: a copy of its OutboxErrand */
+typedef struct Errand
+{
+	uint32		number;
+	OutboxErrandKind kind;
+	char	   *server;
+	char	   *key;
+	char	   *arg;
+} Errand;
 
-/* send what a backend asks, or tell it why that can't be sent */
-extern void outbox_run_errand(Relay *relay);
+/* is there one to be sent?  Copied in the current context */
+extern bool outbox_take_errand(Relay *relay, Errand *errand);
+
+/*
+ * Send it, to this node of a cluster or to a server that is none; which node is to
+ * be asked then is for the backend.
+ */
+extern void outbox_send_errand(Link *link, const Errand *errand,
+							   const char *node, const char *next);
+
+/* tell the backend why it can't be sent */
+extern void outbox_refuse_errand(Relay *relay, const char *error,
+								 const char *node, const char *next);
+
+/* ... or that nobody has to be asked */
+extern void outbox_forget_errand(Relay *relay);
 
 /* hand the answer to the backend */
 extern void outbox_errand_answer(Relay *relay, const OutboxReply *reply);

@@ -22,6 +22,13 @@
  * queue that stands still is true as long as the queue's position is the same;
  * Redis may lose writes and set it back.  Else a new pass begins.
  *
+ * While a queue's server is away, it is not known what that has: it may come back
+ * without its last writes.  So all rows of the queue are copied, and it holds no other
+ * queue's rows back, whether its cursor has ever been read or not.
+ *
+ * With wait_replicas the position is the one that replicas have: what it does not
+ * cover is copied, also if Redis has it.
+ *
  * Dead letters are not copied, though the cursor may not cover them when Redis
  * has lost its last writes: a copy would be delivered.
  *
@@ -123,6 +130,8 @@ stands_still(const RelayQueue *queue)
 	const QueueState *state = queue->state;
 	int64		ms = Min(STILL_MS, outbox_retention * INT64CONST(1000));
 
+	if (outbox_queue_is_away(queue))
+		return true;
 	return (state->state == QUEUE_PAUSED || state->state == QUEUE_BLOCKED ||
 			(state->still_since != 0 && queue->plan->ticks_behind > 0)) &&
 		queue->cursor->acked.prev != NULL &&
@@ -171,16 +180,20 @@ check_queues(Relay *relay, OutboxStaging *staging, int table,
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
-		OutboxSnap *settled = queue->cursor->settled;
+		OutboxSnap *settled = outbox_cursor_replicated_snapshot(queue);
+		bool		away = outbox_queue_is_away(queue);
 
 		if (queue->listed->dropped)
 			continue;
-		if (settled == NULL)
-			return false;
-		if (settled != last)
-			seen = sees_table(settled, staging, table);
-		last = settled;
-		if (!seen && (allow == NULL || !allow(queue, table)))
+		if (!away)
+		{
+			if (settled == NULL)
+				return false;
+			if (settled != last)
+				seen = sees_table(settled, staging, table);
+			last = settled;
+		}
+		if ((away || !seen) && (allow == NULL || !allow(queue, table)))
 			return false;
 	}
 	return true;
@@ -214,8 +227,25 @@ begin_pass(Relay *relay, int table, bool copies)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		remember_position(queue, table, &queue->cursor->acked);
+		remember_position(queue, table, outbox_cursor_replicated(queue));
+		mine(queue)->away[table] = outbox_queue_is_away(queue) ?
+			outbox_queue_away_since(queue) : 0;
 	}
+}
+
+/*
+ * Is the queue where it was when the pass began?
+ */
+static bool
+is_as_then(const RelayQueue *queue, int table)
+{
+	const QueueEvacuation *evacuation = queue->evacuation;
+
+	if (outbox_queue_is_away(queue))
+		return evacuation->away[table] == outbox_queue_away_since(queue);
+	return evacuation->away[table] == 0 &&
+		evacuation->then[table].prev != NULL &&
+		outbox_replicated_cursor_is_at(queue, &evacuation->then[table]);
 }
 
 static void
@@ -227,6 +257,13 @@ add_row(Piece *piece, RelayQueue *queue, const OutboxStagedEntry *entry)
 	piece->tids[piece->nrows] = PointerGetDatum(tid);
 	piece->seqs[piece->nrows++] = entry->seq;
 	piece->queues = list_append_unique_ptr(piece->queues, queue);
+}
+
+static bool
+is_acknowledged(const RelayQueue *queue, const OutboxStagedEntry *entry)
+{
+	return !outbox_queue_is_away(queue) &&
+		outbox_snap_sees(outbox_cursor_replicated_snapshot(queue), entry->xid);
 }
 
 /*
@@ -246,7 +283,7 @@ pass_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 		piece->state = PASS_MORE;
 		return OUTBOX_WALK_STOP;
 	}
-	if (queue == NULL || outbox_snap_sees(queue->cursor->settled, entry->xid))
+	if (queue == NULL || is_acknowledged(queue, entry))
 		return OUTBOX_WALK_ON;
 
 	then = &queue->evacuation->then[piece->table];
@@ -255,13 +292,14 @@ pass_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	piece->state = stands_still(queue) ? PASS_MORE : PASS_WAITS;
 	if (piece->state == PASS_WAITS || queue->requests->inflight > 0)
 		return OUTBOX_WALK_STOP;
-	if (then->prev == NULL || !outbox_cursor_is_at(queue, then))
+	if (!is_as_then(queue, piece->table))
 	{
 		outbox_forget_pass(piece->table);
 		return OUTBOX_WALK_STOP;
 	}
 	if (piece->pass->copies &&
-		!outbox_position_covers(then, entry->xid, entry->seq))
+		(outbox_queue_is_away(queue) ||
+		 !outbox_position_covers(then, entry->xid, entry->seq)))
 		add_row(piece, queue, entry);
 	piece->state = PASS_DONE;
 	return OUTBOX_WALK_ON;
@@ -313,7 +351,9 @@ outbox_pass_some(Relay *relay, OutboxStaging *staging, int table, bool copies)
 	{
 		RelayQueue *queue = lfirst(lc);
 
-		if (!queue->listed->dropped && queue->cursor->settled == NULL)
+		if (!queue->listed->dropped &&
+			outbox_cursor_replicated_snapshot(queue) == NULL &&
+			!outbox_queue_is_away(queue))
 			return PASS_WAITS;
 	}
 	if (pass->began == NULL || (copies && !pass->copies))
@@ -344,7 +384,7 @@ late_visit(void *arg, const OutboxStagedEntry *entry)
 	bool	   *ok = arg;
 	RelayQueue *queue = outbox_known_queue(entry->queue);
 
-	*ok = queue == NULL || outbox_snap_sees(queue->cursor->settled, entry->xid);
+	*ok = queue == NULL || is_acknowledged(queue, entry);
 	return *ok;
 }
 
@@ -371,11 +411,9 @@ none_came_late(OutboxStaging *staging, int table)
 static bool
 stands_there(RelayQueue *queue, int table)
 {
-	const OutboxPosition *then = &queue->evacuation->then[table];
-
 	if (!stands_still(queue) || queue->requests->inflight > 0)
 		return false;
-	if (then->prev != NULL && outbox_cursor_is_at(queue, then))
+	if (is_as_then(queue, table))
 		return true;
 	outbox_forget_pass(table);
 	return false;

@@ -28,6 +28,9 @@ typedef struct QueueEvacuation
 {
 	/* for each table: the acknowledged position when its pass began */
 	OutboxPosition then[OUTBOX_STAGING_TABLES];
+
+	/* ... and since when its server was away; 0: it was not */
+	int64		away[OUTBOX_STAGING_TABLES];
 } QueueEvacuation;
 
 /* how far a pass over a table has got */

@@ -10,7 +10,8 @@
  * Evacuated rows whose messages have been delivered stay for outbox.retention,
  * as rows in staging do; so do messages that were refused first and have been
  * delivered since.  As with staging, a look later than that must have found that
- * Redis has not lost what they are kept for (look.c).
+ * Redis has not lost what they are kept for (look.c), and with wait_replicas
+ * enough replicas have it.
  *
  * The seq of a dead letter stays in its queue's skip list as long as the
  * message has a row in staging: if a crash loses the dead letter's record, it
@@ -36,6 +37,7 @@
 #include "relay/deliver/script.h"
 #include "relay/deliver/sent.h"
 #include "relay/deliver/tick.h"
+#include "relay/upkeep/replicas.h"
 #include "store/query.h"
 #include "store/staging.h"
 #include "store/tables.h"
@@ -83,7 +85,8 @@ static bool
 is_at_present(const RelayQueue *queue)
 {
 	return queue->state->state == QUEUE_FLOWING &&
-		queue->plan->ticks_behind == 0;
+		queue->plan->ticks_behind == 0 &&
+		outbox_cursor_replicated_snapshot(queue) != NULL;
 }
 
 /*
@@ -95,7 +98,7 @@ begin_retention(RelayQueue *queue, OutboxTime now)
 {
 	QueuePurge *purge = mine(queue);
 
-	purge->delivered = outbox_snap_ref(queue->cursor->settled);
+	purge->delivered = outbox_snap_ref(outbox_cursor_replicated_snapshot(queue));
 	purge->cursor_reads = queue->cursor->reads;
 	purge->at = outbox_in_ms(now, outbox_retention * INT64CONST(1000));
 }
@@ -139,10 +142,11 @@ purge_evacuated(RelayQueue *queue, OutboxTime now)
 }
 
 /*
- * The ids of the queues at whose cursors there was no look since then.
+ * The ids of the queues at whose cursors there was no look within this time, or
+ * whose replicas have not kept up within that time.
  */
 static Datum
-unconfirmed(const Relay *relay, OutboxTime since)
+unconfirmed(const Relay *relay, OutboxTime now, int64 look_ms, int64 kept_ms)
 {
 	uint64	   *ids = palloc((list_length(relay->queues) + 1) * sizeof(uint64));
 	int			n = 0;
@@ -152,7 +156,9 @@ unconfirmed(const Relay *relay, OutboxTime since)
 	{
 		const RelayQueue *queue = lfirst(lc);
 
-		if (!outbox_cursor_confirmed(queue, since))
+		if (!outbox_cursor_confirmed(queue, outbox_in_ms(now, -look_ms)) ||
+			!outbox_replicas_kept_up(queue, outbox_in_ms(now, -kept_ms),
+									 look_ms, now))
 			ids[n++] = queue->settings->id;
 	}
 	return outbox_int8_array(ids, n);
@@ -172,7 +178,7 @@ purge_applied(const Relay *relay, OutboxTime now)
 	OutboxParam params[] = {
 		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)},
 		{"unconfirmed", INT8ARRAYOID,
-		unconfirmed(relay, outbox_in_ms(now, -until_look))}
+		unconfirmed(relay, now, until_look, kept)}
 	};
 
 	return outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("

@@ -78,7 +78,7 @@ applied_below(Relay *relay)
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
-		const OutboxSnap *settled = queue->cursor->settled;
+		const OutboxSnap *settled = outbox_cursor_replicated_snapshot(queue);
 
 		if (queue->listed->dropped)
 			continue;

@@ -31,6 +31,7 @@
 #include "relay/upkeep/resend.h"
 
 #include "compat.h"
+#include "queue/partition.h"
 #include "relay/base/aside.h"
 #include "relay/base/queues.h"
 #include "relay/base/shown.h"
@@ -172,7 +173,7 @@ find_request(Relay *relay, const OutboxStaging *staging)
 		if (queue != NULL && (queue->state->state != QUEUE_FLOWING ||
 							  queue->plan->ticks_behind > 0 ||
 							  outbox_is_aside(&aside, queue->settings->id) ||
-							  !outbox_queue_is_free(queue->settings->id)))
+							  !outbox_queue_is_free(outbox_queue_of(queue->settings))))
 		{
 			requests_wait = true;
 			continue;
@@ -267,7 +268,7 @@ stage_rows(OutboxStaging *staging, Datum *ids)
 			*id = msg.id;
 			ids[n++] = UUIDPGetDatum(id);
 			bytes += VARSIZE_ANY(msg.payload);
-			outbox_staging_insert(&msg);
+			outbox_staging_insert(&msg, 1);
 		}
 		outbox_rows_advance(&resend.rows);
 		MemoryContextReset(context);
@@ -420,8 +421,8 @@ can_go_on_without(MemoryContext context)
 	requests_wanted = true;
 	if (queue == NULL || !outbox_is_error_of_data())
 		return false;
-	snprintf(what, sizeof(what), "deliver messages of queue \"%s\" again",
-			 queue->settings->name);
+	snprintf(what, sizeof(what), "deliver messages of %s again",
+			 outbox_queue_title(queue->settings));
 	if (!outbox_set_aside(&aside, queue->settings->id, what, context))
 		return false;
 	outbox_show_error(queue, psprintf("cannot %s: %s", what, aside.mishap.text));

@@ -14,6 +14,12 @@
  * table with few rows takes its time, since the lock that emptying needs ends
  * or delays readers on standbys.
  *
+ * If Redis loses some of it, the retention begins anew when that has been sent again,
+ * which may take no longer than from one look to the next.
+ *
+ * With wait_replicas "acknowledged" means that enough replicas have it as well
+ * (replicas.c).
+ *
  * All messages are acknowledged if each queue's settled snapshot sees every
  * transaction id in the table.  The index tells: its greatest id must be below
  * the snapshot's xmax, and ids in progress in the snapshot must not be in it.
@@ -37,13 +43,13 @@
 #include "guc.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
-#include "relay/deliver/look.h"
 #include "relay/base/turn.h"
+#include "relay/deliver/cursor.h"
+#include "relay/deliver/look.h"
 #include "relay/upkeep/evacuate.h"
 #include "relay/upkeep/kept.h"
 #include "relay/upkeep/purge.h"
 #include "relay/upkeep/totals.h"
-#include "storage/bufmgr.h"
 #include "store/emptying.h"
 #include "store/staging.h"
 #include "utils/rel.h"
@@ -67,6 +73,7 @@ typedef struct TableState
 	bool		settled;		/* no row up to xid is waited for, ... */
 	OutboxTime	since;			/* ... since this time */
 	uint64		xid;			/* the greatest in the table then */
+	uint64		set_back;		/* outbox_cursors_set_back() then */
 	bool		still;			/* queues that stand still had rows in it */
 } TableState;
 
@@ -134,7 +141,8 @@ end_of_retention(const TableState *state)
 static bool
 is_retained_enough(Relay *relay, const TableState *state, OutboxTime now)
 {
-	return state->settled && now >= end_of_retention(state) &&
+	return state->settled && state->set_back == outbox_cursors_set_back() &&
+		now >= end_of_retention(state) &&
 		outbox_cursors_confirmed(relay, end_of_retention(state));
 }
 
@@ -169,20 +177,16 @@ may_empty(Relay *relay, OutboxStaging *staging, int table, OutboxTime now,
 		state->still = false;
 		state->settled = false;
 	}
-	if (!state->settled || state->xid != last_xid)
+	if (!state->settled || state->xid != last_xid ||
+		state->set_back != outbox_cursors_set_back())
 	{
 		state->settled = true;
 		state->since = now;
 		state->xid = last_xid;
+		state->set_back = outbox_cursors_set_back();
 		kept = outbox_retention == 0;
 	}
 	return kept && lock_table(relay, staging, table);
-}
-
-static bool
-is_empty(OutboxStaging *staging, int table)
-{
-	return RelationGetNumberOfBlocks(staging->table[table]) == 0;
 }
 
 /*
@@ -220,9 +224,9 @@ maybe_switch(OutboxStaging *staging, int current, OutboxTime now)
 {
 	int			other = (current + 1) % OUTBOX_STAGING_TABLES;
 
-	if (is_empty(staging, current))
+	if (outbox_staging_is_empty(staging, current))
 		current_since = now;
-	else if (is_empty(staging, other) &&
+	else if (outbox_staging_is_empty(staging, other) &&
 			 now >= outbox_in_ms(current_since, turn_ms(staging->table[current])))
 	{
 		outbox_staging_set_current(other);
@@ -263,7 +267,7 @@ outbox_rotate(Relay *relay, OutboxTime now)
 	{
 		for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
 		{
-			if (i == current || is_empty(&staging, i))
+			if (i == current || outbox_staging_is_empty(&staging, i))
 				forget_table(i);
 			else if (may_empty(relay, &staging, i, now, &more))
 				full = i;

@@ -12,15 +12,16 @@
  * what was counted since.
  *
  * Delayed messages and dead letters are counted in passes over an index, a
- * bounded number of rows each second.  If there are few, the counts are a
- * second old; if there are a million, some minutes.  Reading the view costs
- * nothing.
+ * bounded number of rows at a time.  If there are few, the counts are a second
+ * old; if there are a million, some minutes: then a pass takes a small part of the
+ * relay's time.  Reading the view costs nothing.
  *
  *-------------------------------------------------------------------------
  */
 #include "relay/upkeep/totals.h"
 
 #include "access/table.h"
+#include "queue/partition.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
@@ -41,7 +42,11 @@
 #define COUNT_ROWS			2000
 #define COUNT_ROWS_TEXT		CppAsString2(COUNT_ROWS)
 
+/* of the time, if there are more rows than that */
+#define COUNT_PART			500
+
 static OutboxTime write_at = 0;
+static OutboxTime count_at = 0;
 
 /* the last row of the pass over delayed messages, in the order of the index */
 static TimestampTz delayed_due = DT_NOBEGIN;
@@ -155,8 +160,6 @@ outbox_totals_go_on(RelayQueue *queue, const RelayQueue *before)
 	const ShownTotals *shown = &before->shown->totals;
 	const ShownTotals *written = &before->totals->written;
 
-	if (!queue->totals->known || !before->totals->known)
-		return;
 	outbox_show_more(queue, &(ShownTotals) {
 		.delivered = shown->delivered - written->delivered,
 		.failed = shown->failed - written->failed,
@@ -215,7 +218,8 @@ write_totals(RelayQueue *queue)
 		{"key", TEXTOID, CStringGetTextDatum(queue->cursor_key), !known},
 		{"pos", TEXTOID, 0, !known},
 		{"last", INT8OID, Int64GetDatum((int64) pos.seq), !known},
-		{"count", INT8OID, Int64GetDatum((int64) count), !known}
+		{"count", INT8OID, Int64GetDatum((int64) count), !known},
+		{"of", INT4OID, Int32GetDatum(outbox_queue_of(queue->settings))}
 	};
 
 	initStringInfo(&text);
@@ -225,7 +229,7 @@ write_totals(RelayQueue *queue)
 	outbox_query("INSERT INTO outbox.queue_total"
 				 " SELECT $queue, $delivered, $failed, $dead_lettered, $expired,"
 				 " $key, $pos, $last, $count"
-				 " WHERE EXISTS (SELECT FROM outbox.queue WHERE id = $queue)"
+				 " WHERE EXISTS (SELECT FROM outbox.queue WHERE id = $of)"
 				 " ON CONFLICT (queue) DO UPDATE SET"
 				 " delivered = EXCLUDED.delivered, failed = EXCLUDED.failed,"
 				 " dead_lettered = EXCLUDED.dead_lettered,"
@@ -281,7 +285,7 @@ outbox_write_totals(Relay *relay, OutboxTime now, bool must)
 		RelayQueue *queue = lfirst(lc);
 
 		/* an open transaction that drops the queue has deleted its totals */
-		if (!outbox_queue_is_free(queue->settings->id))
+		if (!outbox_queue_is_free(outbox_queue_of(queue->settings)))
 		{
 			changed = foreach_delete_current(changed, lc);
 			continue;
@@ -311,20 +315,20 @@ totals_of_row(uint64 row)
 }
 
 /*
- * Count the next rows of the pass over delayed messages.
+ * Count the next rows of the pass over delayed messages.  True if there are more.
  */
-static void
+static bool
 count_delayed(Relay *relay)
 {
 	OutboxParam params[] = {
 		{"due", TIMESTAMPTZOID, TimestampTzGetDatum(delayed_due)},
 		{"seq", INT8OID, Int64GetDatum(delayed_seq)}
 	};
-	uint64		n = outbox_query("SELECT queue, due_at, seq FROM outbox.deferred"
-								 " WHERE reason = 'delayed'"
-								 " AND (due_at, seq) > ($due, $seq)"
-								 " ORDER BY due_at, seq LIMIT " COUNT_ROWS_TEXT,
-								 params, lengthof(params));
+	uint64		n = outbox_query_in_order("SELECT queue, due_at, seq FROM outbox.deferred"
+										  " WHERE reason = 'delayed'"
+										  " AND (due_at, seq) > ($due, $seq)"
+										  " ORDER BY due_at, seq LIMIT " COUNT_ROWS_TEXT,
+										  params, lengthof(params));
 	ListCell   *lc;
 
 	for (uint64 i = 0; i < n; i++)
@@ -338,7 +342,7 @@ count_delayed(Relay *relay)
 	{
 		delayed_due = outbox_result_int64(n - 1, 2);
 		delayed_seq = outbox_result_int64(n - 1, 3);
-		return;
+		return true;
 	}
 	delayed_due = DT_NOBEGIN;
 	delayed_seq = 0;
@@ -349,12 +353,13 @@ count_delayed(Relay *relay)
 		outbox_show_delayed(queue, queue->totals->delayed);
 		mine(queue)->delayed = 0;
 	}
+	return false;
 }
 
 /*
- * Count the next rows of the pass over dead letters.
+ * The same for the pass over dead letters.
  */
-static void
+static bool
 count_dead(Relay *relay)
 {
 	OutboxParam params[] = {
@@ -362,11 +367,11 @@ count_dead(Relay *relay)
 		{"dead_at", TIMESTAMPTZOID, TimestampTzGetDatum(dead_at)},
 		{"seq", INT8OID, Int64GetDatum(dead_seq)}
 	};
-	uint64		n = outbox_query("SELECT queue, dead_at, seq FROM outbox.dead_letter"
-								 " WHERE gone_at IS NULL"
-								 " AND (queue, dead_at, seq) > ($queue, $dead_at, $seq)"
-								 " ORDER BY queue, dead_at, seq LIMIT " COUNT_ROWS_TEXT,
-								 params, lengthof(params));
+	uint64		n = outbox_query_in_order("SELECT queue, dead_at, seq FROM outbox.dead_letter"
+										  " WHERE gone_at IS NULL"
+										  " AND (queue, dead_at, seq) > ($queue, $dead_at, $seq)"
+										  " ORDER BY queue, dead_at, seq LIMIT " COUNT_ROWS_TEXT,
+										  params, lengthof(params));
 	ListCell   *lc;
 
 	for (uint64 i = 0; i < n; i++)
@@ -381,7 +386,7 @@ count_dead(Relay *relay)
 		dead_queue = (int32) outbox_result_int64(n - 1, 1);
 		dead_at = outbox_result_int64(n - 1, 2);
 		dead_seq = outbox_result_int64(n - 1, 3);
-		return;
+		return true;
 	}
 	dead_queue = 0;
 	dead_at = DT_NOBEGIN;
@@ -393,6 +398,7 @@ count_dead(Relay *relay)
 		outbox_show_dead(queue, queue->totals->dead);
 		mine(queue)->dead = 0;
 	}
+	return false;
 }
 
 void
@@ -403,14 +409,18 @@ outbox_count_deferred(Relay *relay)
 		{OUTBOX_REL_DEAD_LETTER, false}
 	};
 
-	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+	OutboxTime	began = outbox_now();
+	bool		more;
+
+	if (began < count_at || !outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
 	outbox_turn_does(OUTBOX_STEP_COUNTS);
 	SPI_connect();
-	count_delayed(relay);
-	count_dead(relay);
+	more = count_delayed(relay);
+	more |= count_dead(relay);
 	SPI_finish();
 	outbox_end_step();
+	count_at = more ? began + (outbox_now() - began) * COUNT_PART : 0;
 }
 
 /*

@@ -28,3 +28,5 @@ SELECT encode_message_options(queue('asynq'), message('p', 'tüp', options => '{
 -- descriptions of jobs are UTF-8, whatever is in them; the queue's name and headers become it
 SELECT shown(batch(queue('sidekiq', 'schlange ü'), message(bytes('{"class": "Ü", "args": ["ü"]}') , headers => '{"größe": "ÿ"}')));
 SELECT shown(batch(queue('dramatiq', 'ü'), message('\x7b226163746f72223a22e282ac227d')));
+-- a key goes where it goes in a UTF-8 database
+SELECT partition_of(1024, 'äöü'), partition_of(16, 'schlüssel'), partition_key('straße', 16, 1);

@@ -16,8 +16,16 @@ CREATE FUNCTION encode_check_options(target text, options jsonb) RETURNS void
     LANGUAGE c AS :'module';
 CREATE FUNCTION encode_snapshot(xmax bigint, xip bigint[]) RETURNS text
     LANGUAGE c STRICT AS :'module';
+CREATE FUNCTION partition_of(partitions integer, key text, seq bigint DEFAULT 0) RETURNS text
+    LANGUAGE c AS :'module';
+CREATE FUNCTION partition_key(redis_key text, partitions integer, partition integer) RETURNS text
+    LANGUAGE c STRICT AS :'module';
 CREATE FUNCTION connection_story() RETURNS text LANGUAGE c AS :'module';
 CREATE FUNCTION connection_hears(begins text, goes_on text) RETURNS text LANGUAGE c STRICT AS :'module';
+CREATE FUNCTION url_parts(url text) RETURNS text LANGUAGE c STRICT AS :'module';
+CREATE FUNCTION url_shown(url text) RETURNS text LANGUAGE c STRICT AS :'module';
+CREATE FUNCTION url_address(url text) RETURNS text LANGUAGE c STRICT AS :'module';
+CREATE FUNCTION url_is_usable(url text) RETURNS text LANGUAGE c STRICT AS :'module';
 
 CREATE FUNCTION queue(target text, redis_key text DEFAULT 'default', maxlen bigint DEFAULT 0,
                       format text DEFAULT 'json', name text DEFAULT 'a queue', options jsonb DEFAULT NULL,

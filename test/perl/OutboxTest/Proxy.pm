@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the outbox developers
 #
-# OutboxTest::Proxy: a TCP proxy in front of a unix socket that cuts
-# connections after an exact number of bytes.
+# OutboxTest::Proxy: a TCP proxy in front of a unix socket, or of host:port, that
+# cuts connections after an exact number of bytes.
 #
 # The client side of a cut connection gets a reset (SO_LINGER 0).  The server
 # side gets an ordinary end of file and is then drained: so the server really
@@ -184,7 +184,7 @@ sub _accept
 {
 	my ($listen, $upstream) = @_;
 	my $client = $listen->accept or return;
-	my $server = IO::Socket::UNIX->new(Peer => $upstream);
+	my $server = $upstream =~ m{^/} ? IO::Socket::UNIX->new(Peer => $upstream) : IO::Socket::INET->new($upstream);
 	return unless $server;    # nobody there: the client sees the end
 	$stat{connections}++;
 	$peer{$client} = [ $server, 'c2s', $client ];

@@ -31,21 +31,61 @@ sub start
 	my $dir = PostgreSQL::Test::Utils::tempdir_short();
 	my $self = bless { dir => $dir, config => \%config }, $class;
 
-	push @servers, $self;
+	register($self);
 	$self->_launch;
 	return $self;
 }
 
-sub _launch
+# A server that others can be replicas of: these need a port.
+sub start_primary
+{
+	my ($class, %config) = @_;
+	return $class->start(port => PostgreSQL::Test::Cluster::get_free_port(),
+		'repl-diskless-sync-delay' => 0, %config);
+}
+
+# A replica of it, which has got what there is, and which could be a primary.
+sub start_replica
+{
+	my ($self, %config) = @_;
+	my $replica = ref($self)->start_primary(%config);
+	$replica->follow($self);
+	return $replica;
+}
+
+sub follow
+{
+	my ($self, $primary) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	$self->cmd('REPLICAOF', '127.0.0.1', $primary->{config}{port});
+	until ($self->cmd('INFO', 'replication') =~ /master_link_status:up/)
+	{
+		die "the replica does not get to its primary\n" if time > $deadline;
+		sleep 0.01;
+	}
+	return;
+}
+
+# Its process is ended with the test.
+sub register { push @servers, $_[0]; return; }
+
+# What the server is started with.
+sub _command
 {
 	my ($self) = @_;
-	my @command = split ' ', $ENV{OUTBOX_REDIS_SERVER} || 'redis-server';
 	my %config = (
 		port => 0,
 		unixsocket => $self->socket,
 		dir => $self->{dir},
 		save => '',
 		%{ $self->{config} });
+	return map { ("--$_", ref $config{$_} ? @{ $config{$_} } : $config{$_}) } sort keys %config;
+}
+
+sub _launch
+{
+	my ($self) = @_;
+	my @command = split ' ', $ENV{OUTBOX_REDIS_SERVER} || 'redis-server';
 	my $log = "$self->{dir}/redis.log";
 
 	my $pid = fork // die "could not fork: $!";
@@ -56,7 +96,7 @@ sub _launch
 		open STDERR, '>&', \*STDOUT;
 		# The Cluster module keeps files open that must not leak into a
 		# server that outlives a crash of the test; exec closes them.
-		exec @command, map({ ("--$_", ref $config{$_} ? @{ $config{$_} } : $config{$_}) } sort keys %config)
+		exec @command, $self->_command
 		  or POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;
@@ -95,7 +135,7 @@ sub _reap
 	return unless $self->{pid};
 	kill $signal, $self->{pid};
 	waitpid $self->{pid}, 0;
-	delete @$self{qw(pid own)};
+	delete @$self{qw(pid own paused)};
 	return;
 }
 
@@ -117,6 +157,7 @@ sub pause
 	my ($self) = @_;
 	my $stat = '';
 	kill 'STOP', $self->{pid};
+	$self->{paused} = 1;
 	until ($stat =~ /^.*\) [TZ]/s)
 	{
 		open my $fh, '<', "/proc/$self->{pid}/stat" or last;
@@ -124,7 +165,7 @@ sub pause
 	}
 	return;
 }
-sub resume { my ($self) = @_; return kill 'CONT', $self->{pid}; }
+sub resume { my ($self) = @_; delete $self->{paused}; return kill 'CONT', $self->{pid}; }
 
 # An ordinary stop: it writes down all it has.
 sub stop_saved

@@ -181,7 +181,7 @@ sub audit_keyed
 	}
 	eventually
 	{
-		ask($node, $db, q{SELECT sum(waiting) + sum(held) FROM outbox.queue_status}) eq '0';
+		ask($node, $db, q{SELECT sum(waiting) + sum(retrying) FROM outbox.queue_status}) eq '0';
 	}
 	"$name: nothing waits or is held";
 

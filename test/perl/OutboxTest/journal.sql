@@ -31,6 +31,14 @@ LANGUAGE sql AS $$
 		pg_current_xact_id(), pg_current_snapshot(), put.body;
 $$;
 
+-- The same with a key.
+CREATE FUNCTION put_key(queue text, key text, body text) RETURNS void
+LANGUAGE sql AS $$
+	INSERT INTO journal (id, queue, xid, snap, body)
+	SELECT outbox_enqueue(put_key.queue, put_key.body, key => put_key.key), put_key.queue,
+		pg_current_xact_id(), pg_current_snapshot(), put_key.body;
+$$;
+
 -- Transactions of one to five messages, now and then of hundreds (several
 -- batches, more subtransactions than fit in shared memory), a random while
 -- between enqueue and end, one in ten rolled back, savepoints kept and rolled

@@ -47,10 +47,10 @@ export function client(name) {
 	console.log('client', name, JSON.parse(readFileSync(file)).version);
 }
 
-// an error of the server's has an SQLSTATE, if need be in its cause
-function sqlstate(error) {
+// an error of the server's has an SQLSTATE, and is perhaps the cause of the driver's
+function serverError(error) {
 	for (let e = error; e; e = e.cause ?? e.original ?? e.driverError)
-		if (/^[0-9A-Z]{5}$/.test(e.code ?? '') && e.severity) return e.code;
+		if (/^[0-9A-Z]{5}$/.test(e.code ?? '') && e.severity) return e;
 	return null;
 }
 
@@ -64,10 +64,10 @@ export async function run(mode, ways) {
 				try {
 					result = ['id', only(await call(queue, value))];
 				} catch (error) {
-					const state = sqlstate(error);
-					const said = String(error.message).replace(/\s+/g, ' ').slice(0, 200);
+					const told = serverError(error);
+					const said = String((told ?? error).message).replace(/\s+/g, ' ').slice(0, 200);
 					if (error instanceof NoWay) result = ['none'];
-					else result = state ? ['server', state, said] : ['driver', error.name, said];
+					else result = told ? ['server', told.code, said] : ['driver', error.name, said];
 				}
 				console.log([mode, way, name, queue, ...result].join('\t'));
 			}
