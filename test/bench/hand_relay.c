@@ -11,20 +11,20 @@
  * MILLISECONDS		look every so often.
  *
  * A look: run SELECT (at most 1000 rows; its first column identifies the row),
- * send every row as one XADD whose fields are the columns, all pipelined, read
+ * send every row as one XADD whose fields are the columns (but one that is named
+ * stream says where it goes, instead of STREAM), all pipelined, read
  * the replies, run DELETE with the array of first columns; again until nothing
  * is found.  Both statements are prepared.  The DELETE commits asynchronously,
  * which such a relay may do (it delivers at least once anyway) and which
  * favours it.  SIGTERM ends it.
  */
+#include "helper.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <hiredis/hiredis.h>
 #include <libpq-fe.h>
@@ -39,13 +39,6 @@ typedef struct Relay
 	char	   *done;			/* array literal of the rows sent */
 	size_t		done_size;
 } Relay;
-
-static void
-fail(const char *what, const char *why)
-{
-	fprintf(stderr, "hand_relay: %s: %s\n", what, why);
-	exit(1);
-}
 
 static PGresult *
 checked(PGconn *pg, PGresult *result)
@@ -62,16 +55,22 @@ append_row(Relay *r, PGresult *rows, int row)
 {
 	const char *argv[3 + 2 * MAX_COLUMNS] = {"XADD", r->stream, "*"};
 	size_t		length[3 + 2 * MAX_COLUMNS] = {4, strlen(r->stream), 1};
-	int			columns = PQnfields(rows);
+	int			argc = 3;
 
-	for (int i = 0; i < columns; i++)
+	for (int i = 0; i < PQnfields(rows); i++)
 	{
-		argv[3 + 2 * i] = PQfname(rows, i);
-		length[3 + 2 * i] = strlen(PQfname(rows, i));
-		argv[4 + 2 * i] = PQgetvalue(rows, row, i);
-		length[4 + 2 * i] = PQgetlength(rows, row, i);
+		if (strcmp(PQfname(rows, i), "stream") == 0)
+		{
+			argv[1] = PQgetvalue(rows, row, i);
+			length[1] = PQgetlength(rows, row, i);
+			continue;
+		}
+		argv[argc] = PQfname(rows, i);
+		length[argc++] = strlen(PQfname(rows, i));
+		argv[argc] = PQgetvalue(rows, row, i);
+		length[argc++] = PQgetlength(rows, row, i);
 	}
-	redisAppendCommandArgv(r->redis, 3 + 2 * columns, argv, length);
+	redisAppendCommandArgv(r->redis, argc, argv, length);
 }
 
 static void

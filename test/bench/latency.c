@@ -4,7 +4,7 @@
  *
  * Copyright (c) 2026, the outbox developers
  *
- * usage: latency CONNINFO SOCKET STREAM MESSAGES GAP_MICROSECONDS STATEMENT
+ * usage: latency CONNINFO SOCKET STREAM MESSAGES GAP_MICROSECONDS STATEMENT [PID...]
  *
  * One thread runs STATEMENT (prepared; one committing transaction each) over
  * one connection and notes the time when its answer is there; another sits in
@@ -16,12 +16,18 @@
  * Prints one line per message: microseconds, signed.  An entry can be visible
  * before its committer has been scheduled to read the answer; that is a
  * negative latency, not an error.
+ *
+ * PIDs are those of the processes on the way: the relay, Redis, others.  With them
+ * a line has three more numbers, of the time from before the commit to the entry, which
+ * say what a slow one was slow from: microseconds for which these processes and
+ * the reader could run and had no CPU; microseconds for which the first one ran; bytes
+ * that the first one wrote to disk.
  */
+#include "helper.h"
+
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <hiredis/hiredis.h>
 #include <libpq-fe.h>
@@ -37,23 +43,15 @@ typedef struct Reader
 	pthread_cond_t moved;
 	long		seen;
 	double	   *at;
+	pid_t		tid;			/* 0: not running yet */
 } Reader;
 
-static void
-fail(const char *what, const char *why)
+typedef struct Causes
 {
-	fprintf(stderr, "latency: %s: %s\n", what, why);
-	exit(1);
-}
-
-static double
-now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
-}
+	double		delay_us;
+	double		busy_us;
+	double		written;
+} Causes;
 
 static void
 note_arrivals(Reader *r, double at, size_t entries)
@@ -71,7 +69,11 @@ read_stream(void *arg)
 	Reader	   *r = arg;
 	char		last[64] = "0-0";
 
-	while (r->seen < r->messages)
+	pthread_mutex_lock(&r->lock);
+	r->tid = gettid();
+	pthread_cond_signal(&r->moved);
+	pthread_mutex_unlock(&r->lock);
+	for (;;)
 	{
 		redisReply *reply = redisCommand(r->redis, "XREAD BLOCK 0 STREAMS %s %s",
 										 r->stream, last);
@@ -119,17 +121,93 @@ commit_one(PGconn *pg)
 	return at;
 }
 
+/*
+ * Add what a process or thread has waited for a CPU; returns for how long it ran.
+ */
+static double
+add_delay(Causes *causes, const char *path)
+{
+	FILE	   *file = fopen(path, "r");
+	double		ran = 0;
+	double		delayed = 0;
+
+	if (file == NULL || fscanf(file, "%lf %lf", &ran, &delayed) != 2)
+		fail("cannot read", path);
+	fclose(file);
+	causes->delay_us += delayed / 1000;
+	return ran / 1000;
+}
+
+static double
+bytes_written(const char *pid)
+{
+	char		path[64];
+	char		line[128];
+	double		written = 0;
+	FILE	   *file;
+
+	snprintf(path, sizeof(path), "/proc/%s/io", pid);
+	file = fopen(path, "r");
+	if (file == NULL)
+		fail("cannot read", path);
+	while (fgets(line, sizeof(line), file) != NULL)
+		sscanf(line, "write_bytes: %lf", &written);
+	fclose(file);
+	return written;
+}
+
+static Causes
+causes_until_now(const Reader *r, int npids, char **pids)
+{
+	Causes		causes = {0};
+	char		path[64];
+
+	for (int i = 0; i < npids; i++)
+	{
+		double		ran;
+
+		snprintf(path, sizeof(path), "/proc/%s/schedstat", pids[i]);
+		ran = add_delay(&causes, path);
+		if (i == 0)
+			causes.busy_us = ran;
+	}
+	if (npids > 0)
+	{
+		snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", r->tid);
+		add_delay(&causes, path);
+		causes.written = bytes_written(pids[0]);
+	}
+	return causes;
+}
+
+static void
+start_reader(Reader *r)
+{
+	pthread_t	thread;
+
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->moved, NULL);
+	if (pthread_create(&thread, NULL, read_stream, r) != 0 ||
+		pthread_detach(thread) != 0)
+		fail("thread", "cannot start");
+	pthread_mutex_lock(&r->lock);
+	while (r->tid == 0)
+		pthread_cond_wait(&r->moved, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+}
+
 int
 main(int argc, char **argv)
 {
-	Reader		r = {0};
-	pthread_t	thread;
+	static Reader r;			/* the thread outlives main()'s stack */
+	int			npids = argc - 7;
+	char	  **pids = argv + 7;
 	PGconn	   *pg;
 	PGresult   *result;
 	long		gap;
 
-	if (argc != 7)
-		fail("usage", "latency CONNINFO SOCKET STREAM MESSAGES GAP_MICROSECONDS STATEMENT");
+	if (argc < 7)
+		fail("usage", "latency CONNINFO SOCKET STREAM MESSAGES GAP_MICROSECONDS STATEMENT [PID...]");
 	r.stream = argv[3];
 	r.messages = atol(argv[4]);
 	r.at = calloc(r.messages, sizeof(double));
@@ -147,21 +225,22 @@ main(int argc, char **argv)
 		fail("postgres", PQerrorMessage(pg));
 	PQclear(result);
 
-	pthread_mutex_init(&r.lock, NULL);
-	pthread_cond_init(&r.moved, NULL);
-	if (pthread_create(&thread, NULL, read_stream, &r) != 0)
-		fail("thread", "cannot start");
+	start_reader(&r);
 	for (long i = 0; i < r.messages; i++)
 	{
 		double		committed;
+		Causes		before;
+		Causes		after;
 
 		pause_us(gap + random() % gap);
+		before = causes_until_now(&r, npids, pids);
 		committed = commit_one(pg);
 		wait_arrival(&r, i);
-		printf("%.1f\n", r.at[i] - committed);
+		after = causes_until_now(&r, npids, pids);
+		printf("%.1f %.1f %.1f %.0f\n", r.at[i] - committed,
+			   after.delay_us - before.delay_us, after.busy_us - before.busy_us,
+			   after.written - before.written);
 	}
-	pthread_join(thread, NULL);
 	PQfinish(pg);
-	redisFree(r.redis);
 	return 0;
 }

@@ -12,12 +12,13 @@ are about the relay, not about Redis' disk.
 """
 
 import os
-import shutil
-import signal
+import re
 import socket
 import subprocess
-import tempfile
 import time
+from contextlib import contextmanager
+
+from cpu import reaped_seconds
 
 POSTGRES_SETTINGS = """
 listen_addresses = ''
@@ -26,6 +27,7 @@ unix_socket_directories = '{dir}'
 shared_preload_libraries = 'outbox'
 shared_buffers = 256MB
 max_wal_size = 4GB
+max_worker_processes = 16
 outbox.redis_url = 'unix://{redis}'
 """
 
@@ -47,14 +49,15 @@ def wait_until(what, happened, seconds=120):
 
 
 class Redis:
-    def __init__(self, directory):
+    def __init__(self, directory, *words):
         self.socket_path = f"{directory}/redis.sock"
         self.log = f"{directory}/redis.log"
         self.process = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", self.socket_path,
              "--save", "", "--appendonly", "no", "--dir", directory,
-             "--logfile", self.log])
-        wait_until("redis-server", self._answers, 10)
+             "--logfile", self.log, *map(str, words)])
+        self.pid = self.process.pid
+        wait_until("redis-server", self._answers, 60)
 
     def _answers(self):
         if self.process.poll() is not None:
@@ -98,14 +101,19 @@ class Redis:
     def stream_length(self, stream):
         return self.command("XLEN", stream)
 
-    def stream_seconds(self, stream):
-        """Time from the first entry to the last, by Redis' own clock.
+    def stream_times(self, stream):
+        """When the first entry was added, and when the last, by Redis' own clock.
 
         The ids hold it in milliseconds: no polling disturbs the measurement,
         and both sides are measured by one clock."""
-        first = self.command("XRANGE", stream, "-", "+", "COUNT", 1)[0][0]
-        last = self.command("XREVRANGE", stream, "+", "-", "COUNT", 1)[0][0]
-        return (int(last.split("-")[0]) - int(first.split("-")[0])) / 1000
+        return [int(self.command(*words)[0][0].split("-")[0]) / 1000
+                for words in (("XRANGE", stream, "-", "+", "COUNT", 1),
+                              ("XREVRANGE", stream, "+", "-", "COUNT", 1))]
+
+    def stream_seconds(self, *streams):
+        """From the first entry of any of them to the last."""
+        times = [self.stream_times(stream) for stream in streams]
+        return max(last for _, last in times) - min(first for first, _ in times)
 
     def stop(self):
         self.process.kill()
@@ -125,7 +133,7 @@ class Postgres:
         with open(f"{self.data}/postgresql.conf", "a") as conf:
             conf.write(POSTGRES_SETTINGS.format(dir=directory,
                                                 redis=redis.socket_path))
-        self._checked("pg_ctl", "-D", self.data, "-l", self.log, "-w", "start")
+        self.start()
         self.psql("CREATE EXTENSION outbox")
 
     def _checked(self, tool, *words):
@@ -135,10 +143,49 @@ class Postgres:
         if done.returncode != 0:
             raise BenchError(f"{tool} failed:\n{done.stdout}"
                              f"\nsee {self.directory}")
+        return done.stdout
 
-    @property
-    def conninfo(self):
-        return f"host={self.directory} port=5432 dbname=postgres user=bench"
+    def start(self, program=None):
+        """program: instead of bin/postgres"""
+        self._checked("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "300",
+                      *(("-p", program) if program else ()), "start")
+        with open(f"{self.data}/postmaster.pid") as f:
+            self.pid = int(f.readline())
+
+    def stop(self, mode="immediate"):
+        subprocess.run([f"{self.bin}/pg_ctl", "-D", self.data, "-m", mode,
+                        "-w", "-t", "300", "stop"], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+    def _backends(self):
+        """Process numbers of the sessions there are, and of those that have ended, are
+        not reaped, and have no title any more."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
+            children = f.read().split()
+        found = set()
+        for child in children:
+            try:
+                with open(f"/proc/{child}/cmdline") as f:
+                    title = f.read()
+                if not title or "[local]" in title:
+                    found.add(child)
+            except OSError:
+                pass            # it has just ended
+        return found
+
+    @contextmanager
+    def backends_cpu(self):
+        """Yields a list; then it has the CPU seconds of sessions that began and ended
+        meanwhile."""
+        there, used, result = self._backends(), reaped_seconds(self.pid), []
+        yield result
+        wait_until("backends to end", lambda: self._backends() <= there)
+        result.append(reaped_seconds(self.pid) - used)
+
+    def conninfo(self, db="postgres", settings=()):
+        options = " ".join(f"-c {s}" for s in settings)
+        return (f"host={self.directory} port=5432 dbname={db} user=bench"
+                f" options='{options}'")
 
     def _environment(self, settings=()):
         mine = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
@@ -146,9 +193,9 @@ class Postgres:
                     PGDATABASE="postgres",
                     PGOPTIONS=" ".join(f"-c {s}" for s in settings))
 
-    def psql(self, sql):
+    def psql(self, sql, db="postgres"):
         done = subprocess.run(
-            [f"{self.bin}/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"],
+            [f"{self.bin}/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", db, "-f", "-"],
             input=sql, text=True, env=self._environment(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode != 0:
@@ -173,14 +220,16 @@ class Postgres:
         session.stdin.close()
         session.wait()
 
-    def start_pgbench(self, script, clients, amount, settings=(), variables=()):
+    def start_pgbench(self, script, clients, amount, settings=(), variables=(), rate=None):
         """Run a script by the prepared protocol; amount is ('-T', seconds) or
-        ('-t', transactions per client)."""
+        ('-t', transactions per client), rate how many to begin each second."""
         path = f"{self.directory}/script.sql"
         with open(path, "w") as f:
             f.write(script)
         words = [f"{self.bin}/pgbench", "-n", "-M", "prepared", "-f", path,
                  "-c", str(clients), "-j", "1", amount[0], str(amount[1])]
+        if rate:
+            words += ["-R", str(rate)]
         for name, value in variables:
             words += ["-D", f"{name}={value}"]
         return subprocess.Popen(words, text=True, stdout=subprocess.PIPE,
@@ -189,12 +238,13 @@ class Postgres:
 
     @staticmethod
     def finish_pgbench(process):
-        """Transactions per second, without the time to connect."""
+        """(transactions per second without the time to connect, transactions)"""
         out, _ = process.communicate()
-        for line in out.splitlines():
-            if line.startswith("tps =") and process.returncode == 0:
-                return float(line.split()[2])
-        raise BenchError(f"pgbench failed:\n{out}")
+        done = re.search(r"actually processed: (\d+)", out)
+        tps = re.search(r"^tps = ([\d.]+)", out, re.MULTILINE)
+        if process.returncode != 0 or not done or not tps:
+            raise BenchError(f"pgbench failed:\n{out}")
+        return float(tps[1]), int(done[1])
 
     def pgbench(self, *args, **kwargs):
         return self.finish_pgbench(self.start_pgbench(*args, **kwargs))
@@ -211,136 +261,18 @@ class Postgres:
         self.psql("SELECT pg_reload_conf()")
 
     def wal_position(self):
-        return int(self.psql(
-            "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+        return self.psql("SELECT pg_current_wal_insert_lsn()")
 
-    def stop(self):
-        subprocess.run([f"{self.bin}/pg_ctl", "-D", self.data, "-m", "immediate",
-                        "-w", "stop"], stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-
-
-class Bench:
-    """What every benchmark gets: the servers, the compiled helpers, and the
-    verbs that several of them use."""
-
-    def __init__(self, source, quick):
-        self.source = source
-        self.quick = quick
-        self.directory = tempfile.mkdtemp(prefix="outbox-bench.")
-        self.redis = self.postgres = None
-        self.children = []
-
-    def start(self):
-        for tool in ("redis-server", "pg_config", "cc"):
-            if shutil.which(tool) is None:
-                raise BenchError(f"{tool} is needed and not on the PATH")
-        for name in ("pipeline", "hand_relay", "latency"):
-            self._compile(name)
-        self.redis = Redis(self.directory)
-        self.postgres = Postgres(self.directory, self.redis)
-
-    def _compile(self, name):
-        include, lib = (subprocess.check_output(["pg_config", w], text=True).strip()
-                        for w in ("--includedir", "--libdir"))
-        subprocess.run(["cc", "-std=gnu11", "-O2", "-o", f"{self.directory}/{name}",
-                        f"{self.source}/{name}.c", f"-I{include}", f"-L{lib}",
-                        "-lpq", "-lhiredis", "-lpthread"], check=True)
-
-    def stop(self, keep):
-        for child in self.children:
-            child.kill()
-        if self.postgres:
-            self.postgres.stop()
-        if self.redis:
-            self.redis.stop()
-        if not keep:
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-    def helper(self, name, *words):
-        done = subprocess.run([f"{self.directory}/{name}", *map(str, words)],
-                              text=True, stdout=subprocess.PIPE)
-        if done.returncode != 0:
-            raise BenchError(f"{name} failed")
-        return done.stdout
-
-    def start_hand_relay(self, stream, when, select, delete):
-        relay = subprocess.Popen(
-            [f"{self.directory}/hand_relay", self.postgres.conninfo,
-             self.redis.socket_path, stream, when, select, delete],
-            text=True, stdout=subprocess.PIPE)
-        if relay.stdout.readline().strip() != "ready":
-            raise BenchError("hand_relay did not start")
-        self.children.append(relay)
-        return relay
-
-    def stop_hand_relay(self, relay):
-        relay.send_signal(signal.SIGTERM)
-        relay.wait()
-        self.children.remove(relay)
-
-    def relay_pid(self):
-        pid = self.postgres.psql("SELECT pid FROM outbox.status")
-        if not pid:
-            raise BenchError("outbox.status shows no relay")
-        return int(pid)
-
-    def stop_idle_relay(self):
-        """SIGSTOP the relay while it sleeps in its latch, and only then: stopped
-        anywhere else it could hold a lock for ever.  Returns its pid."""
-        pid = self.relay_pid()
-        asleep = (f"SELECT wait_event_type IN ('Extension', 'Activity') "
-                  f"FROM pg_stat_activity WHERE pid = {pid}")
-
-        def stopped_asleep():
-            os.kill(pid, signal.SIGSTOP)
-            if self.postgres.psql(asleep) == "t":
-                return True
-            os.kill(pid, signal.SIGCONT)
-            return False
-
-        wait_until("the relay to be asleep", stopped_asleep, 30)
-        return pid
-
-    def longest_turn(self):
-        """What the relay's longest turn took, by the clock and of CPU time, and why."""
-        turns = [self.postgres.psql(
-            "SELECT round(ms::numeric, 1) || ' ms (' || step || ', ' || rows || ' rows)'"
-            f" FROM outbox.longest_turns WHERE clock = '{clock}'"
-            " ORDER BY ms DESC LIMIT 1") or "under 1 ms"
-            for clock in ("wall", "cpu")]
-        return f"{turns[0]} by the clock, {turns[1]} of CPU time"
-
-    def forget_turns(self):
-        self.postgres.psql("SELECT outbox.reset_turn_stats()")
-
-    def relay_state(self):
-        return self.postgres.psql("SELECT state FROM outbox.status")
-
-    def waiting(self):
-        return int(self.postgres.psql("SELECT waiting FROM outbox.status"))
-
-    def wait_delivered(self, seconds=600):
-        wait_until("the relay to deliver everything",
-                   lambda: self.waiting() == 0, seconds)
-
-    def cut_redis(self):
-        """Point the relay at a socket where nobody listens."""
-        self.postgres.set("outbox.redis_url", f"unix://{self.directory}/nobody")
-        wait_until("the relay to notice that Redis is gone",
-                   lambda: self.relay_state() == "waiting for redis", 30)
-
-    def join_redis(self):
-        self.postgres.set("outbox.redis_url", self.postgres.redis_url)
-
-    def stage(self, queue, messages, payload_bytes, per_transaction=1000, more=""):
-        """Commit messages while Redis is cut.  more: further arguments."""
-        whole, rest = divmod(messages, per_transaction)
-        one = ("SELECT count(outbox_enqueue('{}', repeat('x', {}){})) "
-               "FROM generate_series(1, {}) \\g /dev/null\n")
-        self.postgres.psql(
-            "SET synchronous_commit = off;\n"
-            + one.format(queue, payload_bytes, more, per_transaction) * whole
-            + (one.format(queue, payload_bytes, more, rest) if rest else "")
-            + "RESET synchronous_commit;\n")
-        self.postgres.psql("CHECKPOINT")
+    def wal_between(self, begin, end):
+        """Bytes of WAL by kind of record, without images of pages, and the sum of
+        those; and all together with such images and the space between records.
+        pg_waldump says so."""
+        self.psql("CHECKPOINT")     # all of it is in files
+        files = self.psql(f"SELECT pg_walfile_name('{begin}'::pg_lsn + 1);"
+                          f"SELECT pg_walfile_name('{end}')").split()
+        out = self._checked("pg_waldump", "--stats=record", "-s", begin, "-e", end,
+                            "-p", f"{self.data}/pg_wal", *files)
+        kinds = {m[1]: int(m[2]) for m in re.finditer(
+            r"^(\S+/\S+)\s+\d+ \([^)]*\)\s+(\d+) ", out, re.MULTILINE)}
+        return kinds, sum(kinds.values()), int(self.psql(
+            f"SELECT '{end}'::pg_lsn - '{begin}'::pg_lsn"))
