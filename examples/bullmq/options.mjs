@@ -3,11 +3,12 @@
 // Prints the options of an outbox queue (target "function") whose messages
 // become jobs of BullMQ.
 //
-//   node options.mjs QUEUE [JOB_OPTIONS]
+//   node options.mjs QUEUE [JOB_OPTIONS [PREFIX]]
 //
 // QUEUE is BullMQ's queue; JOB_OPTIONS what every job gets, as for Queue.add(),
 // for example '{"attempts": 3, "backoff": {"type": "exponential", "delay": 1000}}'.
-// REDIS_URL says where Redis is.
+// PREFIX is that of BullMQ's keys, if it is another than "bull".  REDIS_URL says where a
+// Redis is.
 //
 // How a job is added is BullMQ's own affair: a script, its keys and arguments,
 // and they change from release to release.  So nothing of it is written down
@@ -19,9 +20,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 
-const [queueName, jobOptions = '{}'] = process.argv.slice(2);
+const [queueName, jobOptions = '{}', prefix = 'bull'] = process.argv.slice(2);
 if (!queueName) {
-  console.error('usage: node options.mjs QUEUE [JOB_OPTIONS]');
+  console.error('usage: node options.mjs QUEUE [JOB_OPTIONS [PREFIX]]');
   process.exit(2);
 }
 
@@ -53,7 +54,7 @@ async function catchCall() {
     command.resolve(Buffer.from(sample.id));
     return command.promise;
   };
-  const queue = new Queue(queueName, { connection: redis });
+  const queue = new Queue(queueName, { connection: redis, prefix });
   await queue.add(sample.name, sample.data, {
     ...JSON.parse(jobOptions),
     jobId: sample.id,
