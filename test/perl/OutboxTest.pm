@@ -26,6 +26,7 @@ package OutboxTest;
 
 use strict;
 use warnings;
+use OutboxTest::Watch;    # first: it forks
 use Exporter 'import';
 use FindBin;
 use POSIX ();

@@ -110,6 +110,26 @@ is($looks, 3, 'which sees');
 	is((wait_for { 0 }), undef, 'or nothing');
 }
 
+# Who watches a test: one that stands still is ended and says where, and one that leaves a
+# process behind has failed.
+sub watched
+{
+	my ($script, $seconds) = @_;
+	my $watch = 'require OutboxTest::Watch; $OutboxTest::Watch::seconds = ' . $seconds . '; OutboxTest::Watch->import';
+	IPC::Run::run([ $^X, (map { "-I$_" } @INC), '-e', "BEGIN { $watch } $script" ],
+		'>', sub { }, '2>', \my $said);
+	return ($? >> 8, $said);
+}
+my ($ended, $said) = watched('$SIG{TERM} = sub { exit 7 }; sub stands { waitpid fork || exec("sleep", 1000), 0 } stands(); END { print STDERR "ended\n" }', 1);
+is($ended, 7, 'a test that stands still is ended');
+like($said, qr/stands still for 1 s:\n.*sleep 1000.*main::stands\(\).*^ended$/ms, '... says where, and ends as always');
+like($said, qr/has left a process: \d+ .* sleep 1000/, '... and nothing is left of it');
+($ended, $said) = watched('fork || exec "sleep", 1000', 100);
+is($ended, 1, 'a test that leaves a process behind has failed');
+like($said, qr/has left a process: \d+ .* sleep 1000/, '... and the process is named');
+($ended, $said) = watched('exit 3', 100);
+is($ended, 3, 'how a test ends is how its watch ends');
+
 # The client.
 my $redis = OutboxTest::Redis->start;
 my $bytes = join '', map { chr } 0 .. 255;
