@@ -102,6 +102,34 @@ outbox_query(const char *sql, const OutboxParam *params, int nparams)
 }
 
 uint64
+outbox_query_planned(SPIPlanPtr *plan, const char *sql, const OutboxParam *params,
+					 int nparams)
+{
+	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));
+	Datum	   *values = palloc((nparams + 1) * sizeof(Datum));
+	char	   *nulls = palloc(nparams + 1);
+	int			result;
+
+	split_params(params, nparams, types, values, nulls);
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare(number_params(sql, params, nparams),
+										   nparams, types);
+
+		if (prepared == NULL)
+			elog(ERROR, "SPI_prepare failed: %s",
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(prepared);
+		*plan = prepared;
+	}
+	result = SPI_execute_plan(*plan, values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s",
+			 SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+uint64
 outbox_query_latest(const char *sql, const OutboxParam *params, int nparams)
 {
 	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));

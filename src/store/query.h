@@ -8,7 +8,7 @@
  * Purpose: run a statement and read its result.
  * Process: backend and relay.
  * Transaction: the caller's.  SPI is connected.
- * Memory: SPI's context, until SPI_finish().
+ * Memory: SPI's context, until SPI_finish(); plans that are kept.
  * Errors: those of the statement; a failed call of SPI is an error, too.
  * Locks: those of the statement.
  *
@@ -47,6 +47,10 @@ extern void outbox_finish(const OutboxCaller *caller);
  */
 extern uint64 outbox_query(const char *sql, const OutboxParam *params,
 						   int nparams);
+
+/* the same for what is run often: the first call plans it, and keeps the plan */
+extern uint64 outbox_query_planned(SPIPlanPtr *plan, const char *sql,
+								   const OutboxParam *params, int nparams);
 
 /* the same with a new snapshot, whatever the isolation level is */
 extern uint64 outbox_query_latest(const char *sql, const OutboxParam *params,

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the outbox developers
 """scale: 5,000 queues are defined (--size queues=N), and one is busy.
 
-Drain and latency as in delivery and latency, in a database with these queues,
-against one that has but the busy one.  Then the CPU time of either relay while
+Drain of a queue that is resumed and latency, in a database with these queues, against one
+that has but the busy one; both relays are connected all the time.  Then the CPU time of either relay while
 nothing is enqueued, both in the same seconds.
 """
 
@@ -13,7 +13,7 @@ import delivery
 from cpu import Meter
 from idle_latency import enqueue, measure
 from report import compare, compare_quantiles, in_turns
-from servers import TEXT
+from servers import TEXT, wait_until
 
 MANY, ONE = "bench_many", "bench_one"
 BUSY = "bench_scale"
@@ -22,17 +22,27 @@ WATCHED_S = 10
 
 
 def busy(bench, db, messages):
+    """A backlog of a paused queue, from its first entry in Redis to its last.  The relay
+    stays connected: that it reads the cursors of all queues, once, is not counted."""
     stream = f"{BUSY}_{db}"
-    with databases.asleep(bench, ONE if db == MANY else MANY):
-        delivery.pile_up(bench, [stream], messages, db=db)
-        run = delivery.drain(bench, [stream], messages, db=db)
+    bench.postgres.psql(f"SELECT outbox_pause_queue('{stream}')", db)
+    bench.redis.command("DEL", stream)
+    bench.stage(stream, messages, delivery.PAYLOAD_BYTES, db=db)
+    meter = Meter(redis=bench.redis.pid, relay=bench.relay_pid(db))
+    bench.postgres.psql(f"SELECT outbox_resume_queue('{stream}')", db)
+    wait_until("the backlog to drain",
+               lambda: bench.redis.stream_length(stream) >= messages, 600)
+    redis_us = meter.microseconds("redis", messages)
+    bench.wait_delivered(db=db)
+    run = delivery.Run(messages / bench.redis.stream_seconds(stream), redis_us,
+                       meter.microseconds("relay", messages))
+    bench.expect_entries(stream, messages)
     return run
 
 
 def latency(bench, db, messages):
     stream = f"{LATENT}_{db}"
-    with databases.asleep(bench, ONE if db == MANY else MANY):
-        return measure(bench, stream, enqueue(stream), messages, db=db)
+    return measure(bench, stream, enqueue(stream), messages, db=db)
 
 
 def idle(bench, one, other, rounds):

@@ -480,6 +480,27 @@ find_needless(RelayQueue *queue, Reconciliation *rec, OutboxParam *params)
 }
 
 /*
+ * Has outbox.deferred any message of the queue that had a number in it?  Most queues
+ * have none, and whoever connects asks for each of thousands.  The plan is kept, so it
+ * must not be that of a table that is small now.
+ */
+static bool
+is_any_numbered(const OutboxParam *params)
+{
+	static SPIPlanPtr plan;
+	int			level = NewGUCNestLevel();
+	uint64		n;
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_SAVE, true, 0, false);
+	n = outbox_query_planned(&plan, "SELECT FROM outbox.deferred WHERE queue = $queue"
+							 " AND reason IN " OUTBOX_REASONS_NUMBERED " LIMIT 1",
+							 params, NPARAMS);
+	AtEOXact_GUC(true, level);
+	return n > 0;
+}
+
+/*
  * Do the next slice, or what else is next.  SPI is connected.
  */
 static void
@@ -490,10 +511,7 @@ do_next(RelayQueue *queue, Reconciliation *rec, OutboxParam *params)
 		case PHASE_BEGIN:
 			outbox_forget_held(queue);
 			rec->phase = PHASE_TABLES;
-			if (rec->nknown == 0 &&
-				run("SELECT FROM outbox.deferred WHERE queue = $queue"
-					" AND reason IN " OUTBOX_REASONS_NUMBERED " LIMIT 1",
-					params) == 0)
+			if (rec->nknown == 0 && !is_any_numbered(params))
 				rec->phase = PHASE_DONE;
 			else if (rec->left != InvalidXLogRecPtr)
 				keep_known(rec, params);
