@@ -322,7 +322,8 @@ add_cursors(ReturnSetInfo *rsinfo, HTAB *found, const char *server,
 
 /*
  * Add those of a server, of all nodes if it is a cluster.  A node that can't be
- * asked is left out.  Returns why none can be asked, or "".
+ * asked is left out.  Returns why none can be asked, or "".  An answer without an
+ * element is nobody's: that there is no such server, or no further node.
  */
 static const char *
 add_cursors_of(ReturnSetInfo *rsinfo, const char *server, int64 *omitted)
@@ -332,6 +333,7 @@ add_cursors_of(ReturnSetInfo *rsinfo, const char *server, int64 *omitted)
 	Answer		answer;
 	const char *node = "";
 	const char *place = "0";
+	const char *error = "";
 	bool		any = false;
 
 	found = hash_create("outbox cursors", 64, &ctl, HASH_ELEM | HASH_STRINGS);
@@ -340,21 +342,22 @@ add_cursors_of(ReturnSetInfo *rsinfo, const char *server, int64 *omitted)
 	{
 		if (try_errand(server, OUTBOX_ERRAND_FIND, node, place, &answer))
 		{
-			any = true;
+			any |= answer.data.len > 0;
 			place = pstrdup(next_element(&answer));
 			add_cursors(rsinfo, found, server, &answer, omitted);
 		}
 		else
 		{
+			error = answer.error;
 			if (any || answer.next[0] != '\0')
-				cannot_ask(WARNING, server, answer.error);
+				cannot_ask(WARNING, server, error);
 			place = "0";
 		}
 		/* the same one again until its keys are through */
 		node = strcmp(place, "0") == 0 ? answer.next : answer.node;
 	} while (node[0] != '\0' || (strcmp(place, "0") != 0 && place[0] != '\0'));
 	hash_destroy(found);
-	return any ? "" : answer.error;
+	return any ? "" : error;
 }
 
 /*
