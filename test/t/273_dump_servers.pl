@@ -81,8 +81,11 @@ for my $node (@nodes)
 	$in->("ALTER SERVER $_ OPTIONS (SET url '@{[ $at{$_}->url ]}')") for qw(jobs events);
 	$in->("CREATE SERVER outbox_default FOREIGN DATA WRAPPER outbox OPTIONS (url '@{[ $at{default}->url ]}')");
 	eventually { status($node, $copy, 'why') =~ /delivers from here to \Q@{[ $at{default}->url ]} (server "outbox_default")\E/ } "$name: another server is said, too";
-	$in->(join ';', map { "SELECT outbox_resume_queue('$_')" } qw(q j p l m));
+	$in->(join ';', map { "SELECT outbox_resume_queue('$_')" } qw(q j p l));
 	$in->(q{SELECT outbox_release('restored')});
+	# it would be delivered to its old server until the new one answers
+	eventually { log_of($node) =~ /queue "m" is delivered to server "events" from now on/ } "$name: a paused queue goes on its way";
+	$in->(q{SELECT outbox_resume_queue('m')});
 	my %where = (q => 'default', j => 'jobs', m => 'events');
 	for my $queue (sort keys %where)
 	{
@@ -97,6 +100,7 @@ for my $node (@nodes)
 	$node->safe_psql('postgres', "DROP DATABASE $copy WITH (FORCE)");
 }
 $redis{events}->resume;
+eventually { sql(q{SELECT state FROM outbox.server_status WHERE server = 'events'}) eq 'running' } 'the server answers again';
 sql("SELECT outbox_resume_queue('$_')") for qw(q j p l m);
 for my $queue (qw(q j)) { eventually { $redis{ $queue eq 'q' ? 'default' : 'jobs' }->last_of($queue) eq 'waits' } "the original delivers $queue"; }
 eventually { $locked->count('l') == 6 } '... and the one with a password, which copies have as well';
