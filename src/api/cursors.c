@@ -322,8 +322,8 @@ add_cursors(ReturnSetInfo *rsinfo, HTAB *found, const char *server,
 
 /*
  * Add those of a server, of all nodes if it is a cluster.  A node that can't be
- * asked is left out.  Returns why none can be asked, or "".  An answer without an
- * element is nobody's: that there is no such server, or no further node.
+ * asked is left out.  Returns why none can be asked to the end, or "".  An answer
+ * without an element is nobody's: that there is no such server, or no further node.
  */
 static const char *
 add_cursors_of(ReturnSetInfo *rsinfo, const char *server, int64 *omitted)
@@ -342,8 +342,8 @@ add_cursors_of(ReturnSetInfo *rsinfo, const char *server, int64 *omitted)
 	{
 		if (try_errand(server, OUTBOX_ERRAND_FIND, node, place, &answer))
 		{
-			any |= answer.data.len > 0;
 			place = pstrdup(next_element(&answer));
+			any |= strcmp(place, "0") == 0;
 			add_cursors(rsinfo, found, server, &answer, omitted);
 		}
 		else
