@@ -50,6 +50,7 @@ OBJS = \
 	src/redis/transport.o \
 	src/store/deferred.o \
 	src/store/emptying.o \
+	src/store/message_row.o \
 	src/store/position.o \
 	src/store/query.o \
 	src/store/run.o \

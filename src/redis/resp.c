@@ -16,33 +16,54 @@
 
 #include "convert.h"
 
-static void
-append_prefix(StringInfo out, char prefix, size_t n)
-{
-	char		buf[OUTBOX_UINT64_SIZE + 3];	/* prefix, digits, \r\n */
-	char	   *p = buf + sizeof(buf);
+/* room for a prefix, the digits of any number, and the end of a line */
+#define LINE_SIZE (OUTBOX_UINT64_SIZE + 3)
 
-	*--p = '\n';
-	*--p = '\r';
-	do
-		*--p = '0' + n % 10;
-	while ((n /= 10) != 0);
-	*--p = prefix;
-	appendBinaryStringInfoNT(out, p, buf + sizeof(buf) - p);
+/*
+ * Write a line with a prefix and a number; returns where it ends.
+ */
+static char *
+write_line(char *to, char prefix, size_t n)
+{
+	*to++ = prefix;
+	if (n >= 1000)
+		to += pg_ulltoa_n(n, to);
+	else
+	{
+		if (n >= 100)
+			*to++ = '0' + n / 100;
+		if (n >= 10)
+			*to++ = '0' + n / 10 % 10;
+		*to++ = '0' + n % 10;
+	}
+	*to++ = '\r';
+	*to++ = '\n';
+	return to;
 }
 
 void
 outbox_resp_command(StringInfo out, int argc)
 {
-	append_prefix(out, '*', argc);
+	char		line[LINE_SIZE];
+
+	appendBinaryStringInfoNT(out, line, write_line(line, '*', argc) - line);
 }
 
+/*
+ * Each message is made of many of these, most of them short.
+ */
 void
 outbox_resp_arg(StringInfo out, const char *data, size_t len)
 {
-	append_prefix(out, '$', len);
-	appendBinaryStringInfoNT(out, data, len);
-	appendBinaryStringInfoNT(out, "\r\n", 2);
+	char	   *to;
+
+	enlargeStringInfo(out, LINE_SIZE + len + 2);
+	to = write_line(out->data + out->len, '$', len);
+	memcpy(to, data, len);
+	to += len;
+	*to++ = '\r';
+	*to++ = '\n';
+	out->len = to - out->data;
 }
 
 void

@@ -157,11 +157,14 @@ do_pieces(Relay *relay, OutboxTime now, bool all)
 }
 
 /*
- * What goes through all queues, of which there may be thousands.
+ * What goes through all queues, of which there may be thousands.  A relay that begins
+ * counts a second later, if nobody asks: what it can plan until then it need not visit
+ * to count it.
  */
 static void
-look_at_all(Relay *relay, OutboxTime now)
+look_at_all(Relay *relay, OutboxTime now, bool asked)
 {
+	static bool may_count = false;
 	static Mishap publishing = {"publish what it shows of queues"};
 	static Mishap deferred = {"count deferred messages"};
 	static Mishap writing = {"write counts"};
@@ -172,7 +175,9 @@ look_at_all(Relay *relay, OutboxTime now)
 	outbox_check_rest(relay, now);
 	outbox_settle_idle_queues(relay);
 	outbox_remove_dropped_queues(relay);
-	outbox_want_backlog();
+	if (may_count || asked)
+		outbox_want_backlog();
+	may_count = true;
 	outbox_attempt(&counting, count_backlog, relay, now);
 	outbox_attempt(&publishing, outbox_publish_queues, relay, now);
 	if (outbox_anything_deferred())
@@ -189,7 +194,7 @@ look_at_all(Relay *relay, OutboxTime now)
  * soon if it has left work over.  True if it has.
  */
 static bool
-chores(Relay *relay, OutboxTime now, bool all)
+chores(Relay *relay, OutboxTime now, bool all, bool asked)
 {
 	static Mishap searching = {"look who holds locks"};
 	static Mishap refreshing = {"read its queues"};
@@ -201,7 +206,7 @@ chores(Relay *relay, OutboxTime now, bool all)
 	if (!outbox_attempt(&refreshing, refresh, relay, now))
 		return false;
 	if (all)
-		look_at_all(relay, now);
+		look_at_all(relay, now, asked);
 	more = do_pieces(relay, now, all);
 	if (all)
 		outbox_want_plan(PLAN_ROUTINE);
@@ -226,7 +231,7 @@ outbox_do_chores(Relay *relay, OutboxTime now, OutboxTime *at)
 		return false;
 	if (due && all)
 		all_at = outbox_in_ms(now, CHORES_INTERVAL_MS);
-	if (chores(relay, now, all))
+	if (chores(relay, now, all, asked))
 		*at = Min(outbox_in_ms(now, MORE_WORK_MS), all_at);
 	else if (due)
 		*at = all_at;

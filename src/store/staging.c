@@ -124,15 +124,26 @@ outbox_staging_is_empty(OutboxStaging *staging, int table)
 	return RelationGetNumberOfBlocks(staging->table[table]) == 0;
 }
 
+/* the columns of the index as an entry has them; none is null */
+typedef struct IndexedColumns
+{
+	uint64		xid;
+	int32		queue;
+	uint32		padding;
+	uint64		seq;
+} IndexedColumns;
+
 static void
 read_entry(IndexScanDesc scan, ItemPointer tid, OutboxStagedEntry *entry)
 {
-	TupleDesc	desc = RelationGetDescr(scan->indexRelation);
-	bool		isnull;
+	const IndexTuple tuple = scan->xs_itup;
+	IndexedColumns columns;
 
-	entry->xid = DatumGetUInt64(index_getattr(scan->xs_itup, 1, desc, &isnull));
-	entry->queue = DatumGetInt32(index_getattr(scan->xs_itup, 2, desc, &isnull));
-	entry->seq = DatumGetInt64(index_getattr(scan->xs_itup, 3, desc, &isnull));
+	memcpy(&columns, (char *) tuple + IndexInfoFindDataOffset(tuple->t_info),
+		   sizeof(columns));
+	entry->xid = columns.xid;
+	entry->queue = columns.queue;
+	entry->seq = columns.seq;
 	entry->tid = *tid;
 }
 
@@ -166,8 +177,8 @@ outbox_staging_scan(OutboxStaging *staging, int table, uint64 from,
 }
 
 /*
- * Keys for entries that are not before a key and below an xid.  The first one is
- * a comparison of rows, unless the xid alone does.
+ * Keys for entries that are not before a key and, the second one, below an xid.  The
+ * first one is a comparison of rows, unless the xid alone does.
  */
 static void
 walk_keys(ScanKey keys, ScanKey columns, const OutboxStagedKey *from,
@@ -195,6 +206,10 @@ walk_keys(ScanKey keys, ScanKey columns, const OutboxStagedKey *from,
 	keys[0].sk_argument = PointerGetDatum(columns);
 }
 
+/*
+ * Each key is compared with each entry of a page, so a walk of many transactions sees by
+ * itself where it ends.  One of a single transaction would read a page to its end.
+ */
 bool
 outbox_staging_walk(OutboxStaging *staging, int table, OutboxStagedKey *from,
 					uint64 below, OutboxWalkVisit visit, void *arg)
@@ -205,9 +220,10 @@ outbox_staging_walk(OutboxStaging *staging, int table, OutboxStagedKey *from,
 	ItemPointer tid;
 	OutboxStagedEntry entry = {.table = table};
 	OutboxWalk	how = OUTBOX_WALK_TO_KEY;
+	int			nkeys = below <= from->xid + 1 ? 2 : 1;
 
 	scan = outbox_index_beginscan(staging->table[table], staging->index[table],
-								  staging->snapshot, 2);
+								  staging->snapshot, nkeys);
 	scan->xs_want_itup = true;
 	while (how != OUTBOX_WALK_STOP)
 	{
@@ -215,12 +231,14 @@ outbox_staging_walk(OutboxStaging *staging, int table, OutboxStagedKey *from,
 		{
 			CHECK_FOR_INTERRUPTS();
 			walk_keys(keys, columns, from, below);
-			index_rescan(scan, keys, 2, NULL, 0);
+			index_rescan(scan, keys, nkeys, NULL, 0);
 		}
 		tid = index_getnext_tid(scan, ForwardScanDirection);
 		if (tid == NULL)
 			break;
 		read_entry(scan, tid, &entry);
+		if (entry.xid >= below)
+			break;
 		how = visit(arg, &entry, from);
 	}
 	index_endscan(scan);
@@ -339,14 +357,6 @@ outbox_staging_lsn(OutboxStaging *staging, const OutboxStagedEntry *entry,
 	return true;
 }
 
-static struct varlena *
-get_varlena(TupleTableSlot *slot, int column)
-{
-	if (slot->tts_isnull[column - 1])
-		return NULL;
-	return PG_DETOAST_DATUM_PACKED(slot->tts_values[column - 1]);
-}
-
 /*
  * Returns the reason's first letter; 0 for a row of staging.
  */
@@ -354,12 +364,13 @@ static char
 get_reason(TupleTableSlot *slot, int table)
 {
 	struct varlena *reason;
+	bool		isnull;
 
 	if (table < OUTBOX_STAGING_TABLES)
 		return 0;
 	if (table == OUTBOX_TABLE_DEAD_LETTER)
 		return OUTBOX_DEAD;
-	reason = PG_DETOAST_DATUM_PACKED(slot->tts_values[Anum_deferred_reason - 1]);
+	reason = PG_DETOAST_DATUM_PACKED(slot_getattr(slot, Anum_deferred_reason, &isnull));
 	return *VARDATA_ANY(reason);
 }
 
@@ -369,26 +380,8 @@ outbox_staging_fetch(OutboxStaging *staging, int table, ItemPointer tid,
 {
 	TupleTableSlot *slot = staging->slot[table];
 
-	if (!fetch_row(staging, table, *tid))
+	if (!fetch_row(staging, table, *tid) || !outbox_read_message(slot, seq, msg))
 		return false;
-	slot_getallattrs(slot);
-
-	msg->seq = DatumGetInt64(slot->tts_values[Anum_staging_seq - 1]);
-	if (msg->seq != seq)
-		return false;
-	msg->xid = DatumGetUInt64(slot->tts_values[Anum_staging_xid - 1]);
-	msg->enqueued_at = DatumGetTimestampTz(slot->tts_values[Anum_staging_enqueued_at - 1]);
-	msg->id = *DatumGetUUIDP(slot->tts_values[Anum_staging_id - 1]);
-	msg->lsn = DatumGetLSN(slot->tts_values[Anum_staging_lsn - 1]);
-	msg->queue = DatumGetInt32(slot->tts_values[Anum_staging_queue - 1]);
-	msg->attempts = DatumGetInt16(slot->tts_values[Anum_staging_attempts - 1]);
-	msg->kind = DatumGetChar(slot->tts_values[Anum_staging_kind - 1]);
-	msg->type = get_varlena(slot, Anum_staging_type);
-	msg->key = get_varlena(slot, Anum_staging_key);
-	msg->headers = get_varlena(slot, Anum_staging_headers);
-	msg->payload = get_varlena(slot, Anum_staging_payload);
-	msg->history = get_varlena(slot, Anum_staging_history);
-	msg->options = get_varlena(slot, Anum_staging_options);
 	msg->reason = get_reason(slot, table);
 	return true;
 }

@@ -26,42 +26,9 @@
 #include "access/xlogdefs.h"
 #include "executor/tuptable.h"
 #include "storage/itemptr.h"
+#include "store/message_row.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
-
-/* columns of a staging table; outbox.deferred begins with the same ones */
-enum
-{
-	Anum_staging_xid = 1,
-	Anum_staging_seq,
-	Anum_staging_enqueued_at,
-	Anum_staging_id,
-	Anum_staging_lsn,
-	Anum_staging_queue,
-	Anum_staging_attempts,
-	Anum_staging_kind,
-	Anum_staging_type,
-	Anum_staging_key,
-	Anum_staging_headers,
-	Anum_staging_payload,
-	Anum_staging_history,
-	Anum_staging_options
-};
-
-#define Natts_staging Anum_staging_options
-
-/* columns of outbox.deferred and outbox.dead_letter after those of staging */
-enum
-{
-	Anum_deferred_reason = Natts_staging + 1,
-	Anum_deferred_due_at,
-	Natts_deferred = Anum_deferred_due_at
-};
-enum
-{
-	Anum_dead_letter_skipped = Natts_staging + 4,
-	Natts_dead_letter
-};
 
 /*
  * The staging tables, open for reading; if asked for, outbox.deferred and

@@ -33,7 +33,6 @@ typedef struct OutboxArgs
 
 	/* for streams: the current run of messages, see stream.c */
 	int			run_shape;
-	int			run_count;
 	int			run_count_at;	/* the place of its number of messages in data */
 } OutboxArgs;
 

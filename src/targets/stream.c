@@ -55,7 +55,7 @@ static const char *const shape_names[] = {
 	[SHAPE_GENERAL] = "g"
 };
 
-/* the count of a run is filled in later, so its width is fixed */
+/* the count of a run is written over with each message, so its width is fixed */
 #define RUN_COUNT_WIDTH 4
 
 static int
@@ -77,24 +77,21 @@ find_shape(const OutboxQueue *queue, const OutboxMessage *msg)
 static void
 count_in_run(OutboxArgs *args, int shape)
 {
-	int			n;
+	char	   *digit;
 
 	if (args->run_shape != shape)
 	{
 		args->run_shape = shape;
-		args->run_count = 0;
 		outbox_add_arg(args, shape_names[shape], strlen(shape_names[shape]));
 		outbox_add_arg(args, "0000", RUN_COUNT_WIDTH);
 		/* before the \r\n */
 		args->run_count_at = args->data.len - 2 - RUN_COUNT_WIDTH;
 	}
 
-	n = ++args->run_count;
-	for (int i = RUN_COUNT_WIDTH - 1; i >= 0; i--)
-	{
-		args->data.data[args->run_count_at + i] = '0' + n % 10;
-		n /= 10;
-	}
+	digit = args->data.data + args->run_count_at + RUN_COUNT_WIDTH - 1;
+	for (; *digit == '9'; digit--)
+		*digit = '0';
+	(*digit)++;
 }
 
 static void

@@ -285,6 +285,29 @@ outbox_oldest_request(const Link *link)
 		dlist_head_element(Request, node, &l->requests);
 }
 
+int64
+outbox_unacknowledged(const RelayQueue *queue, TimestampTz *oldest)
+{
+	int64		n = 0;
+	dlist_iter	i;
+
+	*oldest = 0;
+	if (queue->requests->inflight == 0)
+		return 0;
+	dlist_foreach(i, &queue->link->requests)
+	{
+		const Request *request = dlist_container(Request, node, i.cur);
+
+		if (request->queue != queue ||
+			(request->kind != REQUEST_BATCH && request->kind != REQUEST_SKIP))
+			continue;
+		n += request->count + request->skipped;
+		if (*oldest == 0)
+			*oldest = request->oldest;
+	}
+	return n;
+}
+
 Link *
 outbox_default_link(const Relay *relay)
 {

@@ -232,6 +232,12 @@ extern void outbox_link_cut(Link *link, const char *error);
 extern void outbox_link_fail_with(Link *link, const char *error,
 								  const char *hint);
 
+/*
+ * How many messages of the queue were sent in batches whose answers are awaited, and
+ * when the first of them was enqueued (0: there is none).
+ */
+extern int64 outbox_unacknowledged(const RelayQueue *queue, TimestampTz *oldest);
+
 /* the request that is answered next; NULL if none is under way */
 extern const Request *outbox_oldest_request(const Link *link);
 

@@ -60,6 +60,7 @@ static RelayQueue *last_found = NULL;
 static uint64 list_number = 1;
 static uint64 epoch = 0;		/* outbox_catalog_epoch() at the last reading */
 static bool stale = true;
+static bool met_unknown = false;
 
 static Listed *
 mine(const RelayQueue *queue)
@@ -240,7 +241,14 @@ outbox_find_queue(int32 id)
 
 	/* the queue was created after the list was read, or is dropped */
 	stale |= queue == NULL;
+	met_unknown |= queue == NULL;
 	return queue;
+}
+
+bool
+outbox_unknown_queue_was_met(void)
+{
+	return met_unknown;
 }
 
 void

@@ -51,6 +51,9 @@ extern void outbox_queues_init(Relay *relay);
 /* a queue by its id; if it is not known, NULL, and the list is read again */
 extern RelayQueue *outbox_find_queue(int32 id);
 
+/* was a queue looked for that is not known? */
+extern bool outbox_unknown_queue_was_met(void);
+
 /* a queue by its id; NULL if it is not known */
 extern RelayQueue *outbox_known_queue(int32 id);
 

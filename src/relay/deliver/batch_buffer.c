@@ -65,9 +65,9 @@ outbox_batch_buffer(void)
 void
 outbox_batch_add_seq(BatchBuffer *buffer, uint64 seq)
 {
-	char		text[OUTBOX_UINT64_SIZE];
+	StringInfo	seqs = &buffer->seqs;
 
-	appendBinaryStringInfoNT(&buffer->seqs, text,
-							 outbox_uint64_text(seq, text));
-	appendStringInfoCharMacro(&buffer->seqs, ' ');
+	enlargeStringInfo(seqs, OUTBOX_UINT64_SIZE);
+	seqs->len += pg_ulltoa_n(seq, seqs->data + seqs->len);
+	seqs->data[seqs->len++] = ' ';
 }

@@ -188,6 +188,17 @@ outbox_fetch_planned(OutboxStaging *staging, const PlanEntry *entry,
 	return outbox_staging_fetch(staging, entry->table, &tid, entry->seq, msg);
 }
 
+bool
+outbox_planned_time(OutboxStaging *staging, const PlanEntry *entry,
+					TimestampTz *enqueued_at)
+{
+	OutboxStagedEntry staged = {.seq = entry->seq,.table = entry->table};
+
+	ItemPointerSet(&staged.tid, entry->block, entry->offset);
+	return entry->table < staging->ntables &&
+		outbox_staging_visible(staging, &staged, enqueued_at);
+}
+
 /*
  * If the row is missing in staging, its transaction has rolled back, and there
  * is no message.  If it is missing in another table, it has been updated, and
@@ -256,6 +267,15 @@ outbox_needs_plan(const RelayQueue *queue)
 	return !queue->listed->dropped && !outbox_has_planned(queue) &&
 		queue->plan->scan == SCAN_NONE &&
 		queue->requests->inflight < OUTBOX_QUEUE_INFLIGHT;
+}
+
+bool
+outbox_plan_is_whole(const RelayQueue *queue)
+{
+	const QueuePlan *plan = queue->plan;
+
+	return plan->scan == SCAN_NONE && !plan->rows.cut &&
+		(plan->finished || outbox_rows_left(&plan->rows));
 }
 
 void

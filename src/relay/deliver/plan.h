@@ -82,6 +82,19 @@ extern bool outbox_has_its_tables(const RelayQueue *queue,
 /* true if the queue takes part in no scan, has no planned rows left and may send more */
 extern bool outbox_needs_plan(const RelayQueue *queue);
 
+/*
+ * True if all rows that outbox_plan_cur() sees are planned or handed out.  Those of
+ * transactions that rolled back are among them.
+ */
+extern bool outbox_plan_is_whole(const RelayQueue *queue);
+
+/* how many rows are planned and not handed out */
+static inline int
+outbox_count_planned(const RelayQueue *queue)
+{
+	return queue->plan->rows.n - queue->plan->rows.next;
+}
+
 /* how many entries the queue's plan has room for */
 static inline int
 outbox_plan_size(const RelayQueue *queue)
@@ -148,6 +161,10 @@ extern const PlanEntry *outbox_next_planned(RelayQueue *queue);
 /* fetch a planned row; false if it is not there any more */
 extern bool outbox_fetch_planned(OutboxStaging *staging,
 								 const PlanEntry *entry, OutboxMessage *msg);
+
+/* get the time of its message; false as above */
+extern bool outbox_planned_time(OutboxStaging *staging, const PlanEntry *entry,
+								TimestampTz *enqueued_at);
 
 /*
  * The next row was not there.  True if the plan ends before it now, and the

@@ -64,9 +64,6 @@
 /* ... and for so many rows of a queue */
 #define NEAR_ROWS		8192
 
-/* entries of no use, one after the other, before they are passed over */
-#define USELESS_ROWS	32
-
 /* how often the time is looked at */
 #define CHECK_ROWS		64
 
@@ -83,9 +80,6 @@ typedef struct PlanScan
 	/* within a piece */
 	OutboxStaging *staging;
 	uint64		visited;
-	uint64		xid;			/* entries of these came last ... */
-	int32		queue;
-	int			useless;		/* ... and so many were of no use */
 } PlanScan;
 
 static PlanScan scans[] = {{.kind = SCAN_NEAR}, {.kind = SCAN_FAR}};
@@ -237,25 +231,6 @@ outbox_begin_plans(Relay *relay, OutboxStaging *staging)
 }
 
 /*
- * The entry is of no use.  If others like it are likely to follow, pass over
- * them.
- */
-static OutboxWalk
-useless(PlanScan *scan, const OutboxStagedEntry *entry)
-{
-	if (entry->xid != scan->xid || entry->queue != scan->queue)
-	{
-		scan->xid = entry->xid;
-		scan->queue = entry->queue;
-		scan->useless = 0;
-	}
-	if (++scan->useless < USELESS_ROWS)
-		return OUTBOX_WALK_ON;
-	scan->useless = 0;
-	return OUTBOX_WALK_TO_KEY;
-}
-
-/*
  * Queues that share their ticks wait for rows: the entry may be one of this queue's.
  */
 static bool
@@ -288,7 +263,7 @@ plan_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	if (!takes_part(scan, queue, entry))
 	{
 		*key = (OutboxStagedKey) {entry->xid, entry->queue + 1, 0};
-		return useless(scan, entry);
+		return outbox_tick_pass_over(&scan->tick, entry);
 	}
 	how = outbox_plan_row(queue, scan->staging, entry, key, &found);
 	if (found)
@@ -298,7 +273,7 @@ plan_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	}
 	if (scan->kind == SCAN_NEAR && queue->plan->rows.n >= NEAR_ROWS)
 		outbox_plan_has_many(queue);
-	return how == OUTBOX_WALK_TO_KEY ? useless(scan, entry) : how;
+	return how == OUTBOX_WALK_TO_KEY ? outbox_tick_pass_over(&scan->tick, entry) : how;
 }
 
 /*

@@ -33,6 +33,9 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+/* entries of no use, one after the other, before they are passed over */
+#define USELESS_ROWS	32
+
 /*
  * A 32-bit transaction id as a full one: ids above the next one to be given out
  * belong to the epoch before.
@@ -176,6 +179,21 @@ outbox_tick_scan(TickScan *scan, OutboxStaging *staging,
 		}
 	}
 	return true;
+}
+
+OutboxWalk
+outbox_tick_pass_over(TickScan *scan, const OutboxStagedEntry *entry)
+{
+	if (entry->xid != scan->useless_xid || entry->queue != scan->useless_queue)
+	{
+		scan->useless_xid = entry->xid;
+		scan->useless_queue = entry->queue;
+		scan->useless = 0;
+	}
+	if (++scan->useless < USELESS_ROWS)
+		return OUTBOX_WALK_ON;
+	scan->useless = 0;
+	return OUTBOX_WALK_TO_KEY;
 }
 
 void

@@ -41,6 +41,11 @@ typedef struct TickScan
 	int			range;			/* number of an xid; nxids: from ... below */
 	bool		within;			/* ... and it goes on at this key */
 	OutboxStagedKey key;
+
+	/* entries of no use */
+	uint64		useless_xid;	/* those of these came last ... */
+	int32		useless_queue;
+	int			useless;		/* ... and so many */
 } TickScan;
 
 /* the active snapshot as a set, and WAL's insert position behind its commits */
@@ -61,6 +66,13 @@ extern void outbox_tick_cover(TickScan *scan, const OutboxSnap *prev,
  */
 extern bool outbox_tick_scan(TickScan *scan, OutboxStaging *staging,
 							 OutboxWalkVisit visit, void *arg);
+
+/*
+ * The entry is of no use to the visit, which returns this.  If many like it came one
+ * after the other, go to the key that the visit has set.
+ */
+extern OutboxWalk outbox_tick_pass_over(TickScan *scan,
+										const OutboxStagedEntry *entry);
 
 /* free what the scan has allocated, whether it is at its end or not */
 extern void outbox_tick_end(TickScan *scan);

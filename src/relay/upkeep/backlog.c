@@ -7,25 +7,27 @@
  *
  * Design notes
  *
- * About once a second the rows that became visible since the last count are
- * added to the counts of their queues, and messages that the cursors have
- * covered since are subtracted.  If a cursor has been read and was not where
- * its last answer had left it, as after the first connect or when a message has
- * stopped its batch, all rows that the cursors don't cover are counted again.
- * Before the first connect no cursor is known, and the register "applied" says
- * from which transaction on to count.
+ * About once a second all is counted that waits.  Most of it need not be visited: a
+ * queue that delivers has a plan, and all rows of its tick are in that (plan.c).  So
+ * what waits is what the plan has left, and what is sent and not acknowledged.  Only
+ * rows that the plan's snapshot doesn't see are visited; while all queues keep up that
+ * is what was committed in the last moments.
  *
- * Counts serve status and outbox_drop_queue(), never delivery.  They are made
- * in pieces.  A count from the beginning is shown when it is complete; since
- * cursors move on meanwhile, it is about the positions that they had when it
- * began.  If one of them jumps again, another count follows.  If a table is
- * emptied meanwhile, rows may be missed or counted twice, and the count begins
- * anew; but one of some is brought to its end, so that there is a figure.
+ * Of other queues, which are paused, refused or away from Redis, the rows are visited
+ * that became visible since the last count, and messages that the cursor has covered
+ * since are subtracted.  Rows are visited from the cursor on if that can't be done: if
+ * a cursor has been read and was not where its last answer had left it; if the last
+ * count was of a plan, which may have rows of transactions that rolled back; if the
+ * queue became known after a row of an unknown one was met, since its messages may
+ * have been there before.  Before the first connect no cursor is known but what totals
+ * have of it, and the register "applied" says from which transaction on to count.
  *
- * A queue may have messages before the relay knows it, as its transaction commits
- * after the queues were read.  A count that meets them can't count them, and the
- * next ones only look at newer rows.  So all is counted again when a queue becomes
- * known after a row of an unknown one was met.
+ * Counts serve status and outbox_drop_queue(), never delivery.  They are made in
+ * pieces and shown when they are complete; cursors move on meanwhile, so they are about
+ * the positions that those had when the count began.  If a table is emptied meanwhile,
+ * rows may be missed or counted twice, and the count begins anew; but one of some is
+ * brought to its end, so that there is a figure.  While a plan of many rows is made a
+ * count waits for it: else all of them would be visited twice.
  *
  * While everything is held, all messages are counted that would be delivered from
  * here if somebody released them, as that somebody wants to know.  It may take its
@@ -38,10 +40,15 @@
 #include "relay/upkeep/backlog.h"
 
 #include "relay/base/hold.h"
+#include "relay/base/link.h"
 #include "relay/base/queues.h"
+#include "relay/base/standby.h"
 #include "relay/base/step.h"
 #include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
+#include "relay/deliver/plan.h"
+#include "relay/deliver/queue_state.h"
+#include "relay/deliver/skip_batch.h"
 #include "relay/deliver/tick.h"
 #include "store/query.h"
 #include "store/staging.h"
@@ -59,14 +66,17 @@
 /* how often a count that a TRUNCATE has disturbed begins anew */
 #define MAX_RESTARTS	3
 
+/* how long a count waits for a plan that is made */
+#define WAIT_FOR_PLAN_MS	5000
+
 /* a count that is under way */
 typedef struct BacklogScan
 {
 	bool		running;
-	bool		anew;			/* count rows not covered, not just new ones */
 	OutboxSnap *now;
 	uint64		jumps;			/* outbox_cursor_jumps() when it began */
 	TickScan	tick;
+	const OutboxSnap *from[BACKLOG_ANEW + 1];	/* covered last, for each how */
 	uint64		visited;
 	uint32		files[OUTBOX_STAGING_TABLES];	/* of staging, when it began */
 	int			restarts;		/* in a row */
@@ -76,11 +86,10 @@ typedef struct BacklogScan
 
 static BacklogScan scan;
 static bool wanted = false;
+static OutboxTime plan_awaited_until = 0;	/* 0: the count waits for none */
 static OutboxSnap *counted = NULL;	/* rows that it sees have been counted */
 static uint64 count_from = 0;	/* if that is NULL: count from this xid on */
 static uint64 jumps_counted = 0;	/* outbox_cursor_jumps() at the last count */
-static bool met_unknown = false;	/* a row whose queue isn't known */
-static bool is_incomplete = false;	/* since then a queue has become known */
 
 static OutboxTime count_held_at = OUTBOX_LONG_AGO;	/* the next time */
 
@@ -94,7 +103,7 @@ void
 outbox_backlog_init(RelayQueue *queue)
 {
 	queue->backlog = outbox_make_part(queue, sizeof(QueueBacklog));
-	is_incomplete |= met_unknown;
+	mine(queue)->inexact = outbox_unknown_queue_was_met();
 }
 
 static void
@@ -147,9 +156,20 @@ outbox_backlog_oldest(const RelayQueue *queue)
 	return oldest_of(queue, &queue->backlog->shown);
 }
 
-static void
-count_row(RelayQueue *queue, BacklogCount *count, TimestampTz enqueued_at)
+static BacklogCount
+nothing_counted(const RelayQueue *queue)
 {
+	return (BacklogCount) {
+		.covered_before = queue->cursor->covered,
+		.covered_then = queue->cursor->covered
+	};
+}
+
+static void
+count_row(RelayQueue *queue, TimestampTz enqueued_at)
+{
+	BacklogCount *count = &mine(queue)->next;
+
 	if (left(queue, count) <= 0 || oldest_of(queue, count) == 0)
 	{
 		count->oldest = enqueued_at;
@@ -172,17 +192,28 @@ left_staging(OutboxStaging *staging, const OutboxStagedEntry *entry)
 	return true;
 }
 
+/*
+ * Is the entry to be counted, if its row is visible?  If not, *key is where the next
+ * one may be.
+ */
 static bool
-is_to_be_counted(const RelayQueue *queue, const OutboxStagedEntry *entry)
+is_to_be_counted(const RelayQueue *queue, const OutboxStagedEntry *entry,
+				 OutboxStagedKey *key)
 {
-	const OutboxPosition *from = &queue->backlog->from;
+	const QueueBacklog *backlog = queue->backlog;
+	const OutboxPosition *from = &backlog->from;
 
-	if (!outbox_snap_sees(scan.now, entry->xid))
+	*key = (OutboxStagedKey) {entry->xid, entry->queue + 1, 0};
+	if (backlog->how == BACKLOG_NOT || !outbox_snap_sees(scan.now, entry->xid) ||
+		(entry->table >= OUTBOX_STAGING_TABLES && backlog->how != BACKLOG_ANEW))
 		return false;
-	if (scan.anew)
-		return from->prev == NULL ||
-			!outbox_position_covers(from, entry->xid, entry->seq);
-	return counted == NULL || !outbox_snap_sees(counted, entry->xid);
+	if (from->prev == NULL)
+		return counted != NULL || entry->xid >= count_from;
+	if (!outbox_position_covers(from, entry->xid, entry->seq))
+		return true;
+	if (!outbox_snap_sees(from->prev, entry->xid))
+		*key = (OutboxStagedKey) {entry->xid, entry->queue, from->seq + 1};
+	return false;
 }
 
 static OutboxWalk
@@ -194,41 +225,19 @@ count_visit(void *arg, const OutboxStagedEntry *entry, OutboxStagedKey *key)
 	if (++scan.visited % CHECK_ROWS == 0 && outbox_piece_is_done())
 		return OUTBOX_WALK_STOP;
 	queue = outbox_find_queue(entry->queue);
-	met_unknown |= queue == NULL;
-	if (queue == NULL || !is_to_be_counted(queue, entry))
-		return OUTBOX_WALK_ON;
+	if (queue == NULL)
+	{
+		*key = (OutboxStagedKey) {entry->xid, entry->queue + 1, 0};
+		return outbox_tick_pass_over(&scan.tick, entry);
+	}
+	if (!is_to_be_counted(queue, entry, key))
+		return outbox_tick_pass_over(&scan.tick, entry);
 	if (entry->table >= OUTBOX_STAGING_TABLES &&
 		!left_staging(scan.staging, entry))
 		return OUTBOX_WALK_ON;
 	if (outbox_staging_visible(scan.staging, entry, &at))
-		count_row(queue, scan.anew ? &mine(queue)->anew : &mine(queue)->shown,
-				  at);
+		count_row(queue, at);
 	return OUTBOX_WALK_ON;
-}
-
-static void
-begin_anew(Relay *relay)
-{
-	ListCell   *lc;
-
-	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-		QueueBacklog *backlog = mine(queue);
-		uint64		applied;
-
-		forget_position(backlog);
-		(void) outbox_cursor_known(queue, &backlog->from, &applied);
-		if (backlog->from.prev != NULL)
-		{
-			outbox_snap_ref(backlog->from.prev);
-			outbox_snap_ref(backlog->from.cur);
-		}
-		backlog->anew = (BacklogCount) {
-			.covered_before = queue->cursor->covered,
-			.covered_then = queue->cursor->covered
-		};
-	}
 }
 
 static bool
@@ -240,6 +249,134 @@ table_was_emptied(const OutboxStaging *staging)
 	return false;
 }
 
+/*
+ * Can nothing be added to the counts of any queue?
+ */
+static bool
+all_are_inexact(void)
+{
+	return counted == NULL || outbox_cursor_jumps() != jumps_counted ||
+		scan.restarts > 0;
+}
+
+/*
+ * While nothing can be sent the rows of plans are visited, so that those of
+ * transactions that rolled back are not shown for long.
+ */
+static void
+choose_how(Relay *relay)
+{
+	bool		sends = outbox_standby_has_it();
+	bool		all = all_are_inexact();
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+	{
+		RelayQueue *queue = lfirst(lc);
+		QueueBacklog *backlog = mine(queue);
+
+		if (sends && queue->state->state == QUEUE_FLOWING && !queue->skipping->on &&
+			outbox_plan_is_whole(queue))
+			backlog->how = BACKLOG_PLANNED;
+		else
+			backlog->how = all || backlog->inexact ? BACKLOG_ANEW : BACKLOG_NEWER;
+	}
+}
+
+static bool
+any_is_counted_anew(Relay *relay)
+{
+	ListCell   *lc;
+
+	foreach(lc, relay->queues)
+		if (((RelayQueue *) lfirst(lc))->backlog->how == BACKLOG_ANEW)
+			return true;
+	return false;
+}
+
+/*
+ * What the queue's plan has left, and what was sent and is not acknowledged.
+ */
+static BacklogCount
+count_planned(RelayQueue *queue, OutboxStaging *staging)
+{
+	BacklogCount count = nothing_counted(queue);
+	int			planned = outbox_count_planned(queue);
+
+	count.counted = planned + outbox_unacknowledged(queue, &count.oldest);
+	if (planned > 0 && count.oldest == 0 &&
+		!outbox_planned_time(staging, outbox_next_planned(queue), &count.oldest))
+		count.oldest = GetCurrentTimestamp();
+	return count;
+}
+
+/*
+ * Visit what this doesn't cover.
+ */
+static void
+visit_from(const OutboxPosition *from, BacklogHow how)
+{
+	if (from->prev != NULL)
+	{
+		/* most queues share one of two */
+		if (from->prev != scan.from[how])
+			outbox_tick_cover(&scan.tick, from->prev, scan.now);
+		scan.from[how] = from->prev;
+	}
+	else
+	{
+		scan.tick.from = Min(scan.tick.from, counted == NULL ? count_from : 0);
+		scan.tick.below = scan.now->xmax;
+	}
+}
+
+/*
+ * How far the queue needs no visits.
+ */
+static void
+set_from(RelayQueue *queue)
+{
+	QueueBacklog *backlog = mine(queue);
+	OutboxPosition from = {0};
+	uint64		applied;
+
+	if (backlog->how == BACKLOG_PLANNED)
+		from.prev = from.cur = outbox_plan_cur(queue);
+	else if (backlog->how == BACKLOG_ANEW)
+		(void) outbox_cursor_known(queue, &from, &applied);
+	else
+		from.prev = from.cur = counted;
+	if (from.prev != NULL)
+	{
+		outbox_snap_ref(from.prev);
+		outbox_snap_ref(from.cur);
+	}
+	forget_position(backlog);
+	backlog->from = from;
+	visit_from(&from, backlog->how);
+}
+
+static void
+begin_queue(RelayQueue *queue, OutboxStaging *staging)
+{
+	QueueBacklog *backlog = mine(queue);
+
+	set_from(queue);
+	backlog->next_inexact = false;
+	switch (backlog->how)
+	{
+		case BACKLOG_PLANNED:
+			backlog->next = count_planned(queue, staging);
+			backlog->next_inexact = outbox_count_planned(queue) > 0;
+			break;
+		case BACKLOG_ANEW:
+			backlog->next = nothing_counted(queue);
+			break;
+		default:
+			backlog->next = backlog->shown;
+	}
+}
+
 static void
 stop_count(void)
 {
@@ -249,35 +386,27 @@ stop_count(void)
 }
 
 static void
-begin_count(Relay *relay, const OutboxStaging *staging, bool anew)
+begin_count(Relay *relay, OutboxStaging *staging)
 {
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	XLogRecPtr	lsn;
+	ListCell   *lc;
 
 	scan.now = outbox_take_snapshot(&lsn);
 	MemoryContextSwitchTo(old);
 	scan.running = true;
 	for (int i = 0; i < OUTBOX_STAGING_TABLES; i++)
 		scan.files[i] = outbox_relation_file(staging->table[i]);
-	scan.anew = anew;
 	scan.jumps = outbox_cursor_jumps();
 	/* if this fails, the next count begins anew */
 	jumps_counted = PG_UINT64_MAX;
-	if (anew)
-	{
-		is_incomplete = met_unknown = false;
-		begin_anew(relay);
-	}
-	outbox_tick_begin(&scan.tick,
-					  anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES,
-					  relay->context);
-	if (counted != NULL && !anew)
-		outbox_tick_cover(&scan.tick, counted, scan.now);
-	else
-	{
-		scan.tick.from = anew ? 0 : count_from;
-		scan.tick.below = scan.now->xmax;
-	}
+	outbox_tick_begin(&scan.tick, staging->ntables, relay->context);
+	memset(scan.from, 0, sizeof(scan.from));
+	foreach(lc, relay->queues)
+		begin_queue(lfirst(lc), staging);
+	/* rows of queues that are not known have to be met, by this scan or by plans */
+	if (relay->queues == NIL)
+		visit_from(&(OutboxPosition) {.prev = counted, .cur = counted}, BACKLOG_NEWER);
 }
 
 static void
@@ -288,14 +417,7 @@ forget_counts(Relay *relay)
 	if (scan.running)
 		stop_count();
 	foreach(lc, relay->queues)
-	{
-		RelayQueue *queue = lfirst(lc);
-
-		mine(queue)->shown = (BacklogCount) {
-			.covered_before = queue->cursor->covered,
-			.covered_then = queue->cursor->covered
-		};
-	}
+		mine(lfirst(lc))->shown = nothing_counted(lfirst(lc));
 }
 
 /*
@@ -349,13 +471,15 @@ end_count(Relay *relay)
 	outbox_snap_unref(counted);
 	counted = scan.now;
 	jumps_counted = scan.jumps;
-	if (!scan.anew)
-		return;
 	foreach(lc, relay->queues)
 	{
 		QueueBacklog *backlog = mine(lfirst(lc));
 
-		backlog->shown = backlog->anew;
+		if (backlog->how == BACKLOG_NOT)
+			continue;
+		backlog->shown = backlog->next;
+		backlog->inexact = backlog->next_inexact;
+		backlog->how = BACKLOG_NOT;
 		forget_position(backlog);
 	}
 }
@@ -369,11 +493,35 @@ outbox_want_backlog(void)
 bool
 outbox_is_counting_backlog(void)
 {
-	return scan.running;
+	return scan.running || plan_awaited_until != 0;
+}
+
+/*
+ * A plan of many rows will be known soon, and then it needs no visits.
+ */
+static bool
+waits_for_plan(void)
+{
+	OutboxTime	now = outbox_now();
+	bool		is_made = false;
+
+	for (int i = 0; i < outbox_count_awake() && !is_made; i++)
+	{
+		RelayQueue *queue = outbox_awake_queue(i);
+
+		is_made = queue->state->state == QUEUE_FLOWING &&
+			queue->plan->scan == SCAN_FAR;
+	}
+	if (is_made && plan_awaited_until == 0)
+		plan_awaited_until = outbox_in_ms(now, WAIT_FOR_PLAN_MS);
+	if (is_made && now < plan_awaited_until)
+		return true;
+	plan_awaited_until = 0;
+	return false;
 }
 
 static bool
-go_on_counting(Relay *relay, OutboxStaging *staging, bool anew)
+go_on_counting(Relay *relay, OutboxStaging *staging)
 {
 	uint64		before = scan.visited;
 	bool		done;
@@ -388,7 +536,7 @@ go_on_counting(Relay *relay, OutboxStaging *staging, bool anew)
 		return false;
 	}
 	if (!scan.running)
-		begin_count(relay, staging, anew);
+		begin_count(relay, staging);
 	wanted = false;
 	scan.staging = staging;
 	done = outbox_tick_scan(&scan.tick, staging, count_visit, NULL);
@@ -405,22 +553,25 @@ bool
 outbox_count_backlog(Relay *relay, bool *done)
 {
 	OutboxStaging staging;
-	bool		anew = scan.running ? scan.anew :
-	outbox_cursor_jumps() != jumps_counted || is_incomplete || scan.restarts > 0 ||
-	(outbox_is_only_off() && counted == NULL);
+	int			ntables;
 	bool		ok;
 
 	*done = false;
 	if (outbox_is_held() && !outbox_is_only_off())
 		return *done = count_held(relay);
-	if ((!wanted && !scan.running) || !outbox_begin_locked_step(NULL, 0))
+	if (!scan.running && (!wanted || waits_for_plan()))
+		return false;
+	if (!outbox_begin_locked_step(NULL, 0))
 		return false;
 	outbox_turn_does(OUTBOX_STEP_BACKLOG);
-	ok = outbox_staging_open(&staging, GetActiveSnapshot(),
-							 anew ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES);
+	if (!scan.running)
+		choose_how(relay);
+	ntables = scan.running ? scan.tick.ntables :
+		any_is_counted_anew(relay) ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES;
+	ok = outbox_staging_open(&staging, GetActiveSnapshot(), ntables);
 	if (ok)
 	{
-		*done = go_on_counting(relay, &staging, anew);
+		*done = go_on_counting(relay, &staging);
 		outbox_staging_close(&staging);
 	}
 	outbox_end_step();

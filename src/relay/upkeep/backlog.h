@@ -30,11 +30,25 @@ typedef struct BacklogCount
 	uint64		covered_then;	/* QueueCursor.covered when oldest was set */
 } BacklogCount;
 
+/* what a count does for a queue */
+typedef enum BacklogHow
+{
+	BACKLOG_NOT,				/* nothing, as the queue became known later */
+	BACKLOG_NEWER,				/* add what the last count couldn't see */
+	BACKLOG_PLANNED,			/* take the rows of its plan, add what that can't see */
+	BACKLOG_ANEW				/* visit all that its cursor doesn't cover */
+} BacklogHow;
+
 typedef struct QueueBacklog
 {
 	BacklogCount shown;
-	BacklogCount anew;			/* while all is counted anew */
-	OutboxPosition from;		/* ... what this doesn't cover */
+	bool		inexact;		/* shown can't be added to */
+
+	/* of the count that is under way */
+	BacklogHow	how;
+	BacklogCount next;
+	OutboxPosition from;		/* what this covers isn't visited; prev NULL: none */
+	bool		next_inexact;
 } QueueBacklog;
 
 extern void outbox_backlog_init(RelayQueue *queue);
@@ -46,7 +60,7 @@ extern void outbox_count_backlog_from(uint64 xid);
 /* begin to count what became visible, unless that is under way */
 extern void outbox_want_backlog(void);
 
-/* is it under way? */
+/* is it under way, or waits for a plan that is made? */
 extern bool outbox_is_counting_backlog(void);
 
 /* go on with it; false if somebody holds a lock; *done: all has been counted */
