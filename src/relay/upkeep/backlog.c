@@ -290,7 +290,7 @@ any_is_counted_anew(Relay *relay)
 
 	foreach(lc, relay->queues)
 		if (((RelayQueue *) lfirst(lc))->backlog->how == BACKLOG_ANEW)
-			return true;
+		return true;
 	return false;
 }
 
@@ -404,7 +404,11 @@ begin_count(Relay *relay, OutboxStaging *staging)
 	memset(scan.from, 0, sizeof(scan.from));
 	foreach(lc, relay->queues)
 		begin_queue(lfirst(lc), staging);
-	/* rows of queues that are not known have to be met, by this scan or by plans */
+
+	/*
+	 * rows of queues that are not known have to be met, by this scan or by
+	 * plans
+	 */
 	if (relay->queues == NIL)
 		visit_from(&(OutboxPosition) {.prev = counted, .cur = counted}, BACKLOG_NEWER);
 }

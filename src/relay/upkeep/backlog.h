@@ -35,7 +35,8 @@ typedef enum BacklogHow
 {
 	BACKLOG_NOT,				/* nothing, as the queue became known later */
 	BACKLOG_NEWER,				/* add what the last count couldn't see */
-	BACKLOG_PLANNED,			/* take the rows of its plan, add what that can't see */
+	BACKLOG_PLANNED,			/* take the rows of its plan, add what that
+								 * can't see */
 	BACKLOG_ANEW				/* visit all that its cursor doesn't cover */
 } BacklogHow;
 
@@ -47,7 +48,8 @@ typedef struct QueueBacklog
 	/* of the count that is under way */
 	BacklogHow	how;
 	BacklogCount next;
-	OutboxPosition from;		/* what this covers isn't visited; prev NULL: none */
+	OutboxPosition from;		/* what this covers isn't visited; prev NULL:
+								 * none */
 	bool		next_inexact;
 } QueueBacklog;
 
