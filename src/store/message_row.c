@@ -55,8 +55,8 @@ take_fixed(const FixedColumns *fixed, OutboxMessage *msg)
 static struct varlena *
 detoasted(struct varlena *value)
 {
-	return value == NULL || !VARATT_IS_EXTENDED(value) || VARATT_IS_SHORT(value) ?
-		value : pg_detoast_datum_packed(value);
+	return value != NULL && (VARATT_IS_COMPRESSED(value) || VARATT_IS_EXTERNAL(value)) ?
+		pg_detoast_datum_packed(value) : value;
 }
 
 /*

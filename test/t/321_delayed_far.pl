@@ -31,4 +31,26 @@ cmp_ok($read->() - $before, '<', $n, 'and not all of them');
 $node->safe_psql($db, q{SELECT outbox_enqueue('far', 'at once'), outbox_enqueue('far', 'soon', delay => '1 s')});
 eventually { $redis->count('far') == 2 } 'others are delivered';
 
+# When all are counted, and nothing changes, they are not counted again.  The look for what is
+# due next reads one of them each second.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$db = 'other';
+install($node, $db, 'far');
+my $m = 4100;
+my $id = $node->safe_psql($db, "SELECT outbox_enqueue('far', 'x', delay => '30 days'::interval + i * '1 s'::interval)"
+	  . " FROM generate_series(1, $m) AS i OFFSET $m - 1");
+my $delayed = sub { ask($node, $db, q{SELECT sum(delayed) FROM outbox.queue_status}) };
+eventually { $delayed->() == $m } 'all are counted';
+my $rests = sub {
+	my $had = $read->();
+	eventually { $read->() >= $had + 10 } 'time passes';
+	return $read->() - $had < 1000;
+};
+eventually { $rests->() } 'and not again and again';
+is($node->safe_psql($db, "SELECT outbox_cancel('$id')"), 't', 'one is taken back');
+eventually { $delayed->() == $m - 1 } 'which is counted';
+$node->safe_psql($db, q{SELECT outbox_create_queue('further'); SELECT outbox_enqueue('further', '1', delay => '30 days')});
+eventually { $delayed->() == $m } 'so is one of a queue that is new';
+eventually { $rests->() } 'and then they rest again';
+
 done_testing();

@@ -14,13 +14,18 @@
  * Delayed messages and dead letters are counted in passes over an index, a
  * bounded number of rows at a time.  If there are few, the counts are a second
  * old; if there are a million, some minutes: then a pass takes a small part of the
- * relay's time.  Reading the view costs nothing.
+ * relay's time.  Reading the view costs nothing.  A pass over many rows is not begun
+ * again while neither the list of queues nor the table has changed, as far as the
+ * server's statistics have heard: so messages for a day far in the future cost nothing.
+ * Sessions tell the statistics after they have committed, so what a pass has not seen
+ * makes another number than the one that it began with.
  *
  *-------------------------------------------------------------------------
  */
 #include "relay/upkeep/totals.h"
 
 #include "access/table.h"
+#include "pgstat.h"
 #include "queue/partition.h"
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
@@ -56,6 +61,17 @@ static int64 delayed_seq = 0;
 static int32 dead_queue = 0;
 static TimestampTz dead_at = DT_NOBEGIN;
 static int64 dead_seq = 0;
+
+/* what a pass knows of its table */
+typedef struct CountPass
+{
+	OutboxRelation table;
+	bool		is_long;		/* it took more than one step */
+	uint64		changes;		/* changes_of() it when it began */
+} CountPass;
+
+static CountPass delayed_pass = {OUTBOX_REL_DEFERRED};
+static CountPass dead_pass = {OUTBOX_REL_DEAD_LETTER};
 
 /* a parameter of write_totals() */
 #define PARAM_POS 6
@@ -315,6 +331,35 @@ totals_of_row(uint64 row)
 }
 
 /*
+ * Another number whenever the table's rows or the list of queues have changed.
+ */
+static uint64
+changes_of(OutboxRelation table)
+{
+	Datum		relid = ObjectIdGetDatum(outbox_relid(table));
+
+	return outbox_queue_list_number() +
+		DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_inserted, relid)) +
+		DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_updated, relid)) +
+		DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_deleted, relid));
+}
+
+/*
+ * Would a pass that begins now count what the last one has counted?
+ */
+static bool
+is_needless(CountPass *pass)
+{
+	uint64		changes = changes_of(pass->table);
+
+	if (pass->is_long && pgstat_track_counts && changes == pass->changes)
+		return true;
+	pass->is_long = false;
+	pass->changes = changes;
+	return false;
+}
+
+/*
  * Count the next rows of the pass over delayed messages.  True if there are more.
  */
 static bool
@@ -324,13 +369,16 @@ count_delayed(Relay *relay)
 		{"due", TIMESTAMPTZOID, TimestampTzGetDatum(delayed_due)},
 		{"seq", INT8OID, Int64GetDatum(delayed_seq)}
 	};
-	uint64		n = outbox_query_in_order("SELECT queue, due_at, seq FROM outbox.deferred"
-										  " WHERE reason = 'delayed'"
-										  " AND (due_at, seq) > ($due, $seq)"
-										  " ORDER BY due_at, seq LIMIT " COUNT_ROWS_TEXT,
-										  params, lengthof(params));
+	uint64		n;
 	ListCell   *lc;
 
+	if (delayed_due == DT_NOBEGIN && is_needless(&delayed_pass))
+		return false;
+	n = outbox_query_in_order("SELECT queue, due_at, seq FROM outbox.deferred"
+							  " WHERE reason = 'delayed'"
+							  " AND (due_at, seq) > ($due, $seq)"
+							  " ORDER BY due_at, seq LIMIT " COUNT_ROWS_TEXT,
+							  params, lengthof(params));
 	for (uint64 i = 0; i < n; i++)
 	{
 		QueueTotals *totals = totals_of_row(i);
@@ -340,6 +388,7 @@ count_delayed(Relay *relay)
 	}
 	if (n == COUNT_ROWS)
 	{
+		delayed_pass.is_long = true;
 		delayed_due = outbox_result_int64(n - 1, 2);
 		delayed_seq = outbox_result_int64(n - 1, 3);
 		return true;
@@ -367,13 +416,16 @@ count_dead(Relay *relay)
 		{"dead_at", TIMESTAMPTZOID, TimestampTzGetDatum(dead_at)},
 		{"seq", INT8OID, Int64GetDatum(dead_seq)}
 	};
-	uint64		n = outbox_query_in_order("SELECT queue, dead_at, seq FROM outbox.dead_letter"
-										  " WHERE gone_at IS NULL"
-										  " AND (queue, dead_at, seq) > ($queue, $dead_at, $seq)"
-										  " ORDER BY queue, dead_at, seq LIMIT " COUNT_ROWS_TEXT,
-										  params, lengthof(params));
+	uint64		n;
 	ListCell   *lc;
 
+	if (dead_at == DT_NOBEGIN && is_needless(&dead_pass))
+		return false;
+	n = outbox_query_in_order("SELECT queue, dead_at, seq FROM outbox.dead_letter"
+							  " WHERE gone_at IS NULL"
+							  " AND (queue, dead_at, seq) > ($queue, $dead_at, $seq)"
+							  " ORDER BY queue, dead_at, seq LIMIT " COUNT_ROWS_TEXT,
+							  params, lengthof(params));
 	for (uint64 i = 0; i < n; i++)
 	{
 		QueueTotals *totals = totals_of_row(i);
@@ -383,6 +435,7 @@ count_dead(Relay *relay)
 	}
 	if (n == COUNT_ROWS)
 	{
+		dead_pass.is_long = true;
 		dead_queue = (int32) outbox_result_int64(n - 1, 1);
 		dead_at = outbox_result_int64(n - 1, 2);
 		dead_seq = outbox_result_int64(n - 1, 3);
