@@ -36,7 +36,7 @@ eventually { $redis->count('far') == 2 } 'others are delivered';
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $db = 'other';
 install($node, $db, 'far');
-my $m = 4100;
+my $m = 5900;
 my $id = $node->safe_psql($db, "SELECT outbox_enqueue('far', 'x', delay => '30 days'::interval + i * '1 s'::interval)"
 	  . " FROM generate_series(1, $m) AS i OFFSET $m - 1");
 my $delayed = sub { ask($node, $db, q{SELECT sum(delayed) FROM outbox.queue_status}) };
