@@ -51,6 +51,7 @@ struct OutboxCaptureState
 {
 	char	   *queue;
 	Oid			owner;			/* of the table, who has the right to enqueue */
+	bool		has_right;		/* the owner was seen to have it */
 	OutboxCapture *capture;
 	bool	   *changed;		/* by column, for the current row */
 	bool		needs_settings; /* of our own, to write a row */
@@ -248,7 +249,9 @@ outbox_enqueue_change(OutboxCaptureState *state, OutboxOperation operation,
 	msg.type = state->type[operation];
 	write_message(state, &change, &msg);
 	queue = outbox_queue_use(state->queue);
-	outbox_need_right(queue, state->owner);
+	if (!state->has_right)
+		outbox_need_right(queue, state->owner);
+	state->has_right = true;
 	msg.kind = queue->payload_type;
 	outbox_enqueue_message(queue, &msg, 0);
 }

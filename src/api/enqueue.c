@@ -162,14 +162,14 @@ outbox_message_room(const OutboxQueue *queue, const OutboxMessage *msg)
  * Complete and check a message before it is staged or deferred.
  */
 static void
-prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
+prepare(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due, TimestampTz now)
 {
 	msg->queue = queue->id;
 	msg->options = outbox_message_options(queue, msg, msg->options, due);
 	if (msg->payload == NULL)
 		msg->payload = cstring_to_text("");
 	check_size(msg);
-	outbox_identify_message(queue, msg);
+	outbox_identify_message(queue, msg, now);
 }
 
 static void
@@ -187,8 +187,10 @@ choose_partition(const OutboxQueue *queue, OutboxMessage *msg)
 static void
 identify(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz due)
 {
-	prepare(queue, msg, due);
-	outbox_staging_identify(msg);
+	TimestampTz now = GetCurrentTimestamp();
+
+	prepare(queue, msg, due, now);
+	outbox_staging_identify(msg, now);
 	choose_partition(queue, msg);
 }
 

@@ -44,11 +44,11 @@ take_random(unsigned char *dst)
 }
 
 static void
-make_uuid_v7(pg_uuid_t *uuid)
+make_uuid_v7(pg_uuid_t *uuid, TimestampTz now)
 {
-	uint64		now = outbox_unix_us(GetCurrentTimestamp());
-	uint64		ms = now / 1000;
-	uint32		fraction = (now % 1000) * 4096 / 1000;
+	uint64		us = outbox_unix_us(now);
+	uint64		ms = us / 1000;
+	uint32		fraction = (us % 1000) * 4096 / 1000;
 
 	take_random(&uuid->data[8]);
 	for (int i = 0; i < 6; i++)
@@ -94,7 +94,7 @@ make_uuid_v5(const OutboxQueue *queue, OutboxBytes message_id, pg_uuid_t *uuid)
  * Give the message an id, unless the caller has.
  */
 void
-outbox_identify_message(const OutboxQueue *queue, OutboxMessage *msg)
+outbox_identify_message(const OutboxQueue *queue, OutboxMessage *msg, TimestampTz now)
 {
 	static const pg_uuid_t nil = {{0}};
 	bool		given = memcmp(&msg->id, &nil, sizeof(nil)) != 0;
@@ -109,5 +109,5 @@ outbox_identify_message(const OutboxQueue *queue, OutboxMessage *msg)
 	if (message_id.len > 0)
 		make_uuid_v5(queue, message_id, &msg->id);
 	else if (!given)
-		make_uuid_v7(&msg->id);
+		make_uuid_v7(&msg->id, now);
 }

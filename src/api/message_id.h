@@ -20,9 +20,10 @@
 #include "outbox.h"
 
 /*
- * Set the id: the caller's, one made from the option "message_id", or a new one.
- * The caller has filled in options, and id or the nil UUID.
+ * Set the id: the caller's, one made from the option "message_id", or a new one
+ * of now.  The caller has filled in options, and id or the nil UUID.
  */
-extern void outbox_identify_message(const OutboxQueue *queue, OutboxMessage *msg);
+extern void outbox_identify_message(const OutboxQueue *queue, OutboxMessage *msg,
+									TimestampTz now);
 
 #endif							/* OUTBOX_MESSAGE_ID_H */

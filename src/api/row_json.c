@@ -178,6 +178,7 @@ outbox_json_column(OutboxJsonColumn *col, Form_pg_attribute att)
 	escape_json(&label, col->name);
 	appendStringInfoChar(&label, ':');
 	col->label = label.data;
+	col->label_len = label.len;
 
 	getTypeOutputInfo(att->atttypid, &output, &is_varlena);
 	fmgr_info(output, &col->output);
@@ -340,7 +341,7 @@ outbox_json_value(StringInfo buf, OutboxJsonColumn *col, Datum value,
 void
 outbox_json_member(StringInfo buf, OutboxJsonColumn *col, Datum value, bool isnull)
 {
-	appendStringInfoString(buf, col->label);
+	appendBinaryStringInfo(buf, col->label, col->label_len);
 	if (!col->as_text || isnull)
 		outbox_json_value(buf, col, value, isnull);
 	else if (col->style == OUTBOX_JSON_ANY)

@@ -48,6 +48,7 @@ typedef struct OutboxJsonColumn
 	AttrNumber	attnum;
 	char	   *name;
 	char	   *label;			/* "name": as JSON has it */
+	int			label_len;
 	Oid			type;			/* the domain's base type */
 	int16		typlen;
 	bool		typbyval;

@@ -27,14 +27,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "kept_lock.h"
 #include "mb/pg_wchar.h"
 #include "queue/view.h"
 #include "storage/lmgr.h"
-#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -392,26 +391,20 @@ const OutboxQueue *
 outbox_queue_use(const char *name)
 {
 	/* the lock taken last: often the next message is for the same queue */
-	static LocalTransactionId locked_lxid = InvalidLocalTransactionId;
-	static SubTransactionId locked_subxid = InvalidSubTransactionId;
-	static int32 locked_queue = 0;
+	static OutboxKeptLock locked;
 
 	for (;;)
 	{
 		const OutboxQueue *queue = outbox_queue_find_or_error(name);
 		uint64		epoch = outbox_catalog_epoch();
 
-		/* the end of a subtransaction may release its lock */
-		if (locked_queue == queue->id && locked_lxid == outbox_my_lxid() &&
-			locked_subxid == GetCurrentSubTransactionId())
+		if (outbox_is_kept(&locked, queue->id))
 			return queue;
 
 		lock_queue(queue);
 		if (epoch == outbox_catalog_epoch())
 		{
-			locked_queue = queue->id;
-			locked_lxid = outbox_my_lxid();
-			locked_subxid = GetCurrentSubTransactionId();
+			locked = outbox_kept_lock(queue->id);
 			return queue;
 		}
 		/* the queue may have been dropped before we had the lock: look again */

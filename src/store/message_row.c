@@ -13,6 +13,9 @@
  * to take a row apart for any columns.  Rows that another table access method keeps,
  * or that have fewer columns than the table, as before a column was added, go that way.
  *
+ * A row is made in the same way: as heap_form_tuple() makes it, which asks of each
+ * column how it is stored.
+ *
  *-------------------------------------------------------------------------
  */
 #include "store/message_row.h"
@@ -138,4 +141,115 @@ outbox_read_message(TupleTableSlot *slot, uint64 seq, OutboxMessage *msg)
 	}
 	take_varying(varying, msg);
 	return true;
+}
+
+/*
+ * A header that can be short is made short.
+ */
+static Size
+size_in_row(const struct varlena *value)
+{
+	return VARATT_CAN_MAKE_SHORT(value) ? VARATT_CONVERTED_SHORT_SIZE(value) :
+		VARSIZE_ANY(value);
+}
+
+static bool
+is_aligned_in_row(const struct varlena *value)
+{
+	return VARATT_IS_4B(value) && !VARATT_CAN_MAKE_SHORT(value);
+}
+
+/*
+ * Returns the size of columns with those before them.
+ */
+static Size
+size_with(Size size, const struct varlena *value)
+{
+	if (value == NULL)
+		return size;
+	return (is_aligned_in_row(value) ? INTALIGN(size) : size) + size_in_row(value);
+}
+
+/*
+ * Put a value behind those that are there; returns where it ends.
+ */
+static char *
+put_value(char *at, const struct varlena *value)
+{
+	Size		size = size_in_row(value);
+
+	if (is_aligned_in_row(value))
+		for (char *to = (char *) INTALIGN(at); at < to; at++)
+			*at = 0;
+	if (VARATT_CAN_MAKE_SHORT(value))
+	{
+		SET_VARSIZE_SHORT(at, size);
+		memcpy(at + VARHDRSZ_SHORT, VARDATA(value), size - VARHDRSZ_SHORT);
+	}
+	else
+		memcpy(at, value, size);
+	return at + size;
+}
+
+/*
+ * Returns a tuple with the fixed columns, and room for so many bytes of columns.
+ */
+static HeapTuple
+new_tuple(const FixedColumns *fixed, Size size, bool has_nulls)
+{
+	int			hoff = MAXALIGN(SizeofHeapTupleHeader + (has_nulls ? BITMAPLEN(Natts_staging) : 0));
+	HeapTuple	tuple = palloc(HEAPTUPLESIZE + hoff + size);
+
+	tuple->t_len = hoff + size;
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_tableOid = InvalidOid;
+	tuple->t_data = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
+	memset(tuple->t_data, 0, hoff);
+	ItemPointerSetInvalid(&tuple->t_data->t_ctid);
+	HeapTupleHeaderSetNatts(tuple->t_data, Natts_staging);
+	tuple->t_data->t_hoff = hoff;
+	tuple->t_data->t_infomask = has_nulls ? HEAP_HASNULL : 0;
+	memcpy((char *) tuple->t_data + hoff, fixed, FIXED_SIZE);
+	return tuple;
+}
+
+HeapTuple
+outbox_message_tuple(const OutboxMessage *msg)
+{
+	const struct varlena *const values[VARYING_COLUMNS] = {
+		msg->type, msg->key, msg->headers, msg->payload, msg->history, msg->options
+	};
+	FixedColumns fixed = {
+		msg->xid, msg->seq, msg->enqueued_at, msg->id, msg->lsn, msg->queue,
+		msg->attempts, msg->kind
+	};
+	bool		has_nulls = false;
+	Size		size = FIXED_SIZE;
+	HeapTuple	tuple;
+	HeapTupleHeader row;
+	char	   *at;
+
+	for (int i = 0; i < VARYING_COLUMNS; i++)
+	{
+		size = size_with(size, values[i]);
+		has_nulls |= values[i] == NULL;
+	}
+	tuple = new_tuple(&fixed, size, has_nulls);
+	row = tuple->t_data;
+	if (has_nulls)
+		memset(row->t_bits, 0xff, Anum_staging_kind / BITS_PER_BYTE);
+	at = (char *) row + row->t_hoff + FIXED_SIZE;
+	for (int i = 0; i < VARYING_COLUMNS; i++)
+	{
+		int			column = Anum_staging_kind + i;
+
+		if (values[i] == NULL)
+			continue;
+		if (has_nulls)
+			row->t_bits[column / BITS_PER_BYTE] |= 1 << column % BITS_PER_BYTE;
+		row->t_infomask |= HEAP_HASVARWIDTH |
+			(VARATT_IS_EXTERNAL(values[i]) ? HEAP_HASEXTERNAL : 0);
+		at = put_value(at, values[i]);
+	}
+	return tuple;
 }

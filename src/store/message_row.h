@@ -5,8 +5,8 @@
  *
  * Copyright (c) 2026, the outbox developers
  *
- * Purpose: number the columns of tables of messages; read those of a row that was
- *	  fetched.
+ * Purpose: number the columns of tables of messages; make a row of staging, and read
+ *	  those of a row that was fetched.
  * Process: backend and relay.
  * Transaction: the caller's.
  * Memory: the message points into the slot, or into the current context if a
@@ -21,6 +21,7 @@
 
 #include "outbox.h"
 
+#include "access/htup.h"
 #include "executor/tuptable.h"
 
 /* columns of a staging table; outbox.deferred begins with the same ones */
@@ -62,5 +63,8 @@ enum
  * if its number is another one.
  */
 extern bool outbox_read_message(TupleTableSlot *slot, uint64 seq, OutboxMessage *msg);
+
+/* make a row of staging */
+extern HeapTuple outbox_message_tuple(const OutboxMessage *msg);
 
 #endif							/* OUTBOX_MESSAGE_ROW_H */

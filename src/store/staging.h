@@ -85,8 +85,8 @@ extern const Oid outbox_staging_types[Natts_staging];
 extern void outbox_staging_values(const OutboxMessage *msg, Datum *values,
 								  bool *nulls);
 
-/* fill in the message's xid, seq, lsn and enqueued_at, which are new */
-extern void outbox_staging_identify(OutboxMessage *msg);
+/* fill in the message's xid, seq and lsn, which are new, and enqueued_at */
+extern void outbox_staging_identify(OutboxMessage *msg, TimestampTz now);
 
 /* as many messages are inserted at a time, at most */
 #define OUTBOX_STAGING_CHUNK 100

@@ -35,10 +35,12 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
+#include "kept_lock.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "shape.h"
 #include "shmem.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
@@ -160,6 +162,18 @@ insert_with_indexes(Relation rel, HeapTuple *tuples, int n)
 }
 
 /*
+ * The lock is kept to the transaction's end.
+ */
+static void
+lock_to_insert(OutboxKeptLock * locked, Oid relid)
+{
+	if (outbox_is_kept(locked, relid))
+		return;
+	LockRelationOid(relid, RowExclusiveLock);
+	*locked = outbox_kept_lock(relid);
+}
+
+/*
  * What the executor would read from the catalog for each row is known here.
  */
 static IndexInfo *
@@ -185,10 +199,13 @@ static void
 insert_entries(Relation rel, Oid indexid, const OutboxMessage *msgs,
 			   ItemPointerData *tids, int n)
 {
-	Relation	index = index_open(indexid, RowExclusiveLock);
+	static OutboxKeptLock locked;
+	Relation	index;
 	Datum		values[3];
 	bool		nulls[3] = {0};
 
+	lock_to_insert(&locked, indexid);
+	index = index_open(indexid, NoLock);
 	for (int i = 0; i < n; i++)
 	{
 		values[0] = UInt64GetDatum(msgs[i].xid);
@@ -201,22 +218,33 @@ insert_entries(Relation rel, Oid indexid, const OutboxMessage *msgs,
 }
 
 /*
+ * Returns the table's index, or InvalidOid if it has another one, too.
+ */
+static Oid
+only_index(Relation rel)
+{
+	if (!rel->rd_indexvalid)
+		list_free(RelationGetIndexList(rel));	/* it is kept */
+	return list_length(rel->rd_indexlist) == 1 ? linitial_oid(rel->rd_indexlist) :
+		InvalidOid;
+}
+
+/*
  * Insert rows and their index entries, and free the tuples.
  */
 static void
 insert_rows(Relation rel, HeapTuple *tuples, const OutboxMessage *msgs, int n)
 {
-	List	   *indexes = RelationGetIndexList(rel);
+	Oid			index = only_index(rel);
 	ItemPointerData tids[OUTBOX_STAGING_CHUNK];
 
-	if (list_length(indexes) != 1)
+	if (!OidIsValid(index))
 		insert_with_indexes(rel, tuples, n);
 	else
 	{
 		insert_tuples(rel, tuples, tids, n);
-		insert_entries(rel, linitial_oid(indexes), msgs, tids, n);
+		insert_entries(rel, index, msgs, tids, n);
 	}
-	list_free(indexes);
 }
 
 /*
@@ -246,43 +274,40 @@ check_seq(void)
 }
 
 void
-outbox_staging_identify(OutboxMessage *msg)
+outbox_staging_identify(OutboxMessage *msg, TimestampTz now)
 {
 	if (!outbox_shape_is_checked(OUTBOX_REL_SEQ))
 		check_seq();
 	msg->xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	msg->seq = nextval_internal(outbox_relid(OUTBOX_REL_SEQ), false);
 	msg->lsn = lsn_of_transaction(msg->xid);
-	msg->enqueued_at = GetCurrentTimestamp();
+	msg->enqueued_at = now;
 }
 
 void
 outbox_staging_insert(OutboxMessage *msgs, int n)
 {
 	for (int i = 0; i < n; i++)
-		outbox_staging_identify(&msgs[i]);
+		outbox_staging_identify(&msgs[i], GetCurrentTimestamp());
 	outbox_staging_add(msgs, n);
 }
 
 void
 outbox_staging_add(const OutboxMessage *msgs, int n)
 {
+	static OutboxKeptLock locked;
 	OutboxRelation which = tables[outbox_staging_current()];
 	Relation	rel;
 	HeapTuple	tuples[OUTBOX_STAGING_CHUNK];
-	Datum		values[Natts_staging];
-	bool		nulls[Natts_staging];
 
 	Assert(n <= OUTBOX_STAGING_CHUNK);
 	if (n == 0)
 		return;
-	rel = table_open(outbox_relid(which), RowExclusiveLock);
+	lock_to_insert(&locked, outbox_relid(which));
+	rel = table_open(outbox_relid(which), NoLock);
 	outbox_need_shape(rel, which);
 	for (int i = 0; i < n; i++)
-	{
-		outbox_staging_values(&msgs[i], values, nulls);
-		tuples[i] = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-	}
+		tuples[i] = outbox_message_tuple(&msgs[i]);
 	insert_rows(rel, tuples, msgs, n);
 	table_close(rel, NoLock);
 }

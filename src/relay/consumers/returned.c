@@ -237,7 +237,7 @@ take_returned(RelayQueue *queue, const OutboxReply *fields,
 	}
 	msg->attempts = Min(Max(entry.attempt, known.attempts + 1), PG_INT16_MAX);
 	msg->history = known.history;
-	outbox_staging_identify(msg);
+	outbox_staging_identify(msg, GetCurrentTimestamp());
 	if (entry.fault != NULL)
 		entry.error = psprintf("entry %s is malformed: %s", where, entry.fault);
 	due = outbox_message_returned(queue, msg, entry.error,
