@@ -54,6 +54,7 @@ OBJS = \
 	src/store/position.o \
 	src/store/query.o \
 	src/store/run.o \
+	src/store/skipped_rows.o \
 	src/store/staged_row.o \
 	src/store/staging.o \
 	src/store/staging_insert.o \

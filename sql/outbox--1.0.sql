@@ -234,7 +234,7 @@ CREATE INDEX deferred_xid_seq ON outbox.deferred (xid, queue, seq)
     WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
 CREATE UNIQUE INDEX deferred_queue_seq ON outbox.deferred (queue, seq)
     WHERE reason IN ('retry', 'behind', 'evacuated', 'applied');
-CREATE INDEX deferred_retry ON outbox.deferred (queue, due_at)
+CREATE INDEX deferred_retry ON outbox.deferred (queue, due_at, seq)
     WHERE reason = 'retry';
 CREATE INDEX deferred_key ON outbox.deferred (queue, hashtextextended(key COLLATE "C", 0), seq)
     WHERE reason IN ('retry', 'behind');

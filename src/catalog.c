@@ -35,6 +35,7 @@ static const char *const relation_names[OUTBOX_NRELATIONS] = {
 	[OUTBOX_REL_QUEUE_INDEX] = "queue_name_key",
 	[OUTBOX_REL_DEFERRED] = "deferred",
 	[OUTBOX_REL_DEFERRED_INDEX] = "deferred_xid_seq",
+	[OUTBOX_REL_DEFERRED_NUMBERS] = "deferred_queue_seq",
 	[OUTBOX_REL_DEAD_LETTER] = "dead_letter",
 	[OUTBOX_REL_DEAD_LETTER_INDEX] = "dead_letter_xid_seq",
 	[OUTBOX_REL_RESEND_REQUEST] = "resend_request",

@@ -43,8 +43,8 @@
 
 bool		outbox_deferring = false;
 
-static const char *
-reason_text(char reason)
+const char *
+outbox_reason_text(char reason)
 {
 	switch (reason)
 	{
@@ -110,7 +110,7 @@ insert_row(const OutboxMessage *msg, char reason, TimestampTz due_at)
 	char		nulls[Natts_deferred];
 
 	outbox_row_values(msg, values, nulls, Natts_deferred);
-	values[Anum_deferred_reason - 1] = CStringGetTextDatum(reason_text(reason));
+	values[Anum_deferred_reason - 1] = CStringGetTextDatum(outbox_reason_text(reason));
 	values[Anum_deferred_due_at - 1] = TimestampTzGetDatum(due_at);
 	if (due_at == 0)
 		nulls[Anum_deferred_due_at - 1] = 'n';
@@ -239,9 +239,7 @@ stage_chunk(const SPITupleTable *chunk, int n, const char *settle)
 		tids[i] = SPI_getbinval(chunk->vals[i], chunk->tupdesc,
 								Natts_staging + 1, &isnull);
 	}
-	values[0] = PointerGetDatum(construct_array(tids, n, TIDOID,
-												sizeof(ItemPointerData), false,
-												TYPALIGN_SHORT));
+	values[0] = outbox_tid_array(tids, n);
 	SPI_execute_with_args(settle, 1, types, values, NULL, false, 0);
 	if (SPI_processed != n)
 		elog(ERROR, "%d rows were locked, but " UINT64_FORMAT " found again",

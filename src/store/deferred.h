@@ -32,6 +32,9 @@
 extern void outbox_defer(const OutboxMessage *msg, char reason,
 						 TimestampTz due_at);
 
+/* returns the reason as the table has it */
+extern const char *outbox_reason_text(char reason);
+
 /*
  * Fill in values and nulls for SPI, for a row of n columns that begins with the
  * columns of staging.  The further columns are not null, and their values are

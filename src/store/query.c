@@ -192,6 +192,25 @@ outbox_result_int64(uint64 row, int column)
 }
 
 Datum
+outbox_tid_array(Datum *tids, int n)
+{
+	return PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData),
+										   false, TYPALIGN_SHORT));
+}
+
+Datum
+outbox_result_places(void)
+{
+	int			n = (int) SPI_processed;
+	Datum	   *tids = palloc((n + 1) * sizeof(Datum));
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		tids[i] = outbox_result(i, 1, &isnull);
+	return outbox_tid_array(tids, n);
+}
+
+Datum
 outbox_int8_array(const uint64 *numbers, int n)
 {
 	Datum	   *values = palloc((n + 1) * sizeof(Datum));

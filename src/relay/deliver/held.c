@@ -27,6 +27,7 @@
 #include "relay/base/queues.h"
 #include "relay/base/step.h"
 #include "store/query.h"
+#include "store/skipped_rows.h"
 #include "store/tables.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -243,19 +244,18 @@ outbox_retry_next_of_keys(RelayQueue *queue, const uint64 *hashes, int n,
 {
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
-		{"hashes", INT8ARRAYOID, outbox_int8_array(hashes, n)},
-		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
+		{"hashes", INT8ARRAYOID, outbox_int8_array(hashes, n)}
 	};
 
 	if (n == 0)
 		return;
-	outbox_query("UPDATE outbox.deferred d SET reason = 'retry', due_at = $now"
-				 " FROM (SELECT DISTINCT unnest($hashes) AS hash) AS k"
-				 " WHERE d.queue = $queue AND d.reason = 'behind'"
-				 " AND d.seq = (SELECT b.seq FROM outbox.deferred AS b"
+	outbox_query("SELECT f.ctid FROM (SELECT DISTINCT unnest($hashes) AS hash) AS k, LATERAL"
+				 " (SELECT b.ctid, b.reason FROM outbox.deferred AS b"
 				 " WHERE b.queue = $queue"
 				 " AND " OUTBOX_KEY_HASH("b.key") " = k.hash"
 				 " AND b.reason IN " OUTBOX_REASONS_SKIPPED
-				 " ORDER BY b.seq LIMIT 1)",
+				 " ORDER BY b.seq LIMIT 1 FOR UPDATE) AS f"
+				 " WHERE f.reason = 'behind'",
 				 params, lengthof(params));
+	outbox_set_reason(outbox_result_places(), OUTBOX_RETRIED, now);
 }

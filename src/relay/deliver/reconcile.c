@@ -49,6 +49,7 @@
 #include "relay/deliver/tick.h"
 #include "store/deferred.h"
 #include "store/query.h"
+#include "store/skipped_rows.h"
 #include "store/staging.h"
 #include "store/tables.h"
 #include "utils/array.h"
@@ -401,8 +402,8 @@ record_lost(RelayQueue *queue, const Reconciliation *rec, OutboxParam *params)
 static bool
 retry_first_of_keys(RelayQueue *queue, Reconciliation *rec, OutboxParam *params)
 {
-	Skip	   *retry = palloc(SLICE * sizeof(Skip));
-	Skip	   *behind = palloc(SLICE * sizeof(Skip));
+	uint64		retry[SLICE];
+	uint64		behind[SLICE];
 	int			nretry = 0;
 	int			nbehind = 0;
 	uint64		n;
@@ -424,21 +425,17 @@ retry_first_of_keys(RelayQueue *queue, Reconciliation *rec, OutboxParam *params)
 		rec->hash = hash;
 		rec->hash_seq = (uint64) outbox_result_int64(i, 2);
 		if (is_first && !is_retry)
-			retry[nretry++] = (Skip) {rec->hash_seq, ""};
+			retry[nretry++] = rec->hash_seq;
 		else if (!is_first && is_retry)
-			behind[nbehind++] = (Skip) {rec->hash_seq, ""};
+			behind[nbehind++] = rec->hash_seq;
 		outbox_hold_hash(queue, (uint64) hash);
 	}
-	set_skips(params, behind, nbehind);
 	if (nbehind > 0)
-		query("UPDATE outbox.deferred SET reason = 'behind', due_at = NULL"
-			  " WHERE queue = $queue AND reason = 'retry' AND seq = ANY ($skips)",
-			  params);
-	set_skips(params, retry, nretry);
+		outbox_change_skipped(queue->settings->id, behind, nbehind, OUTBOX_BEHIND, 0,
+							  NULL, NULL);
 	if (nretry > 0)
-		query("UPDATE outbox.deferred SET reason = 'retry', due_at = $now"
-			  " WHERE queue = $queue AND reason = 'behind' AND seq = ANY ($skips)",
-			  params);
+		outbox_change_skipped(queue->settings->id, retry, nretry, OUTBOX_RETRIED,
+							  DatumGetTimestampTz(params[PARAM_NOW].value), NULL, NULL);
 	return n == SLICE;
 }
 

@@ -38,6 +38,7 @@
 #include "relay/deliver/suspect.h"
 #include "store/deferred.h"
 #include "store/query.h"
+#include "store/skipped_rows.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -140,21 +141,6 @@ select_of_keys(RelayQueue *queue, const uint64 *hashes, int nhashes,
 				 " LIMIT " CppAsString2(KEYS_ROWS),
 				 params, lengthof(params));
 	return take_messages(true, messages);
-}
-
-static int
-select_skipped(RelayQueue *queue, const uint64 *seqs, int nseqs,
-			   OutboxMessage **messages)
-{
-	OutboxParam params[] = {
-		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
-		{"seqs", INT8ARRAYOID, outbox_int8_array(seqs, nseqs)}
-	};
-
-	outbox_query("SELECT * FROM outbox.deferred WHERE queue = $queue"
-				 " AND seq = ANY ($seqs) AND reason IN " OUTBOX_REASONS_SKIPPED,
-				 params, lengthof(params));
-	return take_messages(false, messages);
 }
 
 static void
@@ -339,6 +325,22 @@ outbox_send_retries(Relay *relay, RelayQueue *queue)
 	SPI_finish();
 }
 
+/* hashes of keys */
+typedef struct Hashes
+{
+	uint64	   *hashes;
+	int			n;
+}			Hashes;
+
+static void
+add_hash(void *arg, const struct varlena *key)
+{
+	Hashes	   *hashes = arg;
+
+	if (key != NULL)
+		hashes->hashes[hashes->n++] = outbox_key_hash(key);
+}
+
 /*
  * These messages were applied.  Writes the hashes of their keys to left, and
  * returns how many.
@@ -347,30 +349,13 @@ static int
 mark_applied(RelayQueue *queue, const uint64 *seqs, int nseqs, TimestampTz now,
 			 uint64 *left)
 {
-	OutboxParam params[] = {
-		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
-		{"seqs", INT8ARRAYOID, outbox_int8_array(seqs, nseqs)},
-		{"now", TIMESTAMPTZOID, TimestampTzGetDatum(now)}
-	};
-	int			nleft = 0;
-	uint64		n;
+	Hashes		hashes = {left, 0};
 
-	if (nseqs == 0)
-		return 0;
-	n = outbox_query("UPDATE outbox.deferred SET reason = 'applied', due_at = $now"
-					 " WHERE queue = $queue AND seq = ANY ($seqs)"
-					 " AND reason IN " OUTBOX_REASONS_SKIPPED
-					 " RETURNING " OUTBOX_KEY_HASH("key") ", key IS NULL",
-					 params, lengthof(params));
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		if (!DatumGetBool(outbox_result(i, 2, &isnull)))
-			left[nleft++] = (uint64) outbox_result_int64(i, 1);
-	}
-	outbox_unhold_messages(queue, (int64) n);
-	return nleft;
+	if (nseqs > 0)
+		outbox_unhold_messages(queue, outbox_change_skipped(queue->settings->id, seqs, nseqs,
+															OUTBOX_APPLIED, now,
+															add_hash, &hashes));
+	return hashes.n;
 }
 
 /*
@@ -382,8 +367,8 @@ record_refused(RelayQueue *queue, const uint64 *seqs, const char **errors,
 			   int nseqs, TimestampTz now, uint64 *left)
 {
 	int			nleft = 0;
-	OutboxMessage *messages;
-	int			n = select_skipped(queue, seqs, nseqs, &messages);
+	OutboxMessage *messages = palloc(nseqs * sizeof(OutboxMessage));
+	int			n = outbox_read_skipped(queue->settings->id, seqs, nseqs, messages);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -442,7 +427,9 @@ record_retries(RelayQueue *queue, const Request *request,
 	for (int i = 0; i < nleft; i++)
 		outbox_release_key(queue, left[i]);
 	outbox_retry_next_of_keys(queue, left, nleft, now);
-	outbox_find_next_retry(queue);
+	/* most likely there are more that are due, if a batch was full of them */
+	if (request->count < OUTBOX_BATCH_MESSAGES)
+		outbox_find_next_retry(queue);
 }
 
 void
