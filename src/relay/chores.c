@@ -176,7 +176,7 @@ look_at_all(Relay *relay, OutboxTime now, bool asked)
 	outbox_settle_idle_queues(relay);
 	outbox_remove_dropped_queues(relay);
 	if (may_count || asked)
-		outbox_want_backlog();
+		outbox_want_backlog(asked);
 	may_count = true;
 	outbox_attempt(&counting, count_backlog, relay, now);
 	outbox_attempt(&publishing, outbox_publish_queues, relay, now);

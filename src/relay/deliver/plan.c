@@ -121,6 +121,16 @@ outbox_resume_tick(RelayQueue *queue, const OutboxPosition *pos)
 	plan->ticks_behind = TICKS_OF_THE_PAST;
 }
 
+/*
+ * Rows were copied that this tick does not see: the next one has to look for them.
+ */
+void
+outbox_rows_left_staging(RelayQueue *queue)
+{
+	if (queue->plan->ticks_behind > 0)
+		mine(queue)->ticks_behind = TICKS_OF_THE_PAST;
+}
+
 OutboxSnap *
 outbox_shared_tick(void)
 {
@@ -274,7 +284,9 @@ outbox_plan_is_whole(const RelayQueue *queue)
 {
 	const QueuePlan *plan = queue->plan;
 
+	/* behind the tick that a cursor stands in there may be rows elsewhere */
 	return plan->scan == SCAN_NONE && !plan->rows.cut &&
+		plan->ticks_behind < TICKS_OF_THE_PAST &&
 		(plan->finished || outbox_rows_left(&plan->rows));
 }
 

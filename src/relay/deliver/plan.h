@@ -83,6 +83,12 @@ extern bool outbox_has_its_tables(const RelayQueue *queue,
 extern bool outbox_needs_plan(const RelayQueue *queue);
 
 /*
+ * Rows of the queue were copied to outbox.deferred: as long as it looks there, the tick
+ * that comes next looks there, too.
+ */
+extern void outbox_rows_left_staging(RelayQueue *queue);
+
+/*
  * True if all rows that outbox_plan_cur() sees are planned or handed out.  Those of
  * transactions that rolled back are among them.
  */

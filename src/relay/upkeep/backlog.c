@@ -13,13 +13,14 @@
  * rows that the plan's snapshot doesn't see are visited; while all queues keep up that
  * is what was committed in the last moments.
  *
- * Of other queues, which are paused, refused or away from Redis, the rows are visited
- * that became visible since the last count, and messages that the cursor has covered
- * since are subtracted.  Rows are visited from the cursor on if that can't be done: if
- * a cursor has been read and was not where its last answer had left it; if the last
- * count was of a plan, which may have rows of transactions that rolled back; if the
- * queue became known after a row of an unknown one was met, since its messages may
- * have been there before.  Before the first connect no cursor is known but what totals
+ * Of other queues, which are paused, refused or away from Redis, and of those that
+ * have the same plan still, the rows are visited that became visible since the last
+ * count, and messages that the cursor has covered since are subtracted.  Rows are
+ * visited from the cursor on if that can't be done: if a cursor has been read and was
+ * not where its last answer had left it; if a queue stops that was counted by a plan,
+ * which may have rows of transactions that rolled back; if the queue became known
+ * during a count, or after a row of an unknown one was met, since its messages may have
+ * been there before.  Before the first connect no cursor is known but what totals
  * have of it, and the register "applied" says from which transaction on to count.
  *
  * Counts serve status and outbox_drop_queue(), never delivery.  They are made in
@@ -47,6 +48,7 @@
 #include "relay/base/turn.h"
 #include "relay/deliver/cursor.h"
 #include "relay/deliver/plan.h"
+#include "relay/deliver/plan_scan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/skip_batch.h"
 #include "relay/deliver/tick.h"
@@ -73,6 +75,7 @@
 typedef struct BacklogScan
 {
 	bool		running;
+	bool		in_piece;		/* still true in the next one: an error came */
 	OutboxSnap *now;
 	uint64		jumps;			/* outbox_cursor_jumps() when it began */
 	TickScan	tick;
@@ -86,6 +89,7 @@ typedef struct BacklogScan
 
 static BacklogScan scan;
 static bool wanted = false;
+static bool wanted_now = false; /* somebody waits for it */
 static OutboxTime plan_awaited_until = 0;	/* 0: the count waits for none */
 static OutboxSnap *counted = NULL;	/* rows that it sees have been counted */
 static uint64 count_from = 0;	/* if that is NULL: count from this xid on */
@@ -260,38 +264,42 @@ all_are_inexact(void)
 }
 
 /*
- * While nothing can be sent the rows of plans are visited, so that those of
- * transactions that rolled back are not shown for long.
+ * What a plan had may have been rolled back, which matters where it isn't sent: there
+ * the figure would stand.
  */
-static void
+static BacklogHow
+how_to_count(const RelayQueue *queue, bool sends, bool all)
+{
+	const QueueBacklog *backlog = queue->backlog;
+	bool		flows = sends && queue->state->state == QUEUE_FLOWING &&
+	!queue->skipping->on;
+
+	all |= backlog->inexact;
+	if (flows && outbox_plan_is_whole(queue) &&
+		(all || backlog->plan != queue->plan->number))
+		return BACKLOG_PLANNED;
+	return all || (backlog->of_plan && !flows) ? BACKLOG_ANEW : BACKLOG_NEWER;
+}
+
+/*
+ * True if any queue is counted anew.
+ */
+static bool
 choose_how(Relay *relay)
 {
 	bool		sends = outbox_standby_has_it();
 	bool		all = all_are_inexact();
+	bool		anew = false;
 	ListCell   *lc;
 
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
-		QueueBacklog *backlog = mine(queue);
 
-		if (sends && queue->state->state == QUEUE_FLOWING && !queue->skipping->on &&
-			outbox_plan_is_whole(queue))
-			backlog->how = BACKLOG_PLANNED;
-		else
-			backlog->how = all || backlog->inexact ? BACKLOG_ANEW : BACKLOG_NEWER;
+		mine(queue)->how = how_to_count(queue, sends, all);
+		anew |= queue->backlog->how == BACKLOG_ANEW;
 	}
-}
-
-static bool
-any_is_counted_anew(Relay *relay)
-{
-	ListCell   *lc;
-
-	foreach(lc, relay->queues)
-		if (((RelayQueue *) lfirst(lc))->backlog->how == BACKLOG_ANEW)
-		return true;
-	return false;
+	return anew;
 }
 
 /*
@@ -362,15 +370,17 @@ begin_queue(RelayQueue *queue, OutboxStaging *staging)
 	QueueBacklog *backlog = mine(queue);
 
 	set_from(queue);
-	backlog->next_inexact = false;
+	backlog->next_of_plan = backlog->of_plan;
 	switch (backlog->how)
 	{
 		case BACKLOG_PLANNED:
 			backlog->next = count_planned(queue, staging);
-			backlog->next_inexact = outbox_count_planned(queue) > 0;
+			backlog->next_of_plan = outbox_count_planned(queue) > 0;
+			backlog->plan = queue->plan->number;
 			break;
 		case BACKLOG_ANEW:
 			backlog->next = nothing_counted(queue);
+			backlog->next_of_plan = false;
 			break;
 		default:
 			backlog->next = backlog->shown;
@@ -465,8 +475,9 @@ count_held(Relay *relay)
 }
 
 static void
-end_count(Relay *relay)
+end_count(Relay *relay, const OutboxStaging *staging)
 {
+	bool		emptied = table_was_emptied(staging);
 	ListCell   *lc;
 
 	outbox_tick_end(&scan.tick);
@@ -479,19 +490,21 @@ end_count(Relay *relay)
 	{
 		QueueBacklog *backlog = mine(lfirst(lc));
 
+		backlog->inexact = backlog->how == BACKLOG_NOT || emptied;
 		if (backlog->how == BACKLOG_NOT)
 			continue;
 		backlog->shown = backlog->next;
-		backlog->inexact = backlog->next_inexact;
+		backlog->of_plan = backlog->next_of_plan;
 		backlog->how = BACKLOG_NOT;
 		forget_position(backlog);
 	}
 }
 
 void
-outbox_want_backlog(void)
+outbox_want_backlog(bool now)
 {
 	wanted = true;
+	wanted_now |= now;
 }
 
 bool
@@ -509,7 +522,7 @@ waits_for_plan(void)
 	OutboxTime	now = outbox_now();
 	bool		is_made = false;
 
-	for (int i = 0; i < outbox_count_awake() && !is_made; i++)
+	for (int i = 0; i < outbox_count_awake() && !is_made && !wanted_now; i++)
 	{
 		RelayQueue *queue = outbox_awake_queue(i);
 
@@ -530,23 +543,26 @@ go_on_counting(Relay *relay, OutboxStaging *staging)
 	uint64		before = scan.visited;
 	bool		done;
 
-	if (scan.running && scan.restarts < MAX_RESTARTS &&
-		table_was_emptied(staging))
+	if (scan.running && (scan.in_piece || (scan.restarts < MAX_RESTARTS &&
+										   table_was_emptied(staging))))
 	{
 		/* the next one may need more tables */
 		stop_count();
-		scan.restarts++;
+		scan.restarts += scan.in_piece ? 0 : 1;
+		scan.in_piece = false;
 		wanted = true;
 		return false;
 	}
+	scan.in_piece = true;
 	if (!scan.running)
 		begin_count(relay, staging);
-	wanted = false;
+	wanted = wanted_now = false;
 	scan.staging = staging;
 	done = outbox_tick_scan(&scan.tick, staging, count_visit, NULL);
+	scan.in_piece = false;
 	outbox_turn_worked(0, (int64) (scan.visited - before));
 	if (done)
-		end_count(relay);
+		end_count(relay, staging);
 	return done;
 }
 
@@ -568,13 +584,12 @@ outbox_count_backlog(Relay *relay, bool *done)
 	if (!outbox_begin_locked_step(NULL, 0))
 		return false;
 	outbox_turn_does(OUTBOX_STEP_BACKLOG);
-	if (!scan.running)
-		choose_how(relay);
 	ntables = scan.running ? scan.tick.ntables :
-		any_is_counted_anew(relay) ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES;
+		choose_how(relay) ? OUTBOX_TABLES : OUTBOX_STAGING_TABLES;
 	ok = outbox_staging_open(&staging, GetActiveSnapshot(), ntables);
 	if (ok)
 	{
+		outbox_check_plan_files(relay, &staging);
 		*done = go_on_counting(relay, &staging);
 		outbox_staging_close(&staging);
 	}

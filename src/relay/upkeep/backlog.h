@@ -44,13 +44,15 @@ typedef struct QueueBacklog
 {
 	BacklogCount shown;
 	bool		inexact;		/* shown can't be added to */
+	bool		of_plan;		/* shown has rows that were only planned */
+	uint64		plan;			/* number of the plan that was counted last */
 
 	/* of the count that is under way */
 	BacklogHow	how;
 	BacklogCount next;
 	OutboxPosition from;		/* what this covers isn't visited; prev NULL:
 								 * none */
-	bool		next_inexact;
+	bool		next_of_plan;
 } QueueBacklog;
 
 extern void outbox_backlog_init(RelayQueue *queue);
@@ -59,8 +61,11 @@ extern void outbox_backlog_free(RelayQueue *queue);
 /* rows of transactions below this one were acknowledged to a former relay */
 extern void outbox_count_backlog_from(uint64 xid);
 
-/* begin to count what became visible, unless that is under way */
-extern void outbox_want_backlog(void);
+/*
+ * Begin to count what became visible, unless that is under way; with "now", as somebody
+ * waits for it.
+ */
+extern void outbox_want_backlog(bool now);
 
 /* is it under way, or waits for a plan that is made? */
 extern bool outbox_is_counting_backlog(void);

@@ -321,11 +321,8 @@ copy_rows(Piece *piece)
 							   " ON CONFLICT (queue, seq)"
 							   " WHERE reason IN " OUTBOX_REASONS_NUMBERED
 							   " DO NOTHING", piece->table + 1);
-	ArrayType  *tids = construct_array(piece->tids, piece->nrows, TIDOID,
-									   sizeof(ItemPointerData), false,
-									   TYPALIGN_SHORT);
 	OutboxParam params[] = {
-		{"tids", TIDARRAYOID, PointerGetDatum(tids)},
+		{"tids", TIDARRAYOID, outbox_tid_array(piece->tids, piece->nrows)},
 		{"seqs", INT8ARRAYOID, outbox_int8_array(piece->seqs, piece->nrows)}
 	};
 	ListCell   *lc;
@@ -336,7 +333,10 @@ copy_rows(Piece *piece)
 	outbox_deferring = false;
 	SPI_finish();
 	foreach(lc, piece->queues)
+	{
 		outbox_note_evacuated(lfirst(lc), true);
+		outbox_rows_left_staging(lfirst(lc));
+	}
 }
 
 PassState

@@ -36,6 +36,7 @@
 #include "store/query.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #define WRITE_INTERVAL_MS	(OUTBOX_TOTALS_INTERVAL_S * 1000)
@@ -62,12 +63,18 @@ static int32 dead_queue = 0;
 static TimestampTz dead_at = DT_NOBEGIN;
 static int64 dead_seq = 0;
 
+/* a long pass is begun again after this time at the latest */
+#define COUNT_STANDS_MS	3600000
+
 /* what a pass knows of its table */
 typedef struct CountPass
 {
 	OutboxRelation table;
 	bool		is_long;		/* it took more than one step */
 	uint64		changes;		/* changes_of() it when it began */
+	bool		finds;			/* it has come upon a row */
+	bool		has_found;		/* so had the one before it */
+	OutboxTime	stands_until;	/* it is begun again then, whatever they are */
 } CountPass;
 
 static CountPass delayed_pass = {OUTBOX_REL_DEFERRED};
@@ -331,14 +338,23 @@ totals_of_row(uint64 row)
 }
 
 /*
- * Another number whenever the table's rows or the list of queues have changed.
+ * Another number whenever the table's rows or the list of queues have changed, unless
+ * they were changed by a session that has track_counts off, or has not said so yet.
  */
 static uint64
 changes_of(OutboxRelation table)
 {
 	Datum		relid = ObjectIdGetDatum(outbox_relid(table));
+	Relation	rel = RelationIdGetRelation(outbox_relid(table));
+	uint64		file = 0;
 
-	return outbox_queue_list_number() +
+	/* TRUNCATE counts no rows */
+	if (rel != NULL)
+	{
+		file = outbox_relation_file(rel);
+		RelationClose(rel);
+	}
+	return (file << 32) + outbox_queue_list_number() +
 		DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_inserted, relid)) +
 		DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_updated, relid)) +
 		DatumGetInt64(DirectFunctionCall1(pg_stat_get_tuples_deleted, relid));
@@ -350,13 +366,23 @@ changes_of(OutboxRelation table)
 static bool
 is_needless(CountPass *pass)
 {
+	OutboxTime	now = outbox_now();
 	uint64		changes = changes_of(pass->table);
 
-	if (pass->is_long && pgstat_track_counts && changes == pass->changes)
+	if (pass->is_long && pgstat_track_counts && changes == pass->changes &&
+		now < pass->stands_until)
 		return true;
 	pass->is_long = false;
 	pass->changes = changes;
+	pass->stands_until = outbox_in_ms(now, COUNT_STANDS_MS);
 	return false;
+}
+
+static void
+end_pass(CountPass *pass)
+{
+	pass->has_found = pass->finds;
+	pass->finds = false;
 }
 
 /*
@@ -386,6 +412,7 @@ count_delayed(Relay *relay)
 		if (totals != NULL)
 			totals->delayed++;
 	}
+	delayed_pass.finds |= n > 0;
 	if (n == COUNT_ROWS)
 	{
 		delayed_pass.is_long = true;
@@ -395,6 +422,7 @@ count_delayed(Relay *relay)
 	}
 	delayed_due = DT_NOBEGIN;
 	delayed_seq = 0;
+	end_pass(&delayed_pass);
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -433,6 +461,7 @@ count_dead(Relay *relay)
 		if (totals != NULL)
 			totals->dead++;
 	}
+	dead_pass.finds |= n > 0;
 	if (n == COUNT_ROWS)
 	{
 		dead_pass.is_long = true;
@@ -444,6 +473,7 @@ count_dead(Relay *relay)
 	dead_queue = 0;
 	dead_at = DT_NOBEGIN;
 	dead_seq = 0;
+	end_pass(&dead_pass);
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -485,7 +515,9 @@ outbox_anything_deferred(void)
 	static const OutboxRelation which[] = {
 		OUTBOX_REL_DEFERRED, OUTBOX_REL_DEAD_LETTER
 	};
-	bool		any = false;
+
+	/* what was counted has to be counted once more when it is gone */
+	bool		any = delayed_pass.has_found || dead_pass.has_found;
 
 	if (!outbox_begin_locked_step(NULL, 0))
 		return false;
@@ -493,8 +525,12 @@ outbox_anything_deferred(void)
 	{
 		Relation	rel;
 
+		/* whoever has locked it may insert */
 		if (!outbox_lock_relation(which[i]))
+		{
+			any = true;
 			continue;
+		}
 		rel = table_open(outbox_relid(which[i]), NoLock);
 		any |= RelationGetNumberOfBlocks(rel) > 0;
 		table_close(rel, NoLock);
