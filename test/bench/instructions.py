@@ -8,7 +8,8 @@ difference of the two backends is that of 200 statements, each a transaction:
 protocol, statement and commit.  The kernel's part, such as writing WAL, is not in it.
 
 hand is an INSERT into a table with the columns queue, payload, type, key and a time,
-and a bigserial key: with the payload as jsonb, or as text that nobody checks.
+and a bigserial key: with the payload as jsonb, or as text that nobody checks.  Many
+are 100 in one statement, whose parameter is an array of jsonb.
 
 The relay's: a backlog is committed before the server starts under valgrind; that of
 a large one less that of a small one.  The large one is so large that what goes by the
@@ -27,6 +28,7 @@ BACKLOGS = 2_000, 52_000
 PAYLOAD = ('{"order": 17, "customer": "some customer of ours", "lines": [{"sku": "abc-123",'
            ' "n": 2, "price": 12.50}, {"sku": "def-456", "n": 1, "price": 99.99}],'
            ' "note": "leave it at the door please"}')
+BULK = 100
 SETUP = """
 CREATE TABLE hand (id bigserial PRIMARY KEY, queue text NOT NULL, payload jsonb NOT NULL,
 	type text, key text, at timestamptz DEFAULT now());
@@ -43,7 +45,10 @@ STATEMENTS = {
     "hand text": INSERT.format("hand_text", "text"),
     "ours jsonb": ENQUEUE.format("jsonb"),
     "ours text": ENQUEUE.format("text"),
+    "hand many": "INSERT INTO hand (queue, payload) SELECT 'q', jsonb_array_elements($1::jsonb)",
+    "ours many": "SELECT cardinality(outbox_enqueue_many('q', $1::jsonb))",
 }
+MANY_AT_ONCE = STATEMENTS["hand many"], STATEMENTS["ours many"]
 
 STATEMENT_FUNCTIONS = (
     "jsonb_in", "textin", "ExecutorStart", "outbox_enqueue_jsonb", "outbox_enqueue_text",
@@ -75,7 +80,8 @@ class Counted:
 
     def backend(self, statement, times):
         """The file of the backend that runs a statement so often."""
-        pid = int(self.bench.helper("repeat", self.pg.conninfo(), times, PAYLOAD, statement))
+        payload = f"[{','.join([PAYLOAD] * BULK)}]" if statement in MANY_AT_ONCE else PAYLOAD
+        pid = int(self.bench.helper("repeat", self.pg.conninfo(), times, payload, statement))
         wait_until("the backend to end", lambda: not os.path.exists(f"/proc/{pid}"))
         return f"{self.files}{pid}"
 
@@ -120,11 +126,15 @@ def run(bench):
     counted = Counted(bench)
     files = counted.statements()
     got = {name: (total(many) - total(few)) / (MANY - FEW) for name, (many, few) in files.items()}
+    for name in ("hand many", "ours many"):
+        got[name] /= BULK
     lines = [compare(f"instructions, enqueue {what}", [got[ours]], [got[theirs]], "instr.", goal)
              for what, ours, theirs, goal in (
                  ("jsonb, hand's INSERT of jsonb", "ours jsonb", "hand jsonb", "<= 0.9"),
                  ("JSON as text, hand's INSERT of jsonb", "ours text", "hand jsonb", "<= 0.78"),
-                 ("JSON as text, hand's INSERT of text", "ours text", "hand text", ""))]
+                 ("JSON as text, hand's INSERT of text", "ours text", "hand text", ""),
+                 (f"{BULK} by outbox_enqueue_many(), hand's INSERT of so many", "ours many",
+                  "hand many", "<= 1.0"))]
     few, many = BACKLOGS
     relay = counted.relay(many), counted.relay(few)
     each = (total(relay[0]) - total(relay[1])) / (many - few)

@@ -4,7 +4,8 @@
 First for enqueueing alone, one message a transaction, no relay on either side: the
 bytes of all records as pg_waldump counts them, without images of pages, against
 an INSERT into tables that people write by hand: with the same columns and a random
-uuid as its key, and with a bigserial one.  A note has ours by kind of record.
+uuid as its key, and with a bigserial one.  A note has ours by kind of record.  The
+same for 1,000 messages of one outbox_enqueue_many(), against one INSERT of so many.
 
 Then from enqueueing to being done with it, full_page_writes on and a
 checkpoint just before, so that the price of touching a page for the first
@@ -37,6 +38,12 @@ PAYLOAD = ('{"user_id": 4711, "username": "alice", "email": '
 OURS = f"SELECT outbox_enqueue('{STREAM}', (:payload)::jsonb, {VALUES});\n"
 INSERT = ("INSERT INTO {} (queue, type, key, payload) "
           f"VALUES ('{STREAM}', {VALUES}, (:payload)::jsonb);\n")
+BULK = 1_000
+MANY = (f"SELECT cardinality(outbox_enqueue_many('{STREAM}', jsonb_agg((:payload)::jsonb),"
+        " types => array_agg('send_verify_email'), keys => array_agg('alice')))"
+        f" FROM generate_series(1, {BULK});\n")
+INSERT_MANY = ("INSERT INTO {} (queue, type, key, payload) "
+               f"SELECT '{STREAM}', {VALUES}, (:payload)::jsonb FROM generate_series(1, {BULK});\n")
 SELECT = ("SELECT id, type, key, payload::text AS payload FROM hand_uuid "
           "ORDER BY created_at LIMIT 1000")
 DELETE = "DELETE FROM hand_uuid WHERE id = ANY($1::uuid[])"
@@ -49,11 +56,11 @@ class Run:
     all: float                  # with images of pages
 
 
-def wal_of(bench, messages, script, then=lambda: None):
+def wal_of(bench, messages, script, then=lambda: None, bulk=1):
     pg = bench.postgres
     pg.psql("CHECKPOINT")
     begin = pg.wal_position()
-    pg.pgbench(script, CLIENTS, ("-t", messages // CLIENTS),
+    pg.pgbench(script, CLIENTS, ("-t", messages // CLIENTS // bulk),
                variables=[("payload", PAYLOAD)])
     then()
     kinds, records, everything = pg.wal_between(begin, pg.wal_position())
@@ -61,8 +68,8 @@ def wal_of(bench, messages, script, then=lambda: None):
                everything / messages)
 
 
-def ours_alone(bench, messages):
-    run = bench.run_without_relay(wal_of, bench, messages, OURS)
+def ours_alone(bench, messages, script=OURS, bulk=1):
+    run = bench.run_without_relay(wal_of, bench, messages, script, bulk=bulk)
     bench.expect_entries(STREAM, messages)
     return run
 
@@ -89,13 +96,13 @@ def theirs(bench, messages):
 
 
 def run(bench):
-    messages = 2_000 if bench.quick else 10_000
+    messages = 4_000 if bench.quick else 12_000
     psql = bench.postgres.psql
     psql(SETUP)
     bench.postgres.set("wal_keep_size", "1GB")      # checkpoints remove none of it
 
-    def theirs_alone(table):
-        run = wal_of(bench, messages, INSERT.format(table))
+    def theirs_alone(table, script=INSERT, bulk=1):
+        run = wal_of(bench, messages, script.format(table), bulk=bulk)
         psql(f"TRUNCATE {table}")
         return run
 
@@ -103,6 +110,8 @@ def run(bench):
         "alone": lambda: ours_alone(bench, messages),
         "uuid": lambda: theirs_alone("hand_uuid"),
         "serial": lambda: theirs_alone("hand_serial"),
+        "many": lambda: ours_alone(bench, messages, MANY, BULK),
+        "many by hand": lambda: theirs_alone("hand_serial", INSERT_MANY, BULK),
         "ours": lambda: ours(bench, messages),
         "theirs": lambda: theirs(bench, messages)})
 
@@ -115,6 +124,8 @@ def run(bench):
                   "records", "<= 0.85"),
              line("enqueue, hand with the same columns, bigserial", "alone", "serial",
                   "records", ""),
+             line(f"enqueue, {BULK:,} by outbox_enqueue_many(), bigserial", "many",
+                  "many by hand", "records", ""),
              line("enqueue and deliver, hand with uuid key and DELETE", "ours", "theirs",
                   "all", "<= 0.85")],
             ["WAL of an enqueue by kind of record, bytes: "

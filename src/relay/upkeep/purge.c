@@ -165,6 +165,24 @@ unconfirmed(const Relay *relay, OutboxTime now, int64 look_ms, int64 kept_ms)
 }
 
 /*
+ * Most often there are none, and this is asked once a second: so the plan is kept.  It
+ * can only be by the index that has these rows alone, and has them in this order.
+ */
+static bool
+is_any_applied(TimestampTz before)
+{
+	static SPIPlanPtr plan = NULL;
+	OutboxParam params[] = {
+		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
+	};
+
+	return outbox_query_planned(&plan, "SELECT FROM outbox.deferred"
+								" WHERE reason = 'applied' AND due_at < $before"
+								" ORDER BY due_at LIMIT 1",
+								params, lengthof(params)) > 0;
+}
+
+/*
  * Delete rows with the reason "applied" that have been kept long enough: for the
  * retention, then until the next look, whose answer is here when two have been due.
  * True if there are more.
@@ -175,12 +193,15 @@ purge_applied(const Relay *relay, OutboxTime now)
 	int64		until_look = 2 * (int64) outbox_look_interval_ms();
 	int64		kept = outbox_retention * INT64CONST(1000) + until_look;
 	TimestampTz before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -kept);
-	OutboxParam params[] = {
-		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)},
-		{"unconfirmed", INT8ARRAYOID,
-		unconfirmed(relay, now, until_look, kept)}
+	OutboxParam params[2] = {
+		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
 	};
 
+	if (!is_any_applied(before))
+		return false;
+	params[1] = (OutboxParam) {
+		"unconfirmed", INT8ARRAYOID, unconfirmed(relay, now, until_look, kept)
+	};
 	return outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
 						"SELECT ctid FROM outbox.deferred"
 						" WHERE reason = 'applied' AND due_at < $before"
