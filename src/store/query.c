@@ -231,14 +231,15 @@ outbox_xid_text(uint64 xid)
 }
 
 uint64
-outbox_query_in_order(const char *sql, const OutboxParam *params, int nparams)
+outbox_query_in_order(SPIPlanPtr *plan, const char *sql, const OutboxParam *params,
+					  int nparams)
 {
 	int			level = NewGUCNestLevel();
 	uint64		n;
 
 	(void) set_config_option("enable_sort", "off", PGC_USERSET,
 							 PGC_S_OVERRIDE, GUC_ACTION_SAVE, true, 0, false);
-	n = outbox_query(sql, params, nparams);
+	n = outbox_query_planned(plan, sql, params, nparams);
 	AtEOXact_GUC(true, level);
 	return n;
 }

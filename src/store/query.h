@@ -79,10 +79,10 @@ extern Datum outbox_int8_array(const uint64 *numbers, int n);
 extern Datum outbox_xid_text(uint64 xid);
 
 /*
- * The same for a query that reads the next rows of an index, in its order: without
- * statistics the planner would rather sort all rows each time.
+ * outbox_query_planned() for a query that reads the next rows of an index, in its order:
+ * without statistics the planner would rather sort all rows each time.
  */
-extern uint64 outbox_query_in_order(const char *sql, const OutboxParam *params,
-									int nparams);
+extern uint64 outbox_query_in_order(SPIPlanPtr *plan, const char *sql,
+									const OutboxParam *params, int nparams);
 
 #endif							/* OUTBOX_QUERY_H */

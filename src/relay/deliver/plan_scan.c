@@ -123,7 +123,8 @@ outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
 	{
 		uint32		file = outbox_relation_file(staging->table[i]);
 
-		same &= files[i] == file;
+		/* of a table that was not looked at yet nothing is planned */
+		same &= files[i] == file || files[i] == 0;
 		files[i] = file;
 	}
 	if (same)

@@ -76,6 +76,7 @@ static char trying_to[OUTBOX_OBSTACLE_SIZE];
 static void
 find_next_due(void)
 {
+	static SPIPlanPtr plan = NULL;
 	OutboxTime	began = outbox_now();
 	bool		full = began >= full_look_at;
 	OutboxParam params[] = {
@@ -86,7 +87,7 @@ find_next_due(void)
 
 	/* a row without a time has been edited by hand; it is never due */
 	due_at = DT_NOEND;
-	if (outbox_query_in_order("SELECT due_at FROM outbox.deferred"
+	if (outbox_query_in_order(&plan, "SELECT due_at FROM outbox.deferred"
 							  " WHERE reason = 'delayed' AND due_at >= $from"
 							  " AND seq <> ALL ($aside)"
 							  " ORDER BY due_at LIMIT 1", params, lengthof(params)) > 0)

@@ -391,6 +391,7 @@ end_pass(CountPass *pass)
 static bool
 count_delayed(Relay *relay)
 {
+	static SPIPlanPtr plan = NULL;
 	OutboxParam params[] = {
 		{"due", TIMESTAMPTZOID, TimestampTzGetDatum(delayed_due)},
 		{"seq", INT8OID, Int64GetDatum(delayed_seq)}
@@ -400,7 +401,7 @@ count_delayed(Relay *relay)
 
 	if (delayed_due == DT_NOBEGIN && is_needless(&delayed_pass))
 		return false;
-	n = outbox_query_in_order("SELECT queue, due_at, seq FROM outbox.deferred"
+	n = outbox_query_in_order(&plan, "SELECT queue, due_at, seq FROM outbox.deferred"
 							  " WHERE reason = 'delayed'"
 							  " AND (due_at, seq) > ($due, $seq)"
 							  " ORDER BY due_at, seq LIMIT " COUNT_ROWS_TEXT,
@@ -439,6 +440,7 @@ count_delayed(Relay *relay)
 static bool
 count_dead(Relay *relay)
 {
+	static SPIPlanPtr plan = NULL;
 	OutboxParam params[] = {
 		{"queue", INT4OID, Int32GetDatum(dead_queue)},
 		{"dead_at", TIMESTAMPTZOID, TimestampTzGetDatum(dead_at)},
@@ -449,7 +451,7 @@ count_dead(Relay *relay)
 
 	if (dead_at == DT_NOBEGIN && is_needless(&dead_pass))
 		return false;
-	n = outbox_query_in_order("SELECT queue, dead_at, seq FROM outbox.dead_letter"
+	n = outbox_query_in_order(&plan, "SELECT queue, dead_at, seq FROM outbox.dead_letter"
 							  " WHERE gone_at IS NULL"
 							  " AND (queue, dead_at, seq) > ($queue, $dead_at, $seq)"
 							  " ORDER BY queue, dead_at, seq LIMIT " COUNT_ROWS_TEXT,
