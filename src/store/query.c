@@ -113,11 +113,12 @@ outbox_query_planned(SPIPlanPtr *plan, const char *sql, const OutboxParam *param
 	split_params(params, nparams, types, values, nulls);
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	prepared = SPI_prepare(number_params(sql, params, nparams),
-										   nparams, types);
+		SPIPlanPtr	prepared = SPI_prepare_cursor(number_params(sql, params, nparams),
+												  nparams, types,
+												  CURSOR_OPT_GENERIC_PLAN);
 
 		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s",
+			elog(ERROR, "SPI_prepare_cursor failed: %s",
 				 SPI_result_code_string(SPI_result));
 		SPI_keepplan(prepared);
 		*plan = prepared;
