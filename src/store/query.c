@@ -200,18 +200,6 @@ outbox_tid_array(Datum *tids, int n)
 }
 
 Datum
-outbox_result_places(void)
-{
-	int			n = (int) SPI_processed;
-	Datum	   *tids = palloc((n + 1) * sizeof(Datum));
-	bool		isnull;
-
-	for (int i = 0; i < n; i++)
-		tids[i] = outbox_result(i, 1, &isnull);
-	return outbox_tid_array(tids, n);
-}
-
-Datum
 outbox_int8_array(const uint64 *numbers, int n)
 {
 	Datum	   *values = palloc((n + 1) * sizeof(Datum));

@@ -69,9 +69,6 @@ extern int64 outbox_result_int64(uint64 row, int column);
 /* returns an array of ctids */
 extern Datum outbox_tid_array(Datum *tids, int n);
 
-/* returns the first column of the last statement's result, ctids, as an array */
-extern Datum outbox_result_places(void);
-
 /* returns an array of bigint */
 extern Datum outbox_int8_array(const uint64 *numbers, int n);
 

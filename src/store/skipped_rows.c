@@ -125,18 +125,23 @@ outbox_read_skipped(int32 queue, const uint64 *seqs, int n, OutboxMessage *messa
 	return found;
 }
 
-void
-outbox_set_reason(Datum places, char reason, TimestampTz due_at)
+/*
+ * Set reason and due_at of rows that are locked.
+ */
+static void
+set_reason(Datum *places, int n, char reason, TimestampTz due_at)
 {
 	static SPIPlanPtr plan = NULL;
 	OutboxParam params[] = {
-		{"places", TIDARRAYOID, places},
+		{"places", TIDARRAYOID, outbox_tid_array(places, n)},
 		{"reason", TEXTOID, CStringGetTextDatum(outbox_reason_text(reason))},
 		{"due", TIMESTAMPTZOID, TimestampTzGetDatum(due_at), due_at == 0}
 	};
 
-	outbox_query_planned(&plan, "UPDATE outbox.deferred SET reason = $reason, due_at = $due"
-						 " WHERE ctid = ANY ($places)", params, lengthof(params));
+	if (outbox_query_planned(&plan, "UPDATE outbox.deferred SET reason = $reason, due_at = $due"
+							 " WHERE ctid = ANY ($places)", params, lengthof(params)) != n)
+		elog(ERROR, "%d deferred messages were locked, and " UINT64_FORMAT " found again",
+			 n, SPI_processed);
 }
 
 static void
@@ -170,6 +175,6 @@ outbox_change_skipped(int32 queue, const uint64 *seqs, int n, char reason,
 		found++;
 	}
 	end_lookup(&lookup);
-	outbox_set_reason(outbox_tid_array(tids, found), reason, due_at);
+	set_reason(tids, found, reason, due_at);
 	return found;
 }

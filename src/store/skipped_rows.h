@@ -36,7 +36,4 @@ extern int	outbox_change_skipped(int32 queue, const uint64 *seqs, int n,
 								  char reason, TimestampTz due_at,
 								  OutboxKeyVisit visit, void *arg);
 
-/* set reason and due_at of rows at these places, an array, which are locked */
-extern void outbox_set_reason(Datum places, char reason, TimestampTz due_at);
-
 #endif							/* OUTBOX_SKIPPED_ROWS_H */

@@ -227,7 +227,7 @@ outbox_deliver(Relay *relay, OutboxTime now)
 		!outbox_staging_open(&staging, GetActiveSnapshot(),
 							 OUTBOX_STAGING_TABLES))
 		return false;
-	outbox_check_plan_files(relay, &staging);
+	(void) outbox_check_plan_files(relay, &staging);
 	make_plans(relay, &staging, now);
 	has_waited = !outbox_standby_has_it();
 	if (!has_waited)

@@ -246,16 +246,23 @@ outbox_retry_next_of_keys(RelayQueue *queue, const uint64 *hashes, int n,
 		{"queue", INT4OID, Int32GetDatum(queue->settings->id)},
 		{"hashes", INT8ARRAYOID, outbox_int8_array(hashes, n)}
 	};
+	uint64	   *behind;
+	uint64		nbehind;
 
 	if (n == 0)
 		return;
-	outbox_query("SELECT f.ctid FROM (SELECT DISTINCT unnest($hashes) AS hash) AS k, LATERAL"
-				 " (SELECT b.ctid, b.reason FROM outbox.deferred AS b"
-				 " WHERE b.queue = $queue"
-				 " AND " OUTBOX_KEY_HASH("b.key") " = k.hash"
-				 " AND b.reason IN " OUTBOX_REASONS_SKIPPED
-				 " ORDER BY b.seq LIMIT 1 FOR UPDATE) AS f"
-				 " WHERE f.reason = 'behind'",
-				 params, lengthof(params));
-	outbox_set_reason(outbox_result_places(), OUTBOX_RETRIED, now);
+	nbehind = outbox_query("SELECT f.seq FROM (SELECT DISTINCT unnest($hashes) AS hash) AS k,"
+						   " LATERAL (SELECT b.seq, b.reason FROM outbox.deferred AS b"
+						   " WHERE b.queue = $queue"
+						   " AND " OUTBOX_KEY_HASH("b.key") " = k.hash"
+						   " AND b.reason IN " OUTBOX_REASONS_SKIPPED
+						   " ORDER BY b.seq LIMIT 1) AS f"
+						   " WHERE f.reason = 'behind'",
+						   params, lengthof(params));
+	behind = palloc((nbehind + 1) * sizeof(uint64));
+	for (uint64 i = 0; i < nbehind; i++)
+		behind[i] = (uint64) outbox_result_int64(i, 1);
+	if (nbehind > 0)
+		outbox_change_skipped(queue->settings->id, behind, (int) nbehind, OUTBOX_RETRIED,
+							  now, NULL, NULL);
 }

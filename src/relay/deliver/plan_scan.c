@@ -113,7 +113,7 @@ end_scan(PlanScan *scan)
 	scan->running = false;
 }
 
-void
+bool
 outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
 {
 	bool		same = true;
@@ -128,7 +128,7 @@ outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
 		files[i] = file;
 	}
 	if (same)
-		return;
+		return true;
 	foreach(lc, relay->queues)
 	{
 		RelayQueue *queue = lfirst(lc);
@@ -140,6 +140,7 @@ outbox_check_plan_files(Relay *relay, OutboxStaging *staging)
 		if (scans[i].running)
 			end_scan(&scans[i]);
 	outbox_want_plan(PLAN_ROW_GONE);
+	return false;
 }
 
 /*

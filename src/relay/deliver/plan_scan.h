@@ -38,7 +38,7 @@ extern bool outbox_go_on_planning(Relay *relay, OutboxStaging *staging);
 /* true if the last plans were begun without this queue */
 extern bool outbox_missed_plan(const RelayQueue *queue);
 
-/* forget all planned rows if a table has been rewritten since the plan */
-extern void outbox_check_plan_files(Relay *relay, OutboxStaging *staging);
+/* forget all planned rows if a table has been rewritten since the plan, and return false */
+extern bool outbox_check_plan_files(Relay *relay, OutboxStaging *staging);
 
 #endif							/* OUTBOX_RELAY_PLAN_SCAN_H */

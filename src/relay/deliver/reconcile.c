@@ -490,9 +490,9 @@ is_any_numbered(const OutboxParam *params)
 
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
 							 PGC_S_OVERRIDE, GUC_ACTION_SAVE, true, 0, false);
-	n = outbox_query_planned(&plan, "SELECT FROM outbox.deferred WHERE queue = $queue"
-							 " AND reason IN " OUTBOX_REASONS_NUMBERED " LIMIT 1",
-							 params, NPARAMS);
+	n = outbox_query_in_order(&plan, "SELECT FROM outbox.deferred WHERE queue = $queue"
+							  " AND reason IN " OUTBOX_REASONS_NUMBERED
+							  " ORDER BY seq LIMIT 1", params, NPARAMS);
 	AtEOXact_GUC(true, level);
 	return n > 0;
 }

@@ -276,7 +276,8 @@ how_to_count(const RelayQueue *queue, bool sends, bool all)
 
 	all |= backlog->inexact;
 	if (flows && outbox_plan_is_whole(queue) &&
-		(all || backlog->plan != queue->plan->number))
+		(all || backlog->plan != queue->plan->number ||
+		 (backlog->of_plan && outbox_count_planned(queue) == 0)))
 		return BACKLOG_PLANNED;
 	return all || (backlog->of_plan && !flows) ? BACKLOG_ANEW : BACKLOG_NEWER;
 }
@@ -550,7 +551,7 @@ go_on_counting(Relay *relay, OutboxStaging *staging)
 		stop_count();
 		scan.restarts += scan.in_piece ? 0 : 1;
 		scan.in_piece = false;
-		wanted = true;
+		wanted = wanted_now = true;
 		return false;
 	}
 	scan.in_piece = true;
@@ -589,8 +590,9 @@ outbox_count_backlog(Relay *relay, bool *done)
 	ok = outbox_staging_open(&staging, GetActiveSnapshot(), ntables);
 	if (ok)
 	{
-		outbox_check_plan_files(relay, &staging);
-		*done = go_on_counting(relay, &staging);
+		/* what was chosen may rest on plans that are gone by this */
+		if (outbox_check_plan_files(relay, &staging) || scan.running)
+			*done = go_on_counting(relay, &staging);
 		outbox_staging_close(&staging);
 	}
 	outbox_end_step();

@@ -165,8 +165,7 @@ unconfirmed(const Relay *relay, OutboxTime now, int64 look_ms, int64 kept_ms)
 }
 
 /*
- * Most often there are none, and this is asked once a second: so the plan is kept.  It
- * can only be by the index that has these rows alone, and has them in this order.
+ * Most often there are none, and this is asked once a second.
  */
 static bool
 is_any_applied(TimestampTz before)
@@ -176,10 +175,10 @@ is_any_applied(TimestampTz before)
 		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
 	};
 
-	return outbox_query_planned(&plan, "SELECT FROM outbox.deferred"
-								" WHERE reason = 'applied' AND due_at < $before"
-								" ORDER BY due_at LIMIT 1",
-								params, lengthof(params)) > 0;
+	return outbox_query_in_order(&plan, "SELECT FROM outbox.deferred"
+								 " WHERE reason = 'applied' AND due_at < $before"
+								 " ORDER BY due_at LIMIT 1",
+								 params, lengthof(params)) > 0;
 }
 
 /*
