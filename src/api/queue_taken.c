@@ -10,12 +10,17 @@
  * A message must not get into a queue that is being dropped: it would be
  * committed and never sent.  Enqueueing holds a share lock on the queue's view
  * until its transaction ends, or on the queue if the view is missing, and who takes
- * the queue needs both exclusive locks.  The relay looks at that of the queue, and
- * leaves the queue's rows alone.  The lock is not waited for, as others who enqueue
- * would have to wait behind it: then the queue is in use.
+ * the queue needs both exclusive locks.  The lock is not waited for, as others who
+ * enqueue would have to wait behind it: then the queue is in use.
  *
- * Nor is anything else waited for for long, as all who enqueue wait behind it
- * meanwhile: for a row of the queue's, for a captured table, for the relay.
+ * The relay looks at the lock of the queue in each transaction before it writes any
+ * of the queue's rows, and leaves them alone if somebody has it.  It may have looked
+ * just before the lock was taken.  So who takes the queue waits until the transaction
+ * that the relay is in has ended: from then on no row of the queue is written, and
+ * the relay meets no row that is being deleted.
+ *
+ * Nothing is waited for for long, as all who enqueue wait behind it meanwhile: for a
+ * row of the queue's, for a captured table, for the relay.
  *
  * Only the relay knows which rows of staging have been delivered.  So it is asked
  * to count the waiting messages.
@@ -49,6 +54,8 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "store/query.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -108,6 +115,23 @@ outbox_count_of_queue(const OutboxQueue *queue, const char *command)
 }
 
 /*
+ * From here on the relay sees that the queue is taken.
+ */
+static void
+wait_for_relay_step(void)
+{
+	OutboxSlot *slot = outbox_find_slot(MyDatabaseId);
+	PGPROC	   *relay = slot == NULL ? NULL : BackendPidGetProc(slot->pid);
+	VirtualTransactionId step;
+
+	if (relay == NULL)
+		return;
+	GET_VXID_FROM_PGPROC(step, *relay);
+	if (VirtualTransactionIdIsValid(step))
+		(void) VirtualXactLock(step, true);
+}
+
+/*
  * Lock the queue's row.  Somebody may have altered the queue in a transaction
  * that is open.
  */
@@ -141,6 +165,7 @@ outbox_take_queue(const char *name, OutboxQueue *queue)
 	lock_queue(queue);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	wait_for_relay_step();
 	outbox_connect(&caller);
 	lock_row(queue);
 	outbox_finish(&caller);
