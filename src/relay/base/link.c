@@ -42,7 +42,10 @@
 /* requests under way, of all queues together */
 #define MAX_INFLIGHT	16
 
-StaticAssertDecl(OUTBOX_QUEUE_INFLIGHT <= MAX_INFLIGHT,
+/* there is one more for each of these: it takes Redis about as long to apply one */
+#define FURTHER_US		500
+
+StaticAssertDecl(OUTBOX_QUEUE_INFLIGHT_FAR <= MAX_INFLIGHT,
 				 "a queue may have its requests under way");
 
 /* bytes that Redis hasn't taken yet */
@@ -145,6 +148,7 @@ leave_down(Link *link, LinkState state)
 	link->hint = NULL;
 	link->moved = link->answers_end = 0;
 	link->partial_since = 0;
+	link->round_trip = PG_INT64_MAX;	/* the first answer says it */
 	link->state = state;
 }
 
@@ -337,6 +341,14 @@ outbox_flush_links(const Relay *relay)
 		(void) outbox_connection_flush(((Link *) lfirst(lc))->connection);
 }
 
+int
+outbox_link_depth(const Link *link)
+{
+	int64		more = link->round_trip / FURTHER_US;
+
+	return Min(OUTBOX_QUEUE_INFLIGHT + more, OUTBOX_QUEUE_INFLIGHT_FAR);
+}
+
 bool
 outbox_link_may_send(const Link *link)
 {
@@ -487,6 +499,7 @@ outbox_next_answer(Link *link, Request **request, OutboxReply **reply)
 	*request = dlist_head_element(Request, node, &link->requests);
 	made_progress(link);
 	link->answered_at = GetCurrentTimestamp();
+	link->round_trip = Min(link->round_trip, outbox_now() - (*request)->sent_at);
 	return true;
 }
 

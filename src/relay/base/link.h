@@ -31,8 +31,12 @@
 #include "server_run.h"
 #include "store/position.h"
 
-/* batches of a queue under way at once */
+/*
+ * Batches of a queue under way at once, of a server that is near and at most: what
+ * Redis is still to do must last until the next one has come.
+ */
 #define OUTBOX_QUEUE_INFLIGHT	4
+#define OUTBOX_QUEUE_INFLIGHT_FAR	12
 
 /* see the chart in link.c */
 typedef enum LinkState
@@ -127,6 +131,7 @@ typedef struct Link
 	OutboxTime	progress_at;	/* when bytes or an answer last moved */
 	uint64		moved;			/* bytes received and sent since then */
 	TimestampTz answered_at;	/* when the last answer came */
+	int64		round_trip;		/* microseconds that an answer takes, at least */
 	uint64		answers;		/* ever */
 	uint64		answers_end;	/* bytes received with the last one */
 	OutboxTime	partial_since;	/* when the next one began to come; 0: not yet */
@@ -252,6 +257,9 @@ extern void outbox_flush_links(const Relay *relay);
 
 /* are there few enough requests and unsent bytes for one more? */
 extern bool outbox_link_may_send(const Link *link);
+
+/* how many batches of a queue may be under way on the link */
+extern int	outbox_link_depth(const Link *link);
 
 /* send and read what the socket takes and has; false if the link has failed */
 extern bool outbox_link_io(Link *link);

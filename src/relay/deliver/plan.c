@@ -276,7 +276,7 @@ outbox_needs_plan(const RelayQueue *queue)
 {
 	return !queue->listed->dropped && !outbox_has_planned(queue) &&
 		queue->plan->scan == SCAN_NONE &&
-		queue->requests->inflight < OUTBOX_QUEUE_INFLIGHT;
+		queue->requests->inflight < outbox_link_depth(queue->link);
 }
 
 bool

@@ -56,7 +56,7 @@ outbox_batch_is_covered(RelayQueue *queue, const Request *request)
 	outbox_cursor_moved(queue, request);
 	outbox_queue_delivers(queue);
 	/* it had no room for another batch, and took no part in a plan */
-	if (queue->requests->inflight == OUTBOX_QUEUE_INFLIGHT)
+	if (queue->requests->inflight >= outbox_link_depth(queue->link))
 		outbox_want_plan(PLAN_MISSED);
 }
 

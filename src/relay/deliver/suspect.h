@@ -78,7 +78,7 @@ outbox_batch_limit(const RelayQueue *queue)
 static inline int
 outbox_inflight_limit(const RelayQueue *queue)
 {
-	return queue->suspect->alone ? 1 : OUTBOX_QUEUE_INFLIGHT;
+	return queue->suspect->alone ? 1 : outbox_link_depth(queue->link);
 }
 
 /* its cursor takes long to read */

@@ -70,13 +70,20 @@ sub release { my ($self) = @_; return $self->_ask('release'); }
 
 sub release_at { my ($self, $word) = @_; return $self->_ask("release_at $word"); }
 
+# All that servers say is forwarded so many milliseconds later.
+sub slow { my ($self, $ms) = @_; return $self->_ask("slow $ms"); }
+
+# Keep back what servers say, and count a word in what clients say; go on with it.
+sub hold { my ($self, $word) = @_; return $self->_ask("hold $word"); }
+sub go_on { my ($self) = @_; return $self->_ask('go_on'); }
+
 # cuts: made so far; planned: still to come; connections: accepted so far;
-# c2s, s2c: bytes forwarded so far.
+# c2s, s2c: bytes forwarded so far; words: counted since hold().
 sub stat
 {
 	my ($self) = @_;
 	my %stat;
-	@stat{qw(cuts planned connections c2s s2c)} = split ' ', $self->_ask('stat');
+	@stat{qw(cuts planned connections c2s s2c words)} = split ' ', $self->_ask('stat');
 	return \%stat;
 }
 
@@ -112,6 +119,7 @@ my (%stat, @plan);    # of this proxy
 my %peer;             # socket => [ the other side, direction, pair's client ]
 my @late;             # [ server, bytes ]
 my ($release_at, $answers) = ('', '');    # a word; the server that is to answer it
+my ($slow, $word, $said) = (0, '', '');    # seconds; what is counted, in what was said
 my $select;
 
 sub _serve
@@ -150,10 +158,27 @@ sub _obey
 	{
 		$release_at = $args[0];
 	}
+	elsif ($verb eq 'slow')
+	{
+		$slow = $args[0] / 1000;
+	}
+	elsif ($verb eq 'hold')
+	{
+		($word, $said) = ($args[0], '');
+		$select->remove(_servers());
+	}
+	elsif ($verb eq 'go_on')
+	{
+		$word = '';
+		$select->add(_servers());
+	}
+	my @words = $word eq '' ? () : $said =~ /$word/g;
 	syswrite $control,
-	  join(' ', $stat{cuts}, scalar @plan, @stat{qw(connections c2s s2c)}) . "\n";
+	  join(' ', $stat{cuts}, scalar @plan, @stat{qw(connections c2s s2c)}, scalar @words) . "\n";
 	return 1;
 }
+
+sub _servers { return map { $_->[0] } grep { $_->[1] eq 'c2s' } values %peer; }
 
 sub _release
 {
@@ -219,6 +244,8 @@ sub _forward
 	my $rest = $cut ? substr $bytes, $plan[0][1], $n, '' : '';
 	$plan[0][1] -= $n if $counts && !$cut;
 	$stat{$direction} += length $bytes;
+	$said .= $bytes if $word ne '' && $direction eq 'c2s';
+	select undef, undef, undef, $slow if $slow > 0 && $direction eq 's2c';
 	_write($to, $bytes) or return _end($client, 0);
 	return unless $cut;
 	shift @plan;
