@@ -71,7 +71,8 @@ static char trying_to[OUTBOX_OBSTACLE_SIZE];
 
 /*
  * SPI is connected.  While an old snapshot lives, the index keeps entries of all
- * messages that have been staged since: those before none_before are passed over.
+ * messages that have been staged since: those before none_before are passed over,
+ * but by a full look.
  */
 static void
 find_next_due(void)
@@ -104,7 +105,8 @@ outbox_look_for_delayed(void)
 {
 	static const StepLock locks[] = {{OUTBOX_REL_DEFERRED, false}};
 
-	if (!outbox_begin_locked_step(locks, lengthof(locks)))
+	if (outbox_now() < full_look_at ||
+		!outbox_begin_locked_step(locks, lengthof(locks)))
 		return;
 	SPI_connect();
 	find_next_due();

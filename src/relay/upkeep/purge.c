@@ -50,6 +50,9 @@
 
 static bool want_unskip = true;
 
+/* when this was looked for, no row with the reason "applied" had an earlier time */
+static TimestampTz none_applied_before = DT_NOBEGIN;
+
 static QueuePurge *
 mine(const RelayQueue *queue)
 {
@@ -165,41 +168,56 @@ unconfirmed(const Relay *relay, OutboxTime now, int64 look_ms, int64 kept_ms)
 }
 
 /*
- * Most often there are none, and this is asked once a second.
+ * Rows with the reason "applied" are kept for the retention, then until the next look,
+ * whose answer is here when two have been due.
  */
-static bool
-is_any_applied(TimestampTz before)
+static int64
+applied_kept_ms(void)
 {
-	static SPIPlanPtr plan = NULL;
-	OutboxParam params[] = {
-		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
-	};
+	return outbox_retention * INT64CONST(1000) + 2 * (int64) outbox_look_interval_ms();
+}
 
-	return outbox_query_in_order(&plan, "SELECT FROM outbox.deferred"
-								 " WHERE reason = 'applied' AND due_at < $before"
-								 " ORDER BY due_at LIMIT 1",
-								 params, lengthof(params)) > 0;
+static TimestampTz
+applied_expire_before(void)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -applied_kept_ms());
 }
 
 /*
- * Delete rows with the reason "applied" that have been kept long enough: for the
- * retention, then until the next look, whose answer is here when two have been due.
- * True if there are more.
+ * Such a row gets the time of then when it is written.
+ */
+static void
+find_first_applied(void)
+{
+	static SPIPlanPtr plan = NULL;
+	TimestampTz now = GetCurrentTimestamp();
+
+	none_applied_before =
+		outbox_query_in_order(&plan, "SELECT due_at FROM outbox.deferred"
+							  " WHERE reason = 'applied' AND due_at IS NOT NULL"
+							  " ORDER BY due_at LIMIT 1", NULL, 0) > 0 ?
+		outbox_result_int64(0, 1) : now;
+}
+
+/*
+ * Delete rows with the reason "applied" that have been kept long enough.  True if
+ * there are more.
  */
 static bool
 purge_applied(const Relay *relay, OutboxTime now)
 {
-	int64		until_look = 2 * (int64) outbox_look_interval_ms();
-	int64		kept = outbox_retention * INT64CONST(1000) + until_look;
-	TimestampTz before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -kept);
+	TimestampTz before = applied_expire_before();
 	OutboxParam params[2] = {
 		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
 	};
 
-	if (!is_any_applied(before))
+	if (before > none_applied_before)
+		find_first_applied();
+	if (before <= none_applied_before)
 		return false;
 	params[1] = (OutboxParam) {
-		"unconfirmed", INT8ARRAYOID, unconfirmed(relay, now, until_look, kept)
+		"unconfirmed", INT8ARRAYOID,
+		unconfirmed(relay, now, 2 * (int64) outbox_look_interval_ms(), applied_kept_ms())
 	};
 	return outbox_query("DELETE FROM outbox.deferred WHERE ctid = ANY (ARRAY("
 						"SELECT ctid FROM outbox.deferred"
@@ -308,6 +326,24 @@ unskip_dead_letters(OutboxStaging *staging)
 					 NULL, 0) == ROWS;
 }
 
+/*
+ * May any row be deleted now?  This is asked once a second.
+ */
+static bool
+may_be_any(const Relay *relay)
+{
+	ListCell   *lc;
+
+	if (want_unskip || applied_expire_before() > none_applied_before)
+		return true;
+	foreach(lc, relay->queues)
+	{
+		if (((RelayQueue *) lfirst(lc))->held->evacuated)
+			return true;
+	}
+	return false;
+}
+
 bool
 outbox_purge(Relay *relay, OutboxTime now)
 {
@@ -315,7 +351,7 @@ outbox_purge(Relay *relay, OutboxTime now)
 	bool		more;
 	ListCell   *lc;
 
-	if (!outbox_begin_failure_step())
+	if (!may_be_any(relay) || !outbox_begin_failure_step())
 		return false;
 	outbox_turn_does(OUTBOX_STEP_PURGE);
 	SPI_connect();
