@@ -273,7 +273,7 @@ answer_failed(Relay *relay, const Request *request, const char *error)
 	if (request->kind >= REQUEST_CONSUMER_CHECK)
 		outbox_consumer_failed(request->queue, error);
 	else
-		outbox_block_queue(relay, request->queue, 0, error);
+		outbox_block_queue(relay, request->queue, NULL, error);
 }
 
 static void

@@ -50,8 +50,9 @@ own_link_failed(Relay *relay, Link *link)
 {
 	RelayQueue *queue = link->guest;
 	Link	   *shared = queue->home;
-	uint64		seq = link->is_cut ?
-	outbox_message_under_way(outbox_oldest_request(link)) : 0;
+	const Request *request = link->is_cut ? outbox_oldest_request(link) : NULL;
+	uint64		seq = outbox_message_under_way(request);
+	PlanEntry	entry = seq != 0 ? request->entries[0] : (PlanEntry) {0};
 	const char *why = seq == 0 ? pstrdup(link->trouble) :
 	psprintf("the connection ends when it is sent: %s", link->trouble);
 	bool		is_named = queue->suspect->is_named &&
@@ -64,7 +65,7 @@ own_link_failed(Relay *relay, Link *link)
 		shared->state < LINK_READY)
 		outbox_queue_is_unknown(queue);
 	else
-		outbox_block_queue(relay, queue, seq, why);
+		outbox_block_queue(relay, queue, seq != 0 ? &entry : NULL, why);
 	send_guest_back(link);
 }
 

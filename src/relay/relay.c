@@ -268,7 +268,7 @@ deliver_or_block(Relay *relay, OutboxTime now)
 	{
 		queue = outbox_queue_at_work();
 		if (queue != NULL)
-			outbox_block_queue(relay, queue, 0, outbox_end_error(context));
+			outbox_block_queue(relay, queue, NULL, outbox_end_error(context));
 		else
 		{
 			outbox_it_has_failed(&planning, context);

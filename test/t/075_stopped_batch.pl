@@ -31,9 +31,16 @@ sub stands_still
 {
 	my ($name, $payload) = @_;
 	my $id = $node->safe_psql($db, "SELECT id FROM journal WHERE body = '$payload'");
-	return eventually {
-		ask($node, $db, q{SELECT state, why FROM outbox.queue_status WHERE queue = 'q'}) =~ /^blocked\|message $id: /
-	} "$name: the queue stands still";
+	my $said = q{SELECT state, why FROM outbox.queue_status WHERE queue = 'q'};
+	eventually { ask($node, $db, $said) =~ /^blocked\|message $id: / } "$name: the queue stands still";
+
+	# When it is tried again there may be room for more batches, and another plan.
+	for (1 .. 2)
+	{
+		my $at = status($node, $db, 'last_error_at');
+		eventually { status($node, $db, 'last_error_at') ne $at } "$name: it is tried again";
+	}
+	return eventually { ask($node, $db, $said) =~ /^blocked\|message $id: / } "$name: ... and the message is named";
 }
 
 # The first of its tick, with a number below those that Redis has got: it was drawn

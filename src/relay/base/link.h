@@ -90,7 +90,7 @@ typedef struct Request
 	int			skipped;		/* messages covered and not applied */
 	TimestampTz oldest;			/* enqueued_at of the first message */
 	TimestampTz newest;			/* ... and of the last one */
-	struct PlanEntry *entries;	/* count of them, if messages may be skipped */
+	struct PlanEntry *entries;	/* count of them: what was planned */
 
 	bool		may_move;		/* if it asks for a cursor: may it be moved? */
 

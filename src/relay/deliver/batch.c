@@ -40,6 +40,7 @@ typedef struct Batch
 {
 	BatchBuffer *buffer;
 	int			count;
+	PlanEntry	entries[OUTBOX_BATCH_MESSAGES];
 	TimestampTz oldest;			/* enqueued_at of the first message */
 	TimestampTz newest;			/* ... and of the last one */
 } Batch;
@@ -65,6 +66,7 @@ add_next(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 	{
 		outbox_target_encode(&batch->buffer->args, queue->settings, &msg);
 		outbox_batch_add_seq(batch->buffer, entry->seq);
+		batch->entries[batch->count] = *entry;
 		if (batch->count++ == 0)
 			batch->oldest = msg.enqueued_at;
 		batch->newest = msg.enqueued_at;
@@ -81,8 +83,9 @@ encode(RelayQueue *queue, OutboxStaging *staging, Batch *batch)
 {
 	MemoryContext old;
 
-	memset(batch, 0, sizeof(Batch));
 	batch->buffer = outbox_batch_buffer();
+	batch->count = 0;
+	batch->oldest = batch->newest = 0;
 	old = MemoryContextSwitchTo(batch->buffer->scratch);
 	while (outbox_has_planned(queue) &&
 		   !outbox_batch_is_full(batch->buffer, batch->count,
@@ -117,6 +120,19 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
 	request = outbox_expect_batch(REQUEST_BATCH, queue, batch.count);
 	request->oldest = batch.oldest;
 	request->newest = batch.newest;
+	outbox_keep_entries(request, batch.entries, batch.count);
+}
+
+/*
+ * The message of the batch with this number; NULL if it has none.
+ */
+static const PlanEntry *
+find_sent(const Request *request, uint64 seq)
+{
+	for (int i = 0; i < request->count; i++)
+		if (request->entries[i].seq == seq)
+			return &request->entries[i];
+	return NULL;
 }
 
 /*
@@ -124,7 +140,8 @@ outbox_send_batch(Relay *relay, RelayQueue *queue, OutboxStaging *staging)
  * still, or continues from its cursor and skips what fails.
  */
 static void
-batch_stopped(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
+batch_stopped(Relay *relay, RelayQueue *queue, const Request *request,
+			  const OutboxReply *reply)
 {
 	uint64		seq = outbox_reply_element_number(reply, 1);
 	const char *error = outbox_reply_element_string(reply, 2);
@@ -134,7 +151,7 @@ batch_stopped(Relay *relay, RelayQueue *queue, const OutboxReply *reply)
 	else if (queue->settings->on_failure == OUTBOX_BLOCK)
 	{
 		outbox_show_refused(queue);
-		outbox_block_queue(relay, queue, seq, error);
+		outbox_block_queue(relay, queue, find_sent(request, seq), error);
 	}
 	else
 	{
@@ -160,7 +177,7 @@ outbox_batch_answer(Relay *relay, const Request *request,
 		outbox_batch_is_applied(relay, queue, request, request->count);
 	}
 	else if (strcmp(outbox_reply_element_string(reply, 0), "stopped") == 0)
-		batch_stopped(relay, queue, reply);
+		batch_stopped(relay, queue, request, reply);
 	else
 		outbox_cursor_differs(relay, queue);
 }

@@ -219,7 +219,7 @@ settle(RelayQueue *queue, const StoredCursor *there, const StoredCursor *cursor,
 static void
 has_gone(Relay *relay, RelayQueue *queue, const char *where)
 {
-	outbox_block_queue(relay, queue, 0,
+	outbox_block_queue(relay, queue, NULL,
 					   psprintf("its cursor was moved to server \"%s\", and this database does not know of that; if it is to be delivered there, set \"server\" of the queue to that",
 								where));
 }
@@ -310,7 +310,7 @@ outbox_move_refuses(Relay *relay, RelayQueue *queue, const StoredCursor *cursor)
 
 	if (move->phase != MOVE_ARRIVES || strcmp(cursor->arrived, move->id) == 0)
 		return false;
-	outbox_block_queue(relay, queue, 0,
+	outbox_block_queue(relay, queue, NULL,
 					   psprintf("server \"%s\" has a cursor %s that is not this database's",
 								name_of(queue->settings->server),
 								queue->cursor_key));

@@ -170,27 +170,23 @@ outbox_pause_queue_delivery(RelayQueue *queue)
 }
 
 /*
- * The id of a planned message as text; NULL if it can't be found.
+ * The id of a message that was planned, as text; NULL if it can't be found.
  */
 static char *
-planned_id(RelayQueue *queue, uint64 seq)
+planned_id(const PlanEntry *entry)
 {
-	const PlanRows *rows = &queue->plan->rows;
 	MemoryContext context = CurrentMemoryContext;
 	OutboxStaging staging;
 	OutboxMessage msg;
 	char	   *id = NULL;
 
-	if (!outbox_begin_locked_step(NULL, 0))
+	/* one that was tried again has no place */
+	if (entry->offset == InvalidOffsetNumber || !outbox_begin_locked_step(NULL, 0))
 		return NULL;
 	if (outbox_staging_open(&staging, GetActiveSnapshot(), OUTBOX_TABLES))
 	{
-		for (int i = 0; i < rows->n && id == NULL; i++)
+		if (outbox_fetch_planned(&staging, entry, &msg))
 		{
-			const PlanEntry *e = &rows->entries[i];
-
-			if (e->seq != seq || !outbox_fetch_planned(&staging, e, &msg))
-				continue;
 			id = MemoryContextAlloc(context, OUTBOX_UUID_TEXT_LEN + 1);
 			outbox_uuid_text(&msg.id, id);
 		}
@@ -201,12 +197,12 @@ planned_id(RelayQueue *queue, uint64 seq)
 }
 
 void
-outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
+outbox_block_queue(Relay *relay, RelayQueue *queue, const PlanEntry *entry,
 				   const char *error)
 {
 	QueueState *state = mine(queue);
 	int			delay = RETRY_DELAY_MS << Min(state->failures, RETRY_MAX_DOUBLINGS);
-	char	   *id = seq != 0 ? planned_id(queue, seq) : NULL;
+	char	   *id = entry != NULL ? planned_id(entry) : NULL;
 	bool		is_news = false;
 	char	   *text;
 
@@ -248,7 +244,7 @@ outbox_cursor_differs(Relay *relay, RelayQueue *queue)
 
 	if (++state->differed > DIFFERS_AT_ONCE)
 	{
-		outbox_block_queue(relay, queue, 0,
+		outbox_block_queue(relay, queue, NULL,
 						   "its cursor is another one in Redis than was read just before");
 		return;
 	}
@@ -328,7 +324,7 @@ void
 outbox_queue_error(Relay *relay, RelayQueue *queue, const char *error)
 {
 	if (outbox_is_refusal(error))
-		outbox_block_queue(relay, queue, 0, error);
+		outbox_block_queue(relay, queue, NULL, error);
 	else
 		outbox_link_fail(queue->link, error);
 }

@@ -23,6 +23,7 @@
 #include "clock.h"
 #include "relay/base/log_allowance.h"
 #include "relay/base/state.h"
+#include "relay/deliver/plan_rows.h"
 
 /* see the chart in queue_state.c */
 typedef enum RelayQueueState
@@ -78,10 +79,10 @@ extern void outbox_pause_queue_delivery(RelayQueue *queue);
 
 /*
  * The queue stands still for a while, because Redis refuses it, or refuses the
- * message with this seq (0: no certain message).
+ * message that was planned so (NULL: no certain message).
  */
-extern void outbox_block_queue(Relay *relay, RelayQueue *queue, uint64 seq,
-							   const char *error);
+extern void outbox_block_queue(Relay *relay, RelayQueue *queue,
+							   const PlanEntry *entry, const char *error);
 
 /*
  * A node of a cluster names another one for the queue's slot.  True if it is to be

@@ -107,7 +107,7 @@ ask_for_cursor(Relay *relay, RelayQueue *queue, bool may_move)
 	outbox_cursor_is_asked_for(queue);
 	if (fault != NULL)
 	{
-		outbox_block_queue(relay, queue, 0, fault);
+		outbox_block_queue(relay, queue, NULL, fault);
 		return;
 	}
 	if (settings->target == OUTBOX_TARGET_FUNCTION)
@@ -313,7 +313,7 @@ reconcile(Relay *relay, RelayQueue *queue)
 	if (!outbox_reconcile_some(queue, &result))
 	{
 		outbox_reconcile_end(queue);
-		outbox_block_queue(relay, queue, 0,
+		outbox_block_queue(relay, queue, NULL,
 						   "outbox.deferred or outbox.dead_letter is locked");
 		return;
 	}
@@ -338,7 +338,7 @@ reconcile_or_block(Relay *relay, RelayQueue *queue)
 	}
 	PG_CATCH();
 	{
-		outbox_block_queue(relay, queue, 0, outbox_end_error(context));
+		outbox_block_queue(relay, queue, NULL, outbox_end_error(context));
 		outbox_reconcile_end(queue);
 	}
 	PG_END_TRY();
@@ -428,7 +428,7 @@ follow_verdict(Relay *relay, RelayQueue *queue, const StoredCursor *cursor,
 
 	if (!outbox_line_parse(cursor->line, &line))
 	{
-		outbox_block_queue(relay, queue, 0,
+		outbox_block_queue(relay, queue, NULL,
 						   psprintf("cursor key %s in Redis does not say whose it is",
 									queue->cursor_key));
 		return;
@@ -473,7 +473,7 @@ use_cursor(Relay *relay, RelayQueue *queue, const StoredCursor *cursor)
 	OutboxPosition pos;
 
 	if (!read_position(relay, cursor, &pos))
-		outbox_block_queue(relay, queue, 0,
+		outbox_block_queue(relay, queue, NULL,
 						   psprintf("cursor key %s in Redis holds no cursor",
 									queue->cursor_key));
 	else if (cursor->text[0] == '\0')

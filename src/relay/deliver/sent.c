@@ -20,6 +20,7 @@
 #include "relay/deliver/plan.h"
 #include "relay/deliver/queue_state.h"
 #include "relay/deliver/suspect.h"
+#include "utils/memutils.h"
 
 void
 outbox_send_call(RelayQueue *queue, const ScriptCall *call)
@@ -48,6 +49,15 @@ outbox_expect_batch(RequestKind kind, RelayQueue *queue, int count)
 	outbox_expect_cursor(queue, outbox_tick_text(queue), plan->sent_seq,
 						 kind == REQUEST_BATCH ? count : 0);
 	return request;
+}
+
+void
+outbox_keep_entries(Request *request, const PlanEntry *entries, int n)
+{
+	Size		size = n * sizeof(PlanEntry);
+
+	request->entries = MemoryContextAlloc(GetMemoryChunkContext(request), size);
+	memcpy(request->entries, entries, size);
 }
 
 void

@@ -21,6 +21,7 @@
 
 #include "relay/base/link.h"
 #include "relay/base/state.h"
+#include "relay/deliver/plan_rows.h"
 #include "relay/deliver/script.h"
 
 /*
@@ -35,6 +36,13 @@ extern void outbox_send_call(RelayQueue *queue, const ScriptCall *call);
  */
 extern Request *outbox_expect_batch(RequestKind kind, RelayQueue *queue,
 									int count);
+
+/*
+ * Keep what was planned until the answer has been dealt with: the plan may be another
+ * one by then.
+ */
+extern void outbox_keep_entries(Request *request, const PlanEntry *entries,
+								int n);
 
 /* Redis has moved the cursor to the batch's position */
 extern void outbox_batch_is_covered(RelayQueue *queue, const Request *request);

@@ -34,7 +34,6 @@
 #include "relay/deliver/sent.h"
 #include "relay/deliver/suspect.h"
 #include "store/deferred.h"
-#include "utils/memutils.h"
 
 /* the pause is this many times as long as recording took, but not longer than */
 #define PAUSE_FACTOR	9
@@ -197,18 +196,12 @@ outbox_skip_batch_call(RelayQueue *queue, const SkipBatch *batch,
 void
 outbox_skip_batch_sent(Request *request, const SkipBatch *batch, int skipped)
 {
-	Size		size = batch->count * sizeof(PlanEntry);
-
 	request->count = batch->count;
 	request->skipped = skipped;
 	request->oldest = batch->oldest;
 	request->newest = batch->newest;
 	if (batch->count > 0)
-	{
-		request->entries = MemoryContextAlloc(GetMemoryChunkContext(request),
-											  size);
-		memcpy(request->entries, batch->entries, size);
-	}
+		outbox_keep_entries(request, batch->entries, batch->count);
 }
 
 uint64

@@ -135,7 +135,6 @@ outbox_message_under_way(const Request *request)
 	switch (request->kind)
 	{
 		case REQUEST_BATCH:
-			return request->to.seq;
 		case REQUEST_SKIP:
 		case REQUEST_RETRY:
 			return request->entries[0].seq;
