@@ -99,6 +99,17 @@ check_deferred(const OutboxQueue *queue)
 				 errhint("Wait until they are delivered, or give them up with force => true.")));
 }
 
+/*
+ * In this order: the relay may stage a delayed message meanwhile.
+ */
+static void
+check_waiting(const OutboxQueue *queue)
+{
+	check_own(queue);
+	check_deferred(queue);
+	check_staged(queue);
+}
+
 static void
 check_dead(const OutboxQueue *queue)
 {
@@ -144,9 +155,7 @@ outbox_drop_queue(PG_FUNCTION_ARGS)
 	outbox_connect(&caller);
 	if (!force)
 	{
-		check_own(&queue);
-		check_staged(&queue);
-		check_deferred(&queue);
+		check_waiting(&queue);
 		check_dead(&queue);
 	}
 	outbox_run_for_queue(&queue, "DELETE FROM outbox.deferred WHERE queue BETWEEN $queue AND $last");
@@ -212,11 +221,7 @@ outbox_purge_queue(PG_FUNCTION_ARGS)
 		(void) outbox_renew_id(&queue, true);
 	}
 	else
-	{
-		check_own(&queue);
-		check_staged(&queue);
-		check_deferred(&queue);
-	}
+		check_waiting(&queue);
 	outbox_finish(&caller);
 	AtEOXact_GUC(true, level);
 	PG_RETURN_INT64(n);

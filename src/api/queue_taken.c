@@ -13,11 +13,12 @@
  * the queue needs both exclusive locks.  The lock is not waited for, as others who
  * enqueue would have to wait behind it: then the queue is in use.
  *
- * The relay looks at the lock of the queue in each transaction before it writes any
- * of the queue's rows, and leaves them alone if somebody has it.  It may have looked
- * just before the lock was taken.  So who takes the queue waits until the transaction
- * that the relay is in has ended: from then on no row of the queue is written, and
- * the relay meets no row that is being deleted.
+ * The relay looks at the lock of the queue in each transaction that records what has
+ * become of the queue's messages, and leaves them alone if somebody has it.  It may
+ * have looked just before the lock was taken, and would come upon rows that are being
+ * deleted.  So who takes the queue waits for the end of the transaction that the relay
+ * is in.  That may be a long one, and of another queue; then the relay waits instead,
+ * no longer than its lock_timeout.
  *
  * Nothing is waited for for long, as all who enqueue wait behind it meanwhile: for a
  * row of the queue's, for a captured table, for the relay.
@@ -68,6 +69,9 @@
 /* captured tables that an error names */
 #define TABLES_NAMED 5
 
+/* how long to wait for a transaction of the relay */
+#define STEP_WAIT_MS 300
+
 /* hundredths of a second that the relay has to answer */
 #define COUNT_TRIES 300
 
@@ -115,7 +119,7 @@ outbox_count_of_queue(const OutboxQueue *queue, const char *command)
 }
 
 /*
- * From here on the relay sees that the queue is taken.
+ * The relay sees the lock in its next transaction.
  */
 static void
 wait_for_relay_step(void)
@@ -127,8 +131,15 @@ wait_for_relay_step(void)
 	if (relay == NULL)
 		return;
 	GET_VXID_FROM_PGPROC(step, *relay);
-	if (VirtualTransactionIdIsValid(step))
-		(void) VirtualXactLock(step, true);
+	if (!VirtualTransactionIdIsValid(step))
+		return;
+	for (int i = 0; i < STEP_WAIT_MS && !VirtualXactLock(step, false); i++)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 1, outbox_wait_event("OutboxDropQueue"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /*

@@ -260,6 +260,8 @@ outbox_stage_delayed(Relay *relay, OutboxTime now)
 	}
 	PG_CATCH();
 	{
+		/* what is due next may not be known */
+		full_look_at = 0;
 		if (!can_go_on_without(context))
 			PG_RE_THROW();
 		again = true;

@@ -184,6 +184,16 @@ applied_expire_before(void)
 }
 
 /*
+ * May there be such a row?  If the clock has been put back, nothing is known.
+ */
+static bool
+may_be_applied(void)
+{
+	return applied_expire_before() > none_applied_before ||
+		GetCurrentTimestamp() < none_applied_before;
+}
+
+/*
  * Such a row gets the time of then when it is written.
  */
 static void
@@ -196,7 +206,7 @@ find_first_applied(void)
 		outbox_query_in_order(&plan, "SELECT due_at FROM outbox.deferred"
 							  " WHERE reason = 'applied' AND due_at IS NOT NULL"
 							  " ORDER BY due_at LIMIT 1", NULL, 0) > 0 ?
-		outbox_result_int64(0, 1) : now;
+		Min(outbox_result_int64(0, 1), now) : now;
 }
 
 /*
@@ -211,7 +221,7 @@ purge_applied(const Relay *relay, OutboxTime now)
 		{"before", TIMESTAMPTZOID, TimestampTzGetDatum(before)}
 	};
 
-	if (before > none_applied_before)
+	if (may_be_applied())
 		find_first_applied();
 	if (before <= none_applied_before)
 		return false;
@@ -334,7 +344,8 @@ may_be_any(const Relay *relay)
 {
 	ListCell   *lc;
 
-	if (want_unskip || applied_expire_before() > none_applied_before)
+	/* an obstacle is forgotten by who can write */
+	if (want_unskip || may_be_applied() || outbox_oldest_obstacle() != NULL)
 		return true;
 	foreach(lc, relay->queues)
 	{
