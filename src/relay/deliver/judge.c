@@ -37,6 +37,8 @@
 #include "relay/deliver/judge.h"
 
 #include "access/timeline.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
 
 static int
 find_run(const OutboxHistory *history, const char *id)
@@ -45,6 +47,21 @@ find_run(const OutboxHistory *history, const char *id)
 		if (strcmp(history->runs[i].id, id) == 0)
 			return i;
 	return -1;
+}
+
+/*
+ * Where the next record will be is behind the header of a page if the last one has
+ * filled the page before it; where that one ends is before the header.  A cursor's LSN
+ * is the former, and a run begins at the latter after a crash: here both are the end.
+ */
+static XLogRecPtr
+end_of_record(XLogRecPtr lsn)
+{
+	uint64		offset = lsn % XLOG_BLCKSZ;
+	XLogRecPtr	page = lsn - offset;
+
+	return offset <= (XLogSegmentOffset(page, wal_segment_size) == 0 ?
+					  SizeOfXLogLongPHD : SizeOfXLogShortPHD) ? page : lsn;
 }
 
 /*
@@ -83,6 +100,7 @@ outbox_judge(const OutboxHistory *line, XLogRecPtr lsn,
 	Verdict		verdict = {0};
 	const OutboxRun *base;
 	const OutboxRun *after;
+	XLogRecPtr	left;
 	XLogRecPtr	reached;
 	int			common;			/* base's place in the line, */
 	int			n = -1;			/* ... and in our history */
@@ -100,9 +118,10 @@ outbox_judge(const OutboxHistory *line, XLogRecPtr lsn,
 	base = &history->runs[n];
 	after = base + 1;
 	verdict.left = left_at(history, n);
-	reached = common == line->n - 1 ? lsn : line->runs[common + 1].start;
+	left = end_of_record(verdict.left);
+	reached = end_of_record(common == line->n - 1 ? lsn : line->runs[common + 1].start);
 
-	if (common == line->n - 1 && reached <= verdict.left)
+	if (common == line->n - 1 && reached <= left)
 	{
 		bool		promoted = ours->system == theirs->system &&
 		ours->timeline > theirs->timeline;
@@ -112,7 +131,7 @@ outbox_judge(const OutboxHistory *line, XLogRecPtr lsn,
 	}
 	else if (after->system == base->system && base->system == theirs->system &&
 			 after->timeline > base->timeline &&
-			 after->timeline > theirs->timeline && reached >= verdict.left)
+			 after->timeline > theirs->timeline && reached >= left)
 		verdict.kind = VERDICT_CLIP;
 	else if (!newer && common == line->n - 1)
 		verdict.kind = VERDICT_SET_BACK;
